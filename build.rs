@@ -1,0 +1,2 @@
+//! Stamps the build.
+fn main() {}

@@ -1,0 +1,368 @@
+//! The validated configuration: every reference resolved to an index, every default filled in,
+//! every unit converted.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::wire::MacAddr;
+
+/// A whole validated configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[instance] name`: EAL file-prefix and lock name.
+    pub instance: String,
+    /// `clock`: what the worker's time is.
+    pub clock: ClockSource,
+    /// `idle`: what a worker with nothing to do does.
+    pub idle: Idle,
+    /// `[eal]`.
+    pub eal: Eal,
+    /// `[memory]`.
+    pub memory: Memory,
+    /// `[[port]]`, in file order; the index is the port's slot.
+    pub ports: Vec<Port>,
+    /// `[class.*]`: high, medium, low; indexed by [`Class`].
+    pub classes: [ClassConfig; Class::COUNT],
+    /// `[[receiver]]`, in file order.
+    pub receivers: Vec<Receiver>,
+    /// `[[rule]]`, in file order; the index is the rule's slot.
+    pub rules: Vec<Rule>,
+    /// `edf.window`: copies that the EDF window may hold.
+    pub edf_window: u32,
+    /// `fanout.copy_below`: frames shorter than this many bytes are copied, not chained.
+    pub copy_below: u32,
+    /// `[limits]`: sizes fixed at start.
+    pub limits: Limits,
+}
+
+/// `clock = "tsc" | "capture"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockSource {
+    /// The processor's time stamp counter.
+    Tsc,
+    /// The greatest capture timestamp seen: runs repeat exactly.
+    Capture,
+}
+
+/// `idle = "auto" | "spin" | "adaptive"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Adaptive where lcores share a CPU, else spin.
+    Auto,
+    /// Poll without pause.
+    Spin,
+    /// Sleep up to 50 us after 1,000 empty turns.
+    Adaptive,
+}
+
+/// `[eal]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Eal {
+    /// `memory = "hugepages" | "in-memory" | "no-huge"`.
+    pub memory: EalMemory,
+    /// `lcores = "auto"` (`None`) or `{ management = 0, workers = [1] }`.
+    pub lcores: Option<Lcores>,
+    /// `extra`: arguments passed to EAL as they are.
+    pub extra: Vec<String>,
+}
+
+/// Where EAL takes memory from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EalMemory {
+    /// Hugepages, shared with secondary processes.
+    Hugepages,
+    /// Hugepages of this process alone; nothing is left behind.
+    InMemory,
+    /// Ordinary pages: no root, no hugepages.
+    NoHuge,
+}
+
+/// CPUs of the lcores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lcores {
+    /// CPU of the management lcore (EAL main).
+    pub management: u32,
+    /// CPU of each worker; exactly one for now.
+    pub workers: Vec<u32>,
+}
+
+/// `[memory]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// `packets`: buffers in the payload pool.
+    pub packets: u32,
+    /// `headers`: buffers in the header pool; default as `packets`.
+    pub headers: u32,
+}
+
+/// `[[port]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    /// `name`, unique.
+    pub name: String,
+    /// `device`: PCI address or vdev with its arguments, `${VAR}` replaced.
+    pub device: String,
+    /// `address`: source of rewritten packets, with prefix.
+    pub address: Vec<IpNet>,
+    /// `mtu`: the longest IP packet, in bytes; default 1500, 68 to 9,978.
+    pub mtu: u32,
+    /// `rx = "live" | "lossless"`; default lossless for pcap, ring and memif.
+    pub rx: RxMode,
+    /// `rx_checksum = "trust" | "complete"`.
+    pub rx_checksum: RxChecksum,
+}
+
+/// When a port is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxMode {
+    /// Every turn; what does not fit is lost and counted.
+    Live,
+    /// Only when pool and queues have room for a burst.
+    Lossless,
+}
+
+/// What the UDP checksum of a received frame is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxChecksum {
+    /// It is the sender's.
+    Trust,
+    /// It may be unfinished by the kernel's offload: computed anew at parse.
+    Complete,
+}
+
+/// The classes, highest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Class {
+    /// 1 ms, weight 16 by default.
+    High,
+    /// 10 ms, weight 4 by default.
+    Medium,
+    /// 100 ms, weight 1 by default.
+    Low,
+}
+
+impl Class {
+    /// How many classes there are.
+    pub const COUNT: usize = 3;
+    /// All of them, highest first.
+    pub const ALL: [Self; Self::COUNT] = [Self::High, Self::Medium, Self::Low];
+
+    /// The name in configuration and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// `[class.NAME]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassConfig {
+    /// `budget`: from arrival to deadline, where the rule has none; 1 us to 10 s.
+    pub budget: Duration,
+    /// `weight`: share against the other classes, 1 to 256.
+    pub weight: u32,
+}
+
+/// `[[receiver]]`: who gets it. Its output settings are already merged into the outputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receiver {
+    /// `name`, unique.
+    pub name: String,
+    /// `port`: slot of its port.
+    pub port: usize,
+}
+
+/// `[[rule]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// `name`, unique.
+    pub name: String,
+    /// `input`.
+    pub input: Input,
+    /// `class`, default medium.
+    pub class: Class,
+    /// `budget`, default the class's. At most three times the class's budget (the EDF horizon).
+    pub budget: Duration,
+    /// `weight` of each of its flows within the class, 1 to 256, default 1.
+    pub weight: u32,
+    /// `late`, default send.
+    pub late: Late,
+    /// `flow`, default rule.
+    pub flow: FlowKind,
+    /// `police`, per flow.
+    pub police: Option<Police>,
+    /// `queue`, per flow.
+    pub queue: QueueBound,
+    /// `output`, in file order; at least one.
+    pub outputs: Vec<Output>,
+}
+
+/// `input`: what a rule matches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// `port`: slots of the ports, ascending; default all ports.
+    pub ports: Vec<usize>,
+    /// `destination`: prefixes, at least one, all of one IP version.
+    pub destination: Vec<IpNet>,
+    /// `udp_port`: a number, `"a-b"` or `"any"` (`None`).
+    pub udp_port: Option<PortRange>,
+    /// `vlan`: absent is untagged, a number, or `"any"`.
+    pub vlan: VlanMatch,
+    /// `source`: prefixes; empty is any.
+    pub source: Vec<IpNet>,
+}
+
+/// UDP ports, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first.
+    pub first: u16,
+    /// The last, not below the first.
+    pub last: u16,
+}
+
+/// Which tags an input matches; the outermost tag counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VlanMatch {
+    /// Untagged or priority-tagged.
+    Untagged,
+    /// This VLAN id, 1 to 4094.
+    Id(u16),
+    /// Any or none.
+    Any,
+}
+
+/// What happens to packets behind their deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// Sent and counted.
+    Send,
+    /// Dropped as soon as it is known.
+    Drop,
+}
+
+/// What fairness and policing count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowKind {
+    /// The whole rule.
+    Rule,
+    /// Each matched destination and UDP port.
+    Row,
+    /// Each source address.
+    Source,
+}
+
+/// `police = { rate, burst }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Police {
+    /// Bits a second, frame overhead included; 1 kbit/s to 1 Tbit/s.
+    pub rate: u64,
+    /// Bytes; at least one largest frame, at most 1,000 s of the rate.
+    pub burst: u64,
+}
+
+/// `queue = { packets, bytes }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueBound {
+    /// Default 1024; 1 to 1,048,576.
+    pub packets: u32,
+    /// Default 2 MiB; at least one largest frame.
+    pub bytes: u64,
+}
+
+/// One entry of `output`, its receiver's and the default's settings merged in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Name in reports: `RECEIVER/DESTINATION` or `PORT/DESTINATION`, where the destination is as
+    /// written, or `keep`; `@VLAN` and `:UDP_PORT` are added where the name would not be unique
+    /// in its rule.
+    pub name: String,
+    /// Slot of the receiver, where it has one.
+    pub receiver: Option<usize>,
+    /// Slot of the port.
+    pub port: usize,
+    /// `destination`: `None` keeps it. A prefix of the input's length keeps the host bits; a
+    /// single address takes all.
+    pub destination: Option<IpNet>,
+    /// `udp_port`.
+    pub udp_port: UdpPortRewrite,
+    /// `source`, `port` resolved to the port's address of the right IP version.
+    pub source: Option<IpAddr>,
+    /// `source_port`.
+    pub source_port: SourcePortRewrite,
+    /// `vlan`, default keep.
+    pub vlan: VlanRewrite,
+    /// `ttl`: default 16 where `destination` is given, else decrement.
+    pub ttl: TtlRewrite,
+    /// `dscp`: 0 to 63; `None` keeps it.
+    pub dscp: Option<u8>,
+    /// `mac`: the destination MAC; `None` derives it from the group. Required for unicast.
+    pub mac: Option<MacAddr>,
+    /// `sample = N`: one packet in N, from 1.
+    pub sample: u32,
+    /// `weight`: share of the port within the class, 1 to 256, default 1.
+    pub weight: u32,
+    /// `queue`: bound of its egress queue.
+    pub queue: QueueBound,
+}
+
+/// `udp_port` of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UdpPortRewrite {
+    /// Absent: as received.
+    Keep,
+    /// A number.
+    Fixed(u16),
+    /// `"+N"` or `"-N"`; checked to stay within 1 to 65535 for the whole input range.
+    Shift(i32),
+}
+
+/// `source_port` of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourcePortRewrite {
+    /// `"keep"`, the default.
+    Keep,
+    /// `"destination"`: the copy's destination port.
+    Destination,
+    /// A number.
+    Fixed(u16),
+}
+
+/// `vlan` of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VlanRewrite {
+    /// `"keep"`: all tags as received.
+    Keep,
+    /// `"none"`: untagged.
+    None,
+    /// One 802.1Q tag with this id, 1 to 4094; the priority bits of the received outer tag stay.
+    Id(u16),
+}
+
+/// `ttl` of an output; for IPv6 the hop limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TtlRewrite {
+    /// `"decrement"`: one less; TTL 1 is dropped.
+    Decrement,
+    /// A number, 1 to 255.
+    Set(u8),
+}
+
+/// `[limits]`: restart-only sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Rules, default 4,096.
+    pub rules: u32,
+    /// Outputs of all rules, default 65,536.
+    pub outputs: u32,
+    /// Rows that prefixes and ranges expand into, default 1,048,576.
+    pub rows: u32,
+    /// Flows that `flow = "source"` rules share, default 65,536.
+    pub sources: u32,
+}

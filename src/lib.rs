@@ -1,0 +1,14 @@
+//! Punctual: delivers UDP streams on time, to everyone, and accounts for every packet.
+//!
+//! ```text
+//!             worker lcore (shares nothing)
+//! rx -> parse -> classify -> police -> ingress DRR -> EDF -> fan-out -> egress DRR -> tx
+//!             every early end is a drop reason with its own counter (the ledger)
+//! ```
+
+#![deny(unsafe_code)]
+
+pub mod packet;
+pub mod wire;
+pub mod sched;
+pub mod config;
