@@ -1,5 +1,20 @@
 //! Header views and rewriting: bytes in, verdicts and new headers out. Knows no packet handle.
+//!
+//! A frame is judged once ([`parse`]), classified by its [`Key`], and read once ([`Origin`]); then
+//! each output's [`Template`] writes a header for it. None of it allocates, reads the payload, or
+//! can panic, whatever the bytes.
 
 mod mac;
+mod load;
+mod checksum;
+mod parse;
+mod key;
+mod origin;
+mod template;
 
+pub use checksum::{SegmentSum, Sum, complete_udp_checksum, ipv4_header_valid};
+pub use key::{Key, source};
 pub use mac::MacAddr;
+pub use origin::Origin;
+pub use parse::{EXTENSIONS, OwnMacs, Verdict, parse};
+pub use template::{IpVersion, MAX_HEADER, Rewrite, Template};

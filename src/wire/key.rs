@@ -1,0 +1,48 @@
+//! What a parsed packet is classified by.
+
+use super::load::{be16, be32, be128};
+use crate::packet::Headers;
+
+/// The prefix of an IPv4 address among IPv6 ones: `::ffff:a.b.c.d` (RFC 4291, section 2.5.5.2).
+/// Parse drops IPv6 packets that carry such addresses, so the two versions never meet.
+const MAPPED: u128 = 0xffff_0000_0000;
+
+/// Destination, UDP port and VLAN: what a row of the classifier matches exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The IP destination; an IPv4 one as `::ffff:a.b.c.d`.
+    pub destination: u128,
+    /// The UDP destination port.
+    pub udp_port: u16,
+    /// The VLAN id of the outermost tag; 0 for untagged.
+    pub vlan: u16,
+}
+
+impl Key {
+    /// The key of a parsed frame; `head` is its first segment.
+    #[inline(always)]
+    pub fn read(head: &[u8], headers: &Headers) -> Self {
+        Self {
+            destination: address(head, headers, 16, 24),
+            udp_port: be16(head, usize::from(headers.udp) + 2),
+            vlan: headers.vlan,
+        }
+    }
+}
+
+/// The IP source of a parsed frame; an IPv4 one as `::ffff:a.b.c.d`.
+#[inline(always)]
+pub fn source(head: &[u8], headers: &Headers) -> u128 {
+    address(head, headers, 12, 8)
+}
+
+/// The address at `v4` or `v6` bytes behind the start of the IP header.
+#[inline(always)]
+fn address(head: &[u8], headers: &Headers, v4: usize, v6: usize) -> u128 {
+    let ip = usize::from(headers.ip);
+    if headers.version == 4 {
+        MAPPED | u128::from(be32(head, ip + v4))
+    } else {
+        be128(head, ip + v6)
+    }
+}

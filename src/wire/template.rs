@@ -1,0 +1,359 @@
+//! Template: the header of an output's copies, prebuilt from its rewrite.
+//!
+//! Each field of a copy is `constant | (received & mask)`, the ports and the TTL
+//! `constant + (received & mask)`: the choices of the configuration became masks when the plan was
+//! built, so writing a header has no branch but the one on its length. A copy carries a plain
+//! header, IPv4 without options, IPv6 without extension headers.
+//!
+//! The payload is never read: the UDP checksum follows from the received one (RFC 1624,
+//! equation 3), whose old fields [`Origin`] has already taken out. So a wrong checksum stays
+//! wrong, and the receiver, not the relay, is the judge of the payload.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::MacAddr;
+use super::checksum::{Sum, UDP};
+use super::origin::Origin;
+use crate::config::{SourcePortRewrite, TtlRewrite, UdpPortRewrite, VlanRewrite};
+
+/// Bytes of the longest header of a copy: Ethernet 14, two tags 8, IPv6 40, UDP 8.
+pub const MAX_HEADER: usize = 70;
+
+/// The version of the Internet Protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IpVersion {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// What an output changes in its copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// The version of the rule's packets; a copy keeps it.
+    pub version: IpVersion,
+    /// The MAC of the port that sends.
+    pub source_mac: MacAddr,
+    /// The destination MAC; `None` derives it from the copy's destination, which must then be a
+    /// group.
+    pub mac: Option<MacAddr>,
+    /// The destination's prefix, the host bits being the received ones; `None` keeps all. A
+    /// prefix of the other IP version is taken for `None`.
+    pub destination: Option<IpNet>,
+    /// The UDP port; a shift past 0 or 65535 wraps.
+    pub udp_port: UdpPortRewrite,
+    /// The source address; `None`, or one of the other IP version, keeps it.
+    pub source: Option<IpAddr>,
+    /// The UDP source port.
+    pub source_port: SourcePortRewrite,
+    /// The VLAN tags.
+    pub vlan: VlanRewrite,
+    /// TTL or hop limit.
+    pub ttl: TtlRewrite,
+    /// The code point, 0 to 63; `None` keeps it. The ECN bits are always kept.
+    pub dscp: Option<u8>,
+}
+
+/// A prebuilt header: constants, and masks for what is kept of the received one.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Template {
+    /// Destination and source MAC; zeros where the group's bits go.
+    macs: [u8; 12],
+    /// The bits of the destination's last four bytes that the MAC takes (RFC 1112, RFC 2464).
+    mac_mask: u32,
+    tags: Field<u64>,
+    tags_len: Field<u8>,
+    ttl: Field<u8>,
+    first_word: Field<u32>,
+    udp_port: Field<u16>,
+    source_port: Field<u16>,
+    /// All ones where the source port is the copy's destination port.
+    port_to_source: u16,
+    version: IpVersion,
+    source: Field<u128>,
+    destination: Field<u128>,
+}
+
+const _: () = assert!(size_of::<Template>() == 128, "two cache lines");
+
+/// A field of the copy: constant bits, and a mask for the received ones.
+#[derive(Clone, Copy, Debug)]
+struct Field<T> {
+    constant: T,
+    mask: T,
+}
+
+impl<T> Field<T> {
+    const fn new(constant: T, mask: T) -> Self {
+        Self { constant, mask }
+    }
+}
+
+impl Template {
+    /// Prebuilds the header of an output's copies.
+    pub fn new(rewrite: &Rewrite) -> Self {
+        let (head, tail, mac_mask) = mac(rewrite);
+        let [a, b, c, d, e, f] = rewrite.source_mac.0;
+        let (udp_port, source_port, port_to_source) = ports(rewrite);
+        Self {
+            macs: [
+                head[0], head[1], tail[0], tail[1], tail[2], tail[3], a, b, c, d, e, f,
+            ],
+            mac_mask: u32::from_ne_bytes(mac_mask),
+            tags: tags(rewrite.vlan),
+            tags_len: match rewrite.vlan {
+                VlanRewrite::Keep => Field::new(0, u8::MAX),
+                VlanRewrite::None => Field::new(0, 0),
+                VlanRewrite::Id(_) => Field::new(4, 0),
+            },
+            ttl: match rewrite.ttl {
+                TtlRewrite::Decrement => Field::new(u8::MAX, u8::MAX),
+                TtlRewrite::Set(ttl) => Field::new(ttl, 0),
+            },
+            first_word: first_word(rewrite),
+            udp_port,
+            source_port,
+            port_to_source,
+            version: rewrite.version,
+            source: address(rewrite.version, rewrite.source.map(IpNet::from)),
+            destination: address(rewrite.version, rewrite.destination),
+        }
+    }
+
+    /// Bytes of the copy's header, from Ethernet to UDP; at most [`MAX_HEADER`].
+    #[inline(always)]
+    pub fn header_len(&self, origin: &Origin) -> usize {
+        let ip = match self.version {
+            IpVersion::V4 => 20,
+            IpVersion::V6 => 40,
+        };
+        14 + self.tags_len(origin) + ip + 8
+    }
+
+    /// Bytes of the copy's IP packet, payload included: what an MTU bounds.
+    #[inline(always)]
+    pub fn ip_len(&self, origin: &Origin) -> usize {
+        let ip = match self.version {
+            IpVersion::V4 => 20,
+            IpVersion::V6 => 40,
+        };
+        ip + usize::from(origin.udp_len)
+    }
+
+    /// Whether the packet may not be forwarded further: the output decrements a TTL of 1 or 0.
+    #[inline(always)]
+    pub fn ttl_expired(&self, origin: &Origin) -> bool {
+        self.ttl.mask != 0 && origin.ttl <= 1
+    }
+
+    /// Writes the copy's whole header into the first [`Self::header_len`] bytes of `out`.
+    ///
+    /// Expects a packet of the template's IP version, and room; without room nothing is written.
+    #[inline]
+    pub fn write(&self, origin: &Origin, out: &mut [u8]) {
+        debug_assert!(out.len() >= self.header_len(origin), "no room for a header");
+        match (self.version, self.tags_len(origin)) {
+            (IpVersion::V4, 0) => self.write_v4::<42>(origin, out),
+            (IpVersion::V4, 4) => self.write_v4::<46>(origin, out),
+            (IpVersion::V4, _) => self.write_v4::<50>(origin, out),
+            (IpVersion::V6, 0) => self.write_v6::<62>(origin, out),
+            (IpVersion::V6, 4) => self.write_v6::<66>(origin, out),
+            (IpVersion::V6, _) => self.write_v6::<70>(origin, out),
+        }
+    }
+
+    #[inline(always)]
+    fn tags_len(&self, origin: &Origin) -> usize {
+        usize::from(self.tags_len.constant | origin.tags_len & self.tags_len.mask)
+    }
+
+    /// A header of `LEN` bytes; what is not IPv4 and UDP is Ethernet.
+    #[inline(always)]
+    fn write_v4<const LEN: usize>(&self, origin: &Origin, out: &mut [u8]) {
+        let Some(out) = out.first_chunk_mut::<LEN>() else {
+            return;
+        };
+        let source = self.source.constant as u32 | origin.source as u32 & self.source.mask as u32;
+        let destination = self.destination.constant as u32
+            | origin.destination as u32 & self.destination.mask as u32;
+        let first =
+            (self.first_word.constant | origin.first_word & self.first_word.mask).to_ne_bytes();
+        // No overflow: the received IP packet was at least 20 bytes longer than its datagram.
+        let [len_high, len_low] = origin.udp_len.wrapping_add(20).to_be_bytes();
+        let first = u32::from_ne_bytes([first[0], first[1], len_high, len_low]);
+        let second = origin.second_word;
+        let third = u32::from_ne_bytes([self.new_ttl(origin), UDP, 0, 0]);
+        let addresses = Sum::of_word(u64::from(source) + u64::from(destination));
+        let words = Sum::of_word(u64::from(first) + u64::from(second) + u64::from(third));
+        let [sum_high, sum_low] = (words + addresses).checksum();
+
+        let ip = LEN - 28;
+        self.write_ethernet(origin, destination, [0x08, 0x00], ip, out);
+        put(out, ip, first.to_ne_bytes());
+        put(out, ip + 4, second.to_ne_bytes());
+        put(out, ip + 8, [self.new_ttl(origin), UDP, sum_high, sum_low]);
+        put(out, ip + 12, source.to_ne_bytes());
+        put(out, ip + 16, destination.to_ne_bytes());
+        self.write_udp(origin, addresses, out);
+    }
+
+    /// A header of `LEN` bytes; what is not IPv6 and UDP is Ethernet.
+    #[inline(always)]
+    fn write_v6<const LEN: usize>(&self, origin: &Origin, out: &mut [u8]) {
+        let Some(out) = out.first_chunk_mut::<LEN>() else {
+            return;
+        };
+        let source = self.source.constant | origin.source & self.source.mask;
+        let destination = self.destination.constant | origin.destination & self.destination.mask;
+        let first = self.first_word.constant | origin.first_word & self.first_word.mask;
+        let [len_high, len_low] = origin.udp_len.to_be_bytes();
+        let addresses = Sum::of_wide(source) + Sum::of_wide(destination);
+
+        let ip = LEN - 48;
+        let tail = u128_tail(destination);
+        self.write_ethernet(origin, tail, [0x86, 0xdd], ip, out);
+        put(out, ip, first.to_ne_bytes());
+        put(out, ip + 4, [len_high, len_low, UDP, self.new_ttl(origin)]);
+        put(out, ip + 8, source.to_ne_bytes());
+        put(out, ip + 24, destination.to_ne_bytes());
+        self.write_udp(origin, addresses, out);
+    }
+
+    #[inline(always)]
+    fn new_ttl(&self, origin: &Origin) -> u8 {
+        (origin.ttl & self.ttl.mask).wrapping_add(self.ttl.constant)
+    }
+
+    /// Ethernet in front of `ip`; `tail` is the last four bytes of the IP destination.
+    #[inline(always)]
+    fn write_ethernet<const LEN: usize>(
+        &self,
+        origin: &Origin,
+        tail: u32,
+        ethertype: [u8; 2],
+        ip: usize,
+        out: &mut [u8; LEN],
+    ) {
+        let [a, b, c, d, e, f, rest @ ..] = self.macs;
+        let group = u32::from_ne_bytes([c, d, e, f]) | tail & self.mac_mask;
+        put(out, 0, [a, b]);
+        put(out, 2, group.to_ne_bytes());
+        put(out, 6, rest);
+        let tags = (self.tags.constant | origin.tags & self.tags.mask).to_ne_bytes();
+        match ip {
+            14 => {}
+            18 => put(out, 12, [tags[0], tags[1], tags[2], tags[3]]),
+            _ => put(out, 12, tags),
+        }
+        put(out, ip - 2, ethertype);
+    }
+
+    /// UDP at the end of `out`; `addresses` is the sum of the new addresses.
+    #[inline(always)]
+    fn write_udp<const LEN: usize>(&self, origin: &Origin, addresses: Sum, out: &mut [u8; LEN]) {
+        let udp_port =
+            (origin.destination_port & self.udp_port.mask).wrapping_add(self.udp_port.constant);
+        let source_port = (origin.source_port & self.source_port.mask)
+            | self.source_port.constant
+            | udp_port & self.port_to_source;
+        let [a, b] = source_port.to_be_bytes();
+        let [c, d] = udp_port.to_be_bytes();
+        let ports = Sum::of_word(u32::from_ne_bytes([a, b, c, d]).into());
+        let checksum = (origin.udp_sum + addresses + ports).udp_checksum();
+        // Zero says that the sender has none, and stays (RFC 768).
+        let [g, h] = match origin.udp_checksum {
+            [0, 0] => [0, 0],
+            _ => checksum,
+        };
+        let [e, f] = origin.udp_len.to_be_bytes();
+        put(out, LEN - 8, [a, b, c, d, e, f, g, h]);
+    }
+}
+
+/// Stores `bytes` at `at`; with constants, one store without a check.
+#[inline(always)]
+fn put<const N: usize, const LEN: usize>(out: &mut [u8; LEN], at: usize, bytes: [u8; N]) {
+    if let Some(field) = out.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *field = bytes;
+    }
+}
+
+/// The last four bytes of an IPv6 address.
+#[inline(always)]
+fn u128_tail(address: u128) -> u32 {
+    let [.., a, b, c, d] = address.to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d])
+}
+
+/// The destination MAC's first two and last four bytes, and the bits of the IP destination that
+/// the last four take.
+fn mac(rewrite: &Rewrite) -> ([u8; 2], [u8; 4], [u8; 4]) {
+    match (rewrite.mac, rewrite.version) {
+        (Some(MacAddr([a, b, c, d, e, f])), _) => ([a, b], [c, d, e, f], [0; 4]),
+        (None, IpVersion::V4) => ([0x01, 0x00], [0x5e, 0, 0, 0], [0, 0x7f, 0xff, 0xff]),
+        (None, IpVersion::V6) => ([0x33, 0x33], [0; 4], [0xff; 4]),
+    }
+}
+
+/// For an id: the priority (PCP and DEI) of the received outer tag stays, TPID and id are new.
+fn tags(vlan: VlanRewrite) -> Field<u64> {
+    match vlan {
+        VlanRewrite::Keep => Field::new(0, u64::MAX),
+        VlanRewrite::None => Field::new(0, 0),
+        VlanRewrite::Id(id) => {
+            let [high, low] = (id & 0xfff).to_be_bytes();
+            Field::new(
+                u64::from_ne_bytes([0x81, 0x00, high, low, 0, 0, 0, 0]),
+                u64::from_ne_bytes([0, 0, 0xf0, 0, 0, 0, 0, 0]),
+            )
+        }
+    }
+}
+
+/// Version, IPv4 header length, traffic class; of IPv6 also the flow label, which is kept.
+fn first_word(rewrite: &Rewrite) -> Field<u32> {
+    let (constant, dscp_mask, shift) = match rewrite.version {
+        IpVersion::V4 => (0x4500_0000, 0x00fc_0000, 18),
+        IpVersion::V6 => (0x6000_0000, 0x0fc0_0000, 22),
+    };
+    let (dscp, mask) = match rewrite.dscp {
+        Some(dscp) => (u32::from(dscp & 0x3f) << shift, !dscp_mask),
+        None => (0, u32::MAX),
+    };
+    Field::new((constant | dscp).to_be(), mask.to_be())
+}
+
+/// UDP port and source port, and what makes the second the first.
+fn ports(rewrite: &Rewrite) -> (Field<u16>, Field<u16>, u16) {
+    let udp_port = match rewrite.udp_port {
+        UdpPortRewrite::Keep => Field::new(0, u16::MAX),
+        UdpPortRewrite::Fixed(port) => Field::new(port, 0),
+        UdpPortRewrite::Shift(by) => Field::new(by as u16, u16::MAX),
+    };
+    let (source_port, to_source) = match rewrite.source_port {
+        SourcePortRewrite::Keep => (Field::new(0, u16::MAX), 0),
+        SourcePortRewrite::Destination => (Field::new(0, 0), u16::MAX),
+        SourcePortRewrite::Fixed(port) => (Field::new(port, 0), 0),
+    };
+    (udp_port, source_port, to_source)
+}
+
+/// The prefix bits of `net`, and a mask for the host bits; all bits are kept where it is absent
+/// or of the other version.
+fn address(version: IpVersion, net: Option<IpNet>) -> Field<u128> {
+    match (version, net) {
+        (IpVersion::V4, Some(IpNet::V4(net))) => Field::new(
+            u32::from_ne_bytes(net.network().octets()).into(),
+            u32::from_ne_bytes(net.hostmask().octets()).into(),
+        ),
+        (IpVersion::V6, Some(IpNet::V6(net))) => Field::new(
+            u128::from_ne_bytes(net.network().octets()),
+            u128::from_ne_bytes(net.hostmask().octets()),
+        ),
+        _ => Field::new(0, u128::MAX),
+    }
+}
