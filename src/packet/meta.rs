@@ -25,6 +25,8 @@ pub struct Meta {
     pub output: u32,
     /// Frame bytes plus [`FRAME_OVERHEAD`]: what policer and schedulers count.
     pub bytes: u32,
+    /// Copies it will become, as the EDF window counted them.
+    pub copies: u32,
     /// Where the headers are.
     pub headers: Headers,
 }

@@ -1,5 +1,11 @@
 //! Pure algorithms: no DPDK, no clock, no allocation after `new`. Time and lengths are arguments.
 
 mod links;
+mod token_bucket;
+mod drr;
+mod edf;
 
+pub use drr::{Drr, MemberSettings};
+pub use edf::{EarliestDeadline, HORIZON_BUDGETS};
 pub use links::{Front, Link, Linked, Node, Queue};
+pub use token_bucket::{BucketRate, TokenBucket};

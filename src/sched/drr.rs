@@ -1,0 +1,250 @@
+//! Deficit round robin on two levels: classes, and members within a class.
+//!
+//! Shreedhar and Varghese, "Efficient Fair Queuing using Deficit Round Robin" (SIGCOMM 1995),
+//! in bytes: a visit adds the quantum to the deficit and serves packets while it lasts; what is
+//! left is kept for the next visit, unless the queue ran empty. A visit that is interrupted
+//! keeps its deficit and gets no new quantum. O(1) a packet where every quantum is at least the
+//! largest packet. The same code serves ingress (members are flows) and egress (outputs).
+
+use crate::config::{Class, QueueBound};
+use crate::packet::{BURST, Packet};
+
+use super::Queue;
+
+/// The end of a list of members.
+const NONE: u32 = u32::MAX;
+
+/// What a member's next packet is queued under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberSettings {
+    /// The class it is served in; taken up when its queue is empty.
+    pub class: Class,
+    /// Bytes it may send a visit: weight x base.
+    pub quantum: u32,
+    /// How much may wait in it.
+    pub bound: QueueBound,
+}
+
+/// The scheduler: `members` bounded FIFO queues in three classes.
+#[derive(Debug)]
+pub struct Drr<P: Packet> {
+    classes: [ClassRound; Class::COUNT],
+    members: Box<[Member<P>]>,
+    /// The class whose visit goes on or begins next.
+    current: usize,
+    /// Whether the current class has had its quantum.
+    visiting: bool,
+    packets: usize,
+    tight: usize,
+    /// Bytes that a burst of largest packets takes.
+    burst_bytes: u64,
+}
+
+/// One class: a round of its members that have packets, the first being visited.
+#[derive(Debug)]
+struct ClassRound {
+    quantum: u32,
+    deficit: u32,
+    first: u32,
+    last: u32,
+    /// Whether the first member has had its quantum.
+    visiting: bool,
+}
+
+/// One queue, its share and its place in the round; a cache line.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Member<P: Packet> {
+    queue: Queue<P>,
+    packets: u32,
+    deficit: u32,
+    quantum: u32,
+    /// The member behind this one in the round of its class.
+    next: u32,
+    bytes: u64,
+    bound_bytes: u64,
+    bound_packets: u32,
+    class: Class,
+}
+
+impl<P: Packet> Member<P> {
+    fn new() -> Self {
+        Self {
+            queue: Queue::new(),
+            packets: 0,
+            deficit: 0,
+            quantum: 0,
+            next: NONE,
+            bytes: 0,
+            bound_bytes: 0,
+            bound_packets: 0,
+            class: Class::High,
+        }
+    }
+
+    /// Whether another burst might not fit; an empty queue is never tight.
+    fn is_tight(&self, burst_bytes: u64) -> bool {
+        let packets = u64::from(self.packets) + BURST as u64 > u64::from(self.bound_packets);
+        self.packets > 0 && (packets || self.bytes + burst_bytes > self.bound_bytes)
+    }
+}
+
+impl<P: Packet> Drr<P> {
+    /// `members` empty queues; `class_quanta` are bytes a visit, by class. `largest` is the
+    /// largest packet, in the bytes that are counted.
+    pub fn new(members: usize, class_quanta: [u32; Class::COUNT], largest: u32) -> Self {
+        Self {
+            classes: class_quanta.map(ClassRound::new),
+            members: std::iter::repeat_with(Member::new).take(members).collect(),
+            current: 0,
+            visiting: false,
+            packets: 0,
+            tight: 0,
+            burst_bytes: u64::from(largest) * BURST as u64,
+        }
+    }
+
+    /// Packets in all queues.
+    pub fn packets(&self) -> usize {
+        self.packets
+    }
+
+    /// Queues that hold something and might not take another burst.
+    pub fn tight(&self) -> usize {
+        self.tight
+    }
+
+    /// Whether nothing waits in `member`.
+    pub fn is_idle(&self, member: u32) -> bool {
+        self.members[member as usize].packets == 0
+    }
+
+    /// Puts `packet` behind the others of `member`; gives it back where the queue is full.
+    pub fn enqueue(&mut self, member: u32, settings: &MemberSettings, packet: P) -> Result<(), P> {
+        let m = &mut self.members[member as usize];
+        let bytes = u64::from(packet.meta().bytes);
+        if m.packets >= settings.bound.packets || m.bytes + bytes > settings.bound.bytes {
+            return Err(packet);
+        }
+        let was_tight = m.is_tight(self.burst_bytes);
+        m.quantum = settings.quantum;
+        m.bound_packets = settings.bound.packets;
+        m.bound_bytes = settings.bound.bytes;
+        m.queue.push_back(packet);
+        m.packets += 1;
+        m.bytes += bytes;
+        self.tight += usize::from(m.is_tight(self.burst_bytes));
+        self.tight -= usize::from(was_tight);
+        self.packets += 1;
+        if m.packets == 1 {
+            m.class = settings.class;
+            self.classes[settings.class as usize].join(&mut self.members, member);
+        }
+        Ok(())
+    }
+
+    /// Takes out the packet whose turn it is.
+    pub fn dequeue(&mut self) -> Option<P> {
+        if self.packets == 0 {
+            return None;
+        }
+        loop {
+            let class = &mut self.classes[self.current];
+            if class.first == NONE {
+                self.next_class();
+                continue;
+            }
+            if !self.visiting {
+                class.deficit += class.quantum;
+                self.visiting = true;
+            }
+            let bytes = class.select(&mut self.members);
+            if bytes > class.deficit {
+                self.next_class();
+                continue;
+            }
+            class.deficit -= bytes;
+            return self.serve(bytes);
+        }
+    }
+
+    /// Ends the visit of the current class.
+    fn next_class(&mut self) {
+        self.current = (self.current + 1) % Class::COUNT;
+        self.visiting = false;
+    }
+
+    /// Takes `bytes` from the first member of the current class, which has the deficit for it.
+    fn serve(&mut self, bytes: u32) -> Option<P> {
+        let class = &mut self.classes[self.current];
+        let m = &mut self.members[class.first as usize];
+        let was_tight = m.is_tight(self.burst_bytes);
+        let packet = m.queue.pop_front();
+        m.packets -= 1;
+        m.bytes -= u64::from(bytes);
+        m.deficit -= bytes;
+        self.tight += usize::from(m.is_tight(self.burst_bytes));
+        self.tight -= usize::from(was_tight);
+        self.packets -= 1;
+        if m.packets == 0 {
+            m.deficit = 0;
+            class.leave(&mut self.members);
+            if class.first == NONE {
+                class.deficit = 0;
+                self.next_class();
+            }
+        }
+        packet
+    }
+}
+
+impl ClassRound {
+    fn new(quantum: u32) -> Self {
+        Self {
+            quantum,
+            deficit: 0,
+            first: NONE,
+            last: NONE,
+            visiting: false,
+        }
+    }
+
+    /// Puts `member` last in the round.
+    fn join<P: Packet>(&mut self, members: &mut [Member<P>], member: u32) {
+        members[member as usize].next = NONE;
+        match self.last {
+            NONE => self.first = member,
+            last => members[last as usize].next = member,
+        }
+        self.last = member;
+    }
+
+    /// Takes the first member out of the round; its visit is over.
+    fn leave<P: Packet>(&mut self, members: &mut [Member<P>]) -> u32 {
+        let member = self.first;
+        self.first = members[member as usize].next;
+        if self.first == NONE {
+            self.last = NONE;
+        }
+        self.visiting = false;
+        member
+    }
+
+    /// Goes round until the first member has the deficit for its first packet; returns that
+    /// packet's bytes.
+    fn select<P: Packet>(&mut self, members: &mut [Member<P>]) -> u32 {
+        loop {
+            let m = &mut members[self.first as usize];
+            if !self.visiting {
+                m.deficit += m.quantum;
+                self.visiting = true;
+            }
+            let bytes = m.queue.front().map_or(0, |packet| packet.meta().bytes);
+            if bytes <= m.deficit {
+                return bytes;
+            }
+            let member = self.leave(members);
+            self.join(members, member);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Earliest deadline first, by wheels of find-first-set buckets: one wheel per class, then the
+//! least head across classes. O(1) a packet, whatever waits; ties are FIFO.
+//!
+//! The bucketed queue is Eiffel's (Saeed et al., NSDI 2019). A wheel covers a moving span of
+//! [`SPAN`] buckets, about a quarter of it behind the present; what falls behind that moves, bucket by
+//! bucket and once, to a second wheel whose buckets are [`OVERDUE`] times as wide. A packet is
+//! never taken before another whose deadline is earlier by more than the coarser of their
+//! buckets: the class's bucket (at most 1/1024 of its budget or 1 us) up to one budget late,
+//! then 64 of them, up to 256 budgets late; whatever is later still is FIFO.
+
+use crate::config::Class;
+use crate::packet::{Packet, Ticks};
+
+use super::Queue;
+
+/// Buckets of a wheel.
+const SPAN: u64 = 4096;
+/// Buckets of a wheel that lie behind the present; the others reach [`HORIZON_BUDGETS`] ahead.
+const BEHIND: u64 = 1000;
+/// Buckets that make one bucket of the overdue wheel, as a power of two.
+const OVERDUE: u32 = 6;
+
+/// Budgets that a deadline may lie ahead: a rule's budget against its class's.
+pub const HORIZON_BUDGETS: u32 = 3;
+
+/// The queue: three wheels and a count of the copies that its packets will become.
+#[derive(Debug)]
+pub struct EarliestDeadline<P: Packet> {
+    wheels: [Wheel<P>; Class::COUNT],
+    packets: usize,
+    copies: u64,
+}
+
+impl<P: Packet> EarliestDeadline<P> {
+    /// Empty wheels for classes with these budgets, on a clock where `microsecond` ticks are 1 us.
+    pub fn new(budgets: [Ticks; Class::COUNT], microsecond: Ticks) -> Self {
+        let wheels = budgets.map(|budget| Wheel::new((budget / 1024).max(microsecond)));
+        Self {
+            wheels,
+            packets: 0,
+            copies: 0,
+        }
+    }
+
+    /// Packets that wait.
+    pub fn packets(&self) -> usize {
+        self.packets
+    }
+
+    /// Copies that the waiting packets were counted for.
+    pub fn copies(&self) -> u64 {
+        self.copies
+    }
+
+    /// Moves the wheels to `now`; before pushes and pops of a turn.
+    pub fn advance(&mut self, now: Ticks) {
+        self.wheels.iter_mut().for_each(|wheel| wheel.advance(now));
+    }
+
+    /// Puts `packet` in by the deadline in its metadata.
+    pub fn push(&mut self, class: Class, packet: P) {
+        self.packets += 1;
+        self.copies += u64::from(packet.meta().copies);
+        self.wheels[class as usize].push(packet);
+    }
+
+    /// Takes out the packet with the earliest deadline.
+    pub fn pop(&mut self) -> Option<P> {
+        let heads = self.wheels.iter().enumerate();
+        let heads = heads.filter_map(|(class, wheel)| Some((wheel.head()?, class)));
+        let (_, class) = heads.min()?;
+        let packet = self.wheels[class].pop()?;
+        self.packets -= 1;
+        self.copies -= u64::from(packet.meta().copies);
+        Some(packet)
+    }
+}
+
+/// The packets of one class by deadline.
+#[derive(Debug)]
+struct Wheel<P: Packet> {
+    /// Buckets in a tick, times 2^64: a multiplication instead of a division a packet.
+    buckets_per_tick: u64,
+    ahead: Buckets<P>,
+    overdue: Buckets<P>,
+}
+
+impl<P: Packet> Wheel<P> {
+    /// Buckets of `width` ticks, at least two.
+    fn new(width: Ticks) -> Self {
+        let buckets_per_tick = u64::MAX / width.max(2) + 1;
+        Self {
+            buckets_per_tick,
+            ahead: Buckets::new(),
+            overdue: Buckets::new(),
+        }
+    }
+
+    fn bucket(&self, at: Ticks) -> u64 {
+        ((u128::from(at) * u128::from(self.buckets_per_tick)) >> 64) as u64
+    }
+
+    fn advance(&mut self, now: Ticks) {
+        let floor = self.bucket(now).saturating_sub(BEHIND);
+        if floor <= self.ahead.floor {
+            return;
+        }
+        let overdue_floor = ((floor >> OVERDUE) + 1).saturating_sub(SPAN);
+        if overdue_floor > self.overdue.floor {
+            self.overdue.raise_floor(overdue_floor);
+        }
+        while let Some(bucket) = self.ahead.first().filter(|&bucket| bucket < floor) {
+            let queue = self.ahead.take(bucket);
+            self.overdue.append(bucket >> OVERDUE, queue);
+        }
+        self.ahead.floor = floor;
+    }
+
+    fn push(&mut self, packet: P) {
+        let bucket = self.bucket(packet.meta().deadline);
+        if bucket < self.ahead.floor {
+            self.overdue.push(bucket >> OVERDUE, packet);
+        } else {
+            self.ahead.push(bucket, packet);
+        }
+    }
+
+    /// Deadline and arrival of the first packet.
+    fn head(&self) -> Option<(Ticks, Ticks)> {
+        let packet = self.overdue.front().or_else(|| self.ahead.front())?;
+        Some((packet.meta().deadline, packet.meta().arrival))
+    }
+
+    fn pop(&mut self) -> Option<P> {
+        self.overdue.pop().or_else(|| self.ahead.pop())
+    }
+}
+
+/// A ring of queues for the buckets from `floor` on, and a two-level bitmap of those that hold
+/// something.
+#[derive(Debug)]
+struct Buckets<P: Packet> {
+    floor: u64,
+    summary: u64,
+    words: Box<[u64; (SPAN / 64) as usize]>,
+    queues: Box<[Queue<P>]>,
+}
+
+impl<P: Packet> Buckets<P> {
+    fn new() -> Self {
+        Self {
+            floor: 0,
+            summary: 0,
+            words: Box::new([0; (SPAN / 64) as usize]),
+            queues: std::iter::repeat_with(Queue::new)
+                .take(SPAN as usize)
+                .collect(),
+        }
+    }
+
+    /// The ring place of `bucket`, which is drawn into the span where it lies outside.
+    fn place(&self, bucket: u64) -> usize {
+        (bucket.clamp(self.floor, self.floor + SPAN - 1) % SPAN) as usize
+    }
+
+    fn mark(&mut self, place: usize) {
+        self.words[place / 64] |= 1 << (place % 64);
+        self.summary |= 1 << (place / 64);
+    }
+
+    fn unmark(&mut self, place: usize) {
+        self.words[place / 64] &= !(1 << (place % 64));
+        if self.words[place / 64] == 0 {
+            self.summary &= !(1 << (place / 64));
+        }
+    }
+
+    fn push(&mut self, bucket: u64, packet: P) {
+        let place = self.place(bucket);
+        self.queues[place].push_back(packet);
+        self.mark(place);
+    }
+
+    fn append(&mut self, bucket: u64, mut queue: Queue<P>) {
+        let place = self.place(bucket);
+        self.queues[place].append(&mut queue);
+        self.mark(place);
+    }
+
+    /// The place of the first bucket that holds something, going round from the floor.
+    fn first_place(&self) -> Option<usize> {
+        if self.summary == 0 {
+            return None;
+        }
+        let start = (self.floor % SPAN) as usize;
+        let (word, bit) = (start / 64, start % 64);
+        let here = self.words[word] >> bit << bit;
+        if here != 0 {
+            return Some(word * 64 + here.trailing_zeros() as usize);
+        }
+        // The word behind this one comes first, this one's low bits last.
+        let turned = self.summary.rotate_right(word as u32 + 1);
+        let next = (word + 1 + turned.trailing_zeros() as usize) % 64;
+        Some(next * 64 + self.words[next].trailing_zeros() as usize)
+    }
+
+    /// The first bucket that holds something.
+    fn first(&self) -> Option<u64> {
+        let place = self.first_place()? as u64;
+        Some(self.floor + (place + SPAN - self.floor % SPAN) % SPAN)
+    }
+
+    fn front(&self) -> Option<super::Front<'_, P>> {
+        self.queues[self.first_place()?].front()
+    }
+
+    fn pop(&mut self) -> Option<P> {
+        let place = self.first_place()?;
+        let packet = self.queues[place].pop_front();
+        if self.queues[place].is_empty() {
+            self.unmark(place);
+        }
+        packet
+    }
+
+    /// Empties a bucket.
+    fn take(&mut self, bucket: u64) -> Queue<P> {
+        let place = self.place(bucket);
+        self.unmark(place);
+        std::mem::take(&mut self.queues[place])
+    }
+
+    /// Draws what lies below the new floor into the floor's bucket, in front of what is there.
+    fn raise_floor(&mut self, floor: u64) {
+        let mut earlier = Queue::new();
+        while let Some(bucket) = self.first().filter(|&bucket| bucket < floor) {
+            earlier.append(&mut self.take(bucket));
+        }
+        self.floor = floor;
+        if !earlier.is_empty() {
+            let mut there = self.take(floor);
+            earlier.append(&mut there);
+            self.append(floor, earlier);
+        }
+    }
+}
