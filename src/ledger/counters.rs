@@ -1,0 +1,175 @@
+//! Counters with one writer: the worker adds by plain load and store, management reads at will.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Drops, LatencyCounts, Published};
+use crate::packet::DropReason;
+
+/// A number that one thread writes and any thread reads.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds; only by the owning worker, so no read-modify-write is needed.
+    pub fn add(&self, count: u64) {
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(count),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Overwrites; only by the owning worker.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Overwrites by a greater value; only by the owning worker.
+    pub fn raise_to(&self, value: u64) {
+        if value > self.get() {
+            self.set(value);
+        }
+    }
+
+    /// The number now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters by drop reason.
+#[derive(Debug)]
+struct DropCounters([Counter; DropReason::COUNT]);
+
+impl Default for DropCounters {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl DropCounters {
+    fn totals(&self) -> Drops {
+        std::array::from_fn(|i| self.0[i].get())
+    }
+}
+
+/// What is counted for each rule.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct RuleCounters {
+    /// Packets that matched it.
+    pub packets: Counter,
+    /// Their bytes, frame overhead included.
+    pub bytes: Counter,
+    /// When the last one arrived, in ticks; 0 before the first.
+    pub last_packet: Counter,
+    /// Packets that took the overflow flow because the source table was full.
+    pub flow_overflow: Counter,
+    dropped: DropCounters,
+    /// Residence times of its copies.
+    pub latency: LatencyCounts,
+}
+
+impl RuleCounters {
+    /// Counts a packet of this rule that ended before fan-out.
+    pub fn drop_one(&self, reason: DropReason) {
+        self.dropped.0[reason.index()].add(1);
+    }
+
+    /// Packets dropped before fan-out, by reason.
+    pub fn dropped(&self) -> Drops {
+        self.dropped.totals()
+    }
+}
+
+/// What is counted for each output of a rule.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct OutputCounters {
+    /// Copies it was selected for.
+    pub copies: Counter,
+    /// Packets that sampling left out.
+    pub not_selected: Counter,
+    /// Copies that the port accepted.
+    pub sent: Counter,
+    /// Their bytes, frame overhead included.
+    pub bytes: Counter,
+    /// Copies sent by their deadline.
+    pub on_time: Counter,
+    /// Copies sent after it.
+    pub late_sent: Counter,
+    dropped: DropCounters,
+}
+
+impl OutputCounters {
+    /// Counts a copy for this output that was not sent.
+    pub fn drop_one(&self, reason: DropReason) {
+        self.dropped.0[reason.index()].add(1);
+    }
+
+    /// Copies not sent, by reason.
+    pub fn dropped(&self) -> Drops {
+        self.dropped.totals()
+    }
+}
+
+/// What the worker counts for each port.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct PortCounters {
+    /// Packets received.
+    pub received: Counter,
+    /// Their bytes, without frame overhead.
+    pub bytes_received: Counter,
+    /// Copies that the port accepted.
+    pub sent: Counter,
+    /// Their bytes, without frame overhead.
+    pub bytes_sent: Counter,
+    /// Times that the port refused a part of what was handed to it.
+    pub tx_refused: Counter,
+}
+
+/// What the worker counts of itself.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct WorkerCounters {
+    /// Turns.
+    pub turns: Counter,
+    /// Turns that moved a packet.
+    pub busy_turns: Counter,
+    /// The time at the end of the last turn, in ticks.
+    pub heartbeat: Counter,
+    /// The generation of the plan that the last turn ran by.
+    pub generation: Counter,
+}
+
+/// All counters of one worker.
+#[derive(Debug)]
+pub struct Counters {
+    /// The totals, as of the last turn.
+    pub ledger: Published,
+    /// By rule slot.
+    pub rules: Box<[RuleCounters]>,
+    /// By output slot.
+    pub outputs: Box<[OutputCounters]>,
+    /// By port slot.
+    pub ports: Box<[PortCounters]>,
+    /// The worker itself.
+    pub worker: WorkerCounters,
+}
+
+impl Counters {
+    /// Counters at zero for so many slots of each kind.
+    pub fn new(rules: usize, outputs: usize, ports: usize) -> Self {
+        fn zero<T: Default>(count: usize) -> Box<[T]> {
+            std::iter::repeat_with(T::default).take(count).collect()
+        }
+        Self {
+            ledger: Published::default(),
+            rules: zero(rules),
+            outputs: zero(outputs),
+            ports: zero(ports),
+            worker: WorkerCounters::default(),
+        }
+    }
+}
