@@ -11,4 +11,9 @@
 pub mod packet;
 pub mod wire;
 pub mod sched;
+pub mod ledger;
+pub mod stages;
+pub mod worker;
+pub mod plan;
 pub mod config;
+pub mod testkit;

@@ -1,0 +1,70 @@
+//! Classify - one rule per packet, the most specific: destination, then UDP port, then source.
+//!
+//! Expects:  parsed packets.
+//! Leaves:   `rule` and `flow` set; the rule's packets and bytes counted.
+//! Drops:    `no_rule`; `source` where only the source prefixes did not match.
+//! Config:   `rule.input`, `rule.flow`.
+//! Bounds:   at most four look-ups a packet, however many rows; a table that is read, never
+//!           locked.
+
+use crate::config::FlowKind;
+use crate::packet::{Burst, DropReason, Packet, Ticks};
+use crate::plan::{Miss, Plan};
+use crate::wire::{self, Key};
+
+use super::{Flows, IngressDrr, Tally};
+
+/// The stage; its table is the plan's.
+#[derive(Debug, Default)]
+pub struct Classify;
+
+impl Classify {
+    /// Classifies a burst; what stays in it has a rule and a flow.
+    pub fn inspect<P: Packet>(
+        &self,
+        burst: &mut Burst<P>,
+        plan: &Plan,
+        flows: &mut Flows,
+        ingress: &IngressDrr<P>,
+        now: Ticks,
+        tally: &mut Tally,
+    ) {
+        burst.retain(|packet| {
+            let headers = packet.meta().headers;
+            let key = Key::read(packet.head(), &headers);
+            let source = wire::source(packet.head(), &headers);
+            let found = match plan.rows.find(&key, source, headers.port) {
+                Ok(found) => found,
+                Err(Miss::NoRule) => {
+                    tally.drop_unmatched(DropReason::NoRule);
+                    return false;
+                }
+                Err(Miss::Source) => {
+                    tally.drop_unmatched(DropReason::Source);
+                    return false;
+                }
+            };
+            let counters = &tally.counters.rules[found.rule as usize];
+            let flow = match plan.rules[found.rule as usize].flow {
+                FlowKind::Rule => found.rule,
+                FlowKind::Row => plan.flows.rules + found.row,
+                FlowKind::Source => {
+                    let idle = |flow| ingress.is_idle(flow);
+                    flows
+                        .of_source(found.rule, source, now, idle)
+                        .unwrap_or_else(|| {
+                            counters.flow_overflow.add(1);
+                            found.rule
+                        })
+                }
+            };
+            let meta = packet.meta_mut();
+            meta.rule = found.rule;
+            meta.flow = flow;
+            counters.packets.add(1);
+            counters.bytes.add(u64::from(meta.bytes));
+            counters.last_packet.set(meta.arrival);
+            true
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! Fan-out - one packet, N owners: a new header for each output, the payload never copied.
+//!
+//! Expects:  packets in EDF's order, direct and with one owner.
+//! Leaves:   copies in the egress queues of their outputs.
+//! Drops:    per copy `ttl`, `mtu`, `header_alloc`.
+//! Config:   `rule.output`, `fanout.copy_below`, `port.mtu`.
+//! Bounds:   O(1) a copy; header buffers are taken in bulk and kept in a stock of [`STOCK`].
+//!
+//! One copy is rewritten in place. For more, each gets a header buffer with the rewritten
+//! Ethernet, VLAN, IP and UDP headers, chained to the shared payload, whose owner count is set
+//! once to the number of headers that were built. A port that cannot send chains gets one
+//! linear buffer a copy, from a pool of its own. A copy that finds no buffer is missing alone.
+
+use arrayvec::ArrayVec;
+
+use crate::packet::{DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool};
+use crate::plan::{OutputPlan, Plan};
+use crate::wire::Origin;
+
+use super::{EgressDrr, Tally};
+
+/// Header buffers kept at hand between packets.
+const STOCK: usize = 256;
+
+/// Where a copy goes: the egress DRR of the port with this slot.
+pub trait Egress<P: Packet> {
+    /// The egress DRR of a port.
+    fn port(&mut self, slot: u32) -> &mut EgressDrr<P>;
+}
+
+/// The stage: its buffers and its scratch space.
+#[derive(Debug)]
+pub struct Fanout<O: PacketPool> {
+    headers: O,
+    stock: ArrayVec<O::Packet, STOCK>,
+    /// By port slot: buffers for linear copies, where the port may need them.
+    linear: Vec<Option<O>>,
+    /// Packets left out since the last one sampled, by output slot.
+    skipped: Box<[u32]>,
+    /// Outputs that the packet at hand is copied for.
+    chosen: Vec<u32>,
+    /// Header buffers built for the packet at hand.
+    built: Vec<O::Packet>,
+}
+
+impl<O: PacketPool> Fanout<O> {
+    /// A stage that takes headers from `headers` and linear copies from the pool of their port.
+    pub fn new(headers: O, linear: Vec<Option<O>>, plan: &Plan) -> Self {
+        let widest = plan
+            .rules
+            .iter()
+            .map(|rule| rule.fan_out() as usize)
+            .max()
+            .unwrap_or(0);
+        Self {
+            headers,
+            stock: ArrayVec::new(),
+            linear,
+            skipped: vec![0; plan.outputs.len()].into(),
+            chosen: Vec::with_capacity(widest),
+            built: Vec::with_capacity(widest),
+        }
+    }
+
+    /// Header buffers that are to be had, the stock included.
+    pub fn headers_available(&self) -> usize {
+        self.headers.available() + self.stock.len()
+    }
+
+    /// Gives the stock back to its pool.
+    pub fn release(&mut self) {
+        self.stock.clear();
+    }
+
+    /// Makes the copies of `packet` and queues them.
+    pub fn replicate(
+        &mut self,
+        mut packet: O::Packet,
+        plan: &Plan,
+        egress: &mut impl Egress<O::Packet>,
+        tally: &mut Tally,
+    ) {
+        let meta = *packet.meta();
+        let origin = Origin::read(packet.head(), &meta.headers);
+        tally.ledger.admitted += 1;
+        self.choose(&meta, &origin, plan, tally);
+        if let [output] = self.chosen[..] {
+            let chained = plan.ports[plan.outputs[output as usize].port as usize].sends_chains;
+            if (chained || packet.segments() == 1)
+                && rewrite(
+                    &mut packet,
+                    meta.headers.payload(),
+                    &plan.outputs[output as usize],
+                    &origin,
+                )
+            {
+                packet.meta_mut().output = output;
+                send(packet, plan, egress, tally);
+                return;
+            }
+        }
+        let strip = meta.headers.payload();
+        for i in 0..self.chosen.len() {
+            let slot = self.chosen[i];
+            let output = &plan.outputs[slot as usize];
+            match self.copy(&packet, &meta, slot, output, &origin, plan) {
+                Some((copy, true)) => self.built.push(copy),
+                Some((copy, false)) => send(copy, plan, egress, tally),
+                None => tally.drop_after(DropReason::HeaderAlloc, slot),
+            }
+        }
+        packet.share(strip, &mut self.built);
+        for copy in self.built.drain(..) {
+            send(copy, plan, egress, tally);
+        }
+    }
+
+    /// Finds the outputs that get a copy; those that cannot are counted.
+    fn choose(&mut self, meta: &Meta, origin: &Origin, plan: &Plan, tally: &mut Tally) {
+        self.chosen.clear();
+        for slot in plan.rules[meta.rule as usize].outputs.clone() {
+            let output = &plan.outputs[slot as usize];
+            let counters = &tally.counters.outputs[slot as usize];
+            if output.sample > 1 {
+                let skipped = &mut self.skipped[slot as usize];
+                *skipped = (*skipped + 1) % output.sample;
+                if *skipped != 1 {
+                    counters.not_selected.add(1);
+                    continue;
+                }
+            }
+            counters.copies.add(1);
+            tally.ledger.copies += 1;
+            if output.template.ttl_expired(origin) {
+                tally.drop_after(DropReason::Ttl, slot);
+            } else if output.template.ip_len(origin) > plan.ports[output.port as usize].mtu as usize
+            {
+                tally.drop_after(DropReason::Mtu, slot);
+            } else {
+                self.chosen.push(slot);
+            }
+        }
+    }
+
+    /// A copy of `packet` for one output, and whether the payload is still to be chained to it.
+    fn copy(
+        &mut self,
+        packet: &O::Packet,
+        meta: &Meta,
+        slot: u32,
+        output: &OutputPlan,
+        origin: &Origin,
+        plan: &Plan,
+    ) -> Option<(O::Packet, bool)> {
+        let small = meta.bytes - FRAME_OVERHEAD < plan.copy_below;
+        let chained = plan.ports[output.port as usize].sends_chains && !small;
+        let mut copy = if chained {
+            self.header()?
+        } else {
+            let mut one = ArrayVec::<_, 1>::new();
+            self.linear[output.port as usize]
+                .as_mut()?
+                .take(&mut one, 1);
+            one.pop()?
+        };
+        if !rewrite(&mut copy, 0, output, origin) {
+            return None;
+        }
+        if !chained && !packet.copy_tail(meta.headers.payload(), &mut copy) {
+            return None;
+        }
+        let kept = copy.meta_mut();
+        *kept = Meta {
+            link: None,
+            output: slot,
+            ..*meta
+        };
+        Some((copy, chained))
+    }
+
+    /// A header buffer, from the stock.
+    fn header(&mut self) -> Option<O::Packet> {
+        if self.stock.is_empty() {
+            self.headers.take(&mut self.stock, STOCK);
+        }
+        self.stock.pop()
+    }
+}
+
+/// Replaces the first `strip` bytes of `packet` by the output's headers.
+fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin: &Origin) -> bool {
+    let len = output.template.header_len(origin);
+    let Some(room) = packet.replace_front(strip, len) else {
+        return false;
+    };
+    output.template.write(origin, room);
+    true
+}
+
+/// Queues a finished copy at its port.
+fn send<P: Packet>(mut copy: P, plan: &Plan, egress: &mut impl Egress<P>, tally: &mut Tally) {
+    copy.meta_mut().bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
+    let port = plan.outputs[copy.meta().output as usize].port;
+    egress.port(port).enqueue(copy, plan, tally);
+}

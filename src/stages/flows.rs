@@ -1,0 +1,127 @@
+//! What the worker keeps of each flow between bursts, and which flow a source belongs to.
+//!
+//! Sources live in a bounded table of sets of eight. A source keeps its slot while it is heard
+//! of; a slot is given to another source once it has been silent for [`SILENT_SECONDS`] and
+//! nothing of it waits. Where all eight are busy the caller uses the rule's overflow flow.
+
+use crate::packet::Ticks;
+use crate::plan::{FlowSlots, Plan};
+use crate::sched::TokenBucket;
+
+/// Slots of a set.
+const WAYS: usize = 8;
+/// How long a source must have been silent before its slot may go to another.
+const SILENT_SECONDS: u64 = 10;
+
+/// The state of one flow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FlowState {
+    /// What it may still send.
+    pub bucket: TokenBucket,
+    /// The latest deadline given to one of its packets: deadlines of a flow never go back.
+    pub last_deadline: Ticks,
+}
+
+/// A source that has a flow of its own.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    address: u128,
+    last_heard: Ticks,
+    /// Slot of its rule, or [`Source::NONE`].
+    rule: u32,
+}
+
+impl Source {
+    const NONE: u32 = u32::MAX;
+    const FREE: Self = Self {
+        address: 0,
+        last_heard: 0,
+        rule: Self::NONE,
+    };
+}
+
+/// All flows of one worker.
+#[derive(Debug)]
+pub struct Flows {
+    states: Box<[FlowState]>,
+    sources: Box<[Source]>,
+    first_source: u32,
+    silent: Ticks,
+}
+
+impl Flows {
+    /// The flows that `plan` has slots for.
+    pub fn new(plan: &Plan) -> Self {
+        let FlowSlots { sources, .. } = plan.flows;
+        let sets = (sources as usize / WAYS)
+            .checked_next_power_of_two()
+            .unwrap_or(0);
+        let sets = if sources == 0 {
+            0
+        } else {
+            sets.min(sources as usize / WAYS).max(1)
+        };
+        // A power of two of whole sets, within the slots that the plan has.
+        let sets = if sets.is_power_of_two() || sets == 0 {
+            sets
+        } else {
+            1 << sets.ilog2()
+        };
+        Self {
+            states: vec![FlowState::default(); plan.flows.total()].into(),
+            sources: vec![Source::FREE; sets * WAYS].into(),
+            first_source: plan.flows.first_source(),
+            silent: SILENT_SECONDS * plan.ticks_per_second,
+        }
+    }
+
+    /// The state of a flow.
+    pub fn state(&mut self, flow: u32) -> &mut FlowState {
+        &mut self.states[flow as usize]
+    }
+
+    /// The flow of `address` under `rule`, made anew where it has none and there is room; `idle`
+    /// says whether nothing waits in a flow's queue.
+    pub fn of_source(
+        &mut self,
+        rule: u32,
+        address: u128,
+        now: Ticks,
+        idle: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let first = self.set_of(rule, address);
+        let set = self.sources.get_mut(first..first + WAYS)?;
+        let known = set
+            .iter()
+            .position(|s| s.rule == rule && s.address == address);
+        let way = known.or_else(|| {
+            let flow = |way: usize| self.first_source + (first + way) as u32;
+            let silent = |s: &Source| now.saturating_sub(s.last_heard) > self.silent;
+            let way = set
+                .iter()
+                .enumerate()
+                .position(|(way, s)| s.rule == Source::NONE || (silent(s) && idle(flow(way))))?;
+            self.states[flow(way) as usize] = FlowState::default();
+            Some(way)
+        })?;
+        set[way] = Source {
+            address,
+            last_heard: now,
+            rule,
+        };
+        Some(self.first_source + (first + way) as u32)
+    }
+
+    /// The first slot of the set that `address` under `rule` belongs to.
+    fn set_of(&self, rule: u32, address: u128) -> usize {
+        let [low, high] = [address as u64, (address >> 64) as u64];
+        let mixed = (low ^ high.rotate_left(29) ^ u64::from(rule) << 40)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let sets = self.sources.len() / WAYS;
+        if sets == 0 {
+            0
+        } else {
+            ((mixed >> 32) as usize & (sets - 1)) * WAYS
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The nine stages of a packet's way, one file each, in the packet's order.
+//!
+//! Every file opens with its contract: what it expects, what it leaves, what it drops, which
+//! settings it goes by and what bounds it. No stage allocates, locks, reads a clock or calls the
+//! kernel; time is an argument.
+
+mod rx;
+mod parse;
+mod classify;
+mod police;
+mod ingress_drr;
+mod edf;
+mod fanout;
+mod egress_drr;
+mod tx;
+mod flows;
+mod tally;
+
+pub use classify::Classify;
+pub use edf::Edf;
+pub use egress_drr::EgressDrr;
+pub use fanout::{Egress, Fanout};
+pub use flows::Flows;
+pub use ingress_drr::IngressDrr;
+pub use parse::Parse;
+pub use police::Police;
+pub use rx::{Rx, RxSource};
+pub use tally::Tally;
+pub use tx::Tx;

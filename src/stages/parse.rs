@@ -1,0 +1,58 @@
+//! Parse - headers to offsets; what cannot be relayed ends here.
+//!
+//! Expects:  frames as received, their first segment holding the headers.
+//! Leaves:   UDP packets, trimmed to their datagram, `headers` and `bytes` set.
+//! Drops:    `truncated` to `udp_checksum`, as `wire::parse` says; the slow path's are punted.
+//! Config:   `port.rx_checksum`.
+//! Bounds:   O(1) a packet; with `rx_checksum = "complete"` it reads the payload.
+
+use crate::config::RxChecksum;
+use crate::packet::{Burst, FRAME_OVERHEAD, Headers, Packet};
+use crate::plan::Plan;
+use crate::wire::{self, SegmentSum, Verdict};
+
+use super::Tally;
+
+/// The stage; it keeps nothing between bursts.
+#[derive(Debug, Default)]
+pub struct Parse;
+
+impl Parse {
+    /// Parses a burst; what stays in it is UDP.
+    pub fn inspect<P: Packet>(&self, burst: &mut Burst<P>, plan: &Plan, tally: &mut Tally) {
+        burst.retain(|packet| {
+            match wire::parse(packet.head(), packet.frame_len(), &plan.own_macs) {
+                Verdict::Udp { headers, frame_len } => {
+                    let port = packet.meta().headers.port;
+                    packet.truncate(frame_len);
+                    packet.meta_mut().headers = Headers { port, ..headers };
+                    packet.meta_mut().bytes = frame_len as u32 + FRAME_OVERHEAD;
+                    if plan.ports[usize::from(port)].rx_checksum == RxChecksum::Complete {
+                        complete_checksum(packet);
+                    }
+                    true
+                }
+                Verdict::Punt => {
+                    tally.ledger.punted += 1;
+                    false
+                }
+                Verdict::Drop(reason) => {
+                    tally.drop_unmatched(reason);
+                    false
+                }
+            }
+        });
+    }
+}
+
+/// Finishes the UDP checksum that the sender's offload left unfinished.
+fn complete_checksum<P: Packet>(packet: &mut P) {
+    let headers = packet.meta().headers;
+    let mut payload = SegmentSum::default();
+    let mut skip = headers.payload();
+    packet.for_each_segment(|segment| {
+        payload.add(&segment[skip.min(segment.len())..]);
+        skip = 0;
+    });
+    wire::complete_udp_checksum(packet.head_mut(), &headers, payload.sum());
+}

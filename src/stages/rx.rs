@@ -1,0 +1,164 @@
+//! Rx - bursts from the ports this worker owns, stamped with their arrival.
+//!
+//! Expects:  ports that never wait.
+//! Leaves:   packets with `arrival` and input port set. By the TSC a burst arrives when it was
+//!           read; by the capture clock each packet arrives at its own timestamp, the ports'
+//!           packets merged in that order, and a turn sees those of one instant only, so that
+//!           a run repeats exactly, whatever the host does.
+//! Drops:    `foreign`: buffers that are not ours alone.
+//! Config:   `clock`, `port.rx`.
+//! Bounds:   one burst a call; a lossless port is polled only when its burst has room.
+
+use crate::config::RxMode;
+use crate::packet::{BURST, Burst, Clock, DropReason, Packet, RxPort, Ticks};
+
+use super::Tally;
+
+/// One receive queue and how it is polled.
+#[derive(Debug)]
+pub struct RxSource<R: RxPort> {
+    /// The queue.
+    pub port: R,
+    /// Slot of its port.
+    pub slot: u8,
+    /// When it is polled.
+    pub mode: RxMode,
+}
+
+/// The stage: the queues of one worker, polled in turn, and its clock.
+#[derive(Debug)]
+pub struct Rx<R: RxPort, C: Clock> {
+    sources: Vec<RxSource<R>>,
+    next: usize,
+    time: Time<C, R::Packet>,
+}
+
+/// Where time comes from.
+#[derive(Debug)]
+enum Time<C: Clock, P> {
+    /// The processor's counter.
+    Tsc(C),
+    /// The greatest capture timestamp seen, in nanoseconds; a burst of each source is held back
+    /// until its instant comes.
+    Capture { now: Ticks, held: Vec<Burst<P>> },
+}
+
+impl<R: RxPort, C: Clock> Rx<R, C> {
+    /// Polls `sources` by `clock`, or by the capture's timestamps where there is none.
+    pub fn new(sources: Vec<RxSource<R>>, clock: Option<C>) -> Self {
+        let held = || sources.iter().map(|_| Burst::new()).collect();
+        let time = match clock {
+            Some(clock) => Time::Tsc(clock),
+            None => Time::Capture {
+                now: 0,
+                held: held(),
+            },
+        };
+        Self {
+            sources,
+            next: 0,
+            time,
+        }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Ticks {
+        match &self.time {
+            Time::Tsc(clock) => clock.now(),
+            Time::Capture { now, .. } => *now,
+        }
+    }
+
+    /// Packets read from a port whose instant has not come.
+    pub fn packets(&self) -> usize {
+        match &self.time {
+            Time::Tsc(_) => 0,
+            Time::Capture { held, .. } => held.iter().map(|burst| burst.len()).sum(),
+        }
+    }
+
+    /// Frees what is held back; returns how many packets that were.
+    pub fn discard(&mut self) -> usize {
+        let held = self.packets();
+        if let Time::Capture { held, .. } = &mut self.time {
+            held.iter_mut().for_each(Burst::clear);
+        }
+        held
+    }
+
+    /// Fills an empty burst with what has arrived; without `room` lossless ports are left out, and
+    /// the capture clock stands still. Without `polls` no port is asked, and only what is held back comes.
+    pub fn receive(
+        &mut self,
+        burst: &mut Burst<R::Packet>,
+        room: bool,
+        polls: bool,
+        tally: &mut Tally,
+    ) {
+        match &mut self.time {
+            Time::Tsc(clock) => {
+                let count = self.sources.len();
+                for _ in 0..count {
+                    let source = &mut self.sources[self.next];
+                    self.next = (self.next + 1) % count;
+                    if polls && (room || source.mode == RxMode::Live) {
+                        poll(source, burst, tally);
+                    }
+                    if !burst.is_empty() {
+                        break;
+                    }
+                }
+                let now = clock.now();
+                burst
+                    .iter_mut()
+                    .for_each(|packet| packet.meta_mut().arrival = now);
+            }
+            Time::Capture { .. } if !room => {}
+            Time::Capture { now, held } => {
+                for (source, held) in self.sources.iter_mut().zip(held.iter_mut()) {
+                    if polls && held.is_empty() {
+                        poll(source, held, tally);
+                    }
+                }
+                release(held, burst, now);
+            }
+        }
+    }
+}
+
+/// Reads one burst and counts it.
+fn poll<R: RxPort>(source: &mut RxSource<R>, burst: &mut Burst<R::Packet>, tally: &mut Tally) {
+    let received = source.port.receive(burst);
+    if received.frames == 0 {
+        return;
+    }
+    let mut bytes = 0;
+    for packet in burst.iter_mut() {
+        packet.meta_mut().headers.port = source.slot;
+        bytes += packet.frame_len() as u64;
+    }
+    tally.ledger.received += u64::from(received.frames);
+    tally.ledger.dropped_before[DropReason::Foreign.index()] += u64::from(received.foreign);
+    let counters = &tally.counters.ports[usize::from(source.slot)];
+    counters.received.add(u64::from(received.frames));
+    counters.bytes_received.add(bytes);
+}
+
+/// Moves the packets of the earliest instant into `burst` and the clock to that instant.
+fn release<P: Packet>(held: &mut [Burst<P>], burst: &mut Burst<P>, now: &mut Ticks) {
+    let time = |packet: &P| packet.capture_time().unwrap_or(0);
+    let Some(instant) = held.iter().filter_map(|held| held.first()).map(time).min() else {
+        return;
+    };
+    *now = (*now).max(instant);
+    for held in held {
+        let due = held
+            .iter()
+            .take_while(|packet| time(packet) <= *now)
+            .count();
+        burst.extend(held.drain(..due.min(BURST - burst.len())));
+    }
+    burst
+        .iter_mut()
+        .for_each(|packet| packet.meta_mut().arrival = *now);
+}

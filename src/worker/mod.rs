@@ -1,0 +1,252 @@
+//! The worker: all stages of the packet's way, composed in one turn.
+//!
+//! A worker owns its receive queues, schedulers, queues and counters alone; it shares nothing but
+//! counters that others read and one word by which management asks it to stop.
+
+mod control;
+
+pub use control::{Control, Phase};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ledger::Counters;
+use crate::packet::{BURST, Burst, Driver, DropReason, Packet, PacketPool};
+use crate::plan::Plan;
+use crate::stages::{
+    Classify, Edf, Egress, EgressDrr, Fanout, Flows, IngressDrr, Parse, Police, Rx, RxSource,
+    Tally, Tx,
+};
+
+/// Packets that a turn takes through fan-out, so that a turn stays short.
+const TURN_PACKETS: usize = 64;
+/// Copies after which a turn takes no further packet through fan-out.
+const TURN_COPIES: u64 = 512;
+
+/// Turns without a packet before an adaptive worker naps.
+const IDLE_TURNS: u32 = 1_000;
+/// How long it naps.
+const NAP: Duration = Duration::from_micros(50);
+
+/// What a worker is made of besides its plan.
+#[derive(Debug)]
+pub struct Parts<D: Driver> {
+    /// The receive queues that it owns.
+    pub rx: Vec<RxSource<D::Rx>>,
+    /// The send queue of each port, in port slot order.
+    pub tx: Vec<D::Tx>,
+    /// Buffers that received packets lie in.
+    pub payload: D::Pool,
+    /// Buffers for the headers of copies.
+    pub headers: D::Pool,
+    /// By port slot: buffers for linear copies, where the port may need them.
+    pub linear: Vec<Option<D::Pool>>,
+    /// The clock; none for the capture's.
+    pub clock: Option<D::Clock>,
+}
+
+/// One worker: the packet's way from its receive queues to its ports.
+pub struct Worker<D: Driver> {
+    plan: Arc<Plan>,
+    rx: Rx<D::Rx, D::Clock>,
+    parse: Parse,
+    classify: Classify,
+    police: Police,
+    ingress_drr: IngressDrr<D::Packet>,
+    edf: Edf<D::Packet>,
+    fanout: Fanout<D::Pool>,
+    egress: EgressPorts<D>,
+    flows: Flows,
+    payload: D::Pool,
+    tally: Tally,
+    /// Whether ports are still polled.
+    receiving: bool,
+    /// Packets that the last turn took through fan-out.
+    served: usize,
+    /// Header buffers that a burst may need.
+    burst_headers: usize,
+}
+
+/// The last two stages of one port.
+struct EgressPort<D: Driver> {
+    drr: EgressDrr<D::Packet>,
+    tx: Tx<D::Tx>,
+}
+
+/// The last two stages, by port slot.
+struct EgressPorts<D: Driver>(Vec<EgressPort<D>>);
+
+impl<D: Driver> Egress<D::Packet> for EgressPorts<D> {
+    fn port(&mut self, slot: u32) -> &mut EgressDrr<D::Packet> {
+        &mut self.0[slot as usize].drr
+    }
+}
+
+impl<D: Driver> Worker<D> {
+    /// A worker at rest. Everything it will ever hold is allocated here.
+    pub fn new(plan: Arc<Plan>, parts: Parts<D>, counters: Arc<Counters>) -> Self {
+        let widest = plan
+            .rules
+            .iter()
+            .map(|rule| rule.fan_out() as usize)
+            .max()
+            .unwrap_or(0);
+        let egress = parts
+            .tx
+            .into_iter()
+            .enumerate()
+            .map(|(slot, tx)| EgressPort {
+                drr: EgressDrr::new(&plan, slot),
+                tx: Tx::new(tx, slot),
+            });
+        Self {
+            rx: Rx::new(parts.rx, parts.clock),
+            parse: Parse,
+            classify: Classify,
+            police: Police,
+            ingress_drr: IngressDrr::new(&plan),
+            edf: Edf::new(&plan),
+            fanout: Fanout::new(parts.headers, parts.linear, &plan),
+            egress: EgressPorts(egress.collect()),
+            flows: Flows::new(&plan),
+            payload: parts.payload,
+            tally: Tally::new(counters),
+            receiving: true,
+            served: 0,
+            burst_headers: BURST * widest,
+            plan,
+        }
+    }
+
+    /// Takes packets one turn further along their way; returns how many moved.
+    pub fn turn(&mut self) -> usize {
+        let plan = &*self.plan;
+        let tally = &mut self.tally;
+        let mut received = 0;
+        let share = BURST.max(2 * self.served);
+        while received < share {
+            let mut burst = Burst::new();
+            let room = has_room(&self.ingress_drr, &self.edf, &self.egress)
+                && self.payload.available() >= 2 * BURST
+                && self.fanout.headers_available() >= self.burst_headers;
+            self.rx.receive(&mut burst, room, self.receiving, tally);
+            if burst.is_empty() {
+                break;
+            }
+            received += burst.len();
+            let now = self.rx.now();
+            self.parse.inspect(&mut burst, plan, tally);
+            self.classify.inspect(
+                &mut burst,
+                plan,
+                &mut self.flows,
+                &self.ingress_drr,
+                now,
+                tally,
+            );
+            self.police
+                .inspect(&mut burst, plan, &mut self.flows, tally);
+            self.ingress_drr
+                .enqueue(&mut burst, plan, &mut self.flows, tally);
+        }
+
+        let now = self.rx.now();
+        self.edf.fill(&mut self.ingress_drr, plan, now);
+        self.served = 0;
+        let enough = tally.ledger.copies + TURN_COPIES;
+        while self.served < TURN_PACKETS && tally.ledger.copies < enough {
+            let Some(packet) = self.edf.next(plan, now, tally) else {
+                break;
+            };
+            self.fanout.replicate(packet, plan, &mut self.egress, tally);
+            self.served += 1;
+        }
+
+        let mut sent = 0;
+        for EgressPort { drr, tx } in &mut self.egress.0 {
+            sent += tx.flush(drr, plan, now, || self.rx.now(), tally);
+        }
+        self.publish(received + self.served + sent)
+    }
+
+    /// Turns until `control` asks for the end; an `adaptive` worker naps while nothing comes.
+    pub fn run(&mut self, control: &Control, adaptive: bool) {
+        let mut empty_turns = 0;
+        loop {
+            match control.phase() {
+                Phase::Run => {}
+                Phase::Drain if self.is_quiet() => break,
+                Phase::Drain => self.receiving = false,
+                Phase::Abort => {
+                    self.discard();
+                    break;
+                }
+            }
+            if self.turn() > 0 {
+                empty_turns = 0;
+            } else if adaptive {
+                empty_turns += 1;
+                if empty_turns > IDLE_TURNS {
+                    std::thread::sleep(NAP);
+                }
+            }
+        }
+        self.fanout.release();
+        self.publish(0);
+    }
+
+    /// Whether nothing waits anywhere.
+    pub fn is_quiet(&self) -> bool {
+        !self.receiving && self.tally.ledger.is_quiet()
+    }
+
+    /// Ends a turn: what waits is counted, and others may see the totals.
+    fn publish(&mut self, moved: usize) -> usize {
+        let ledger = &mut self.tally.ledger;
+        let before = self.rx.packets() + self.ingress_drr.packets() + self.edf.packets();
+        let after = self
+            .egress
+            .0
+            .iter()
+            .map(|port| port.drr.packets() + port.tx.packets());
+        ledger.waiting_before = before as u64;
+        ledger.waiting_after = after.sum::<usize>() as u64;
+        let counters = &self.tally.counters;
+        if moved > 0 {
+            counters.ledger.publish(ledger);
+            counters.worker.busy_turns.add(1);
+        }
+        counters.worker.turns.add(1);
+        counters.worker.heartbeat.set(self.rx.now());
+        counters.worker.generation.set(self.plan.generation);
+        moved
+    }
+
+    /// Drops all that waits, as `stopped`.
+    fn discard(&mut self) {
+        let tally = &mut self.tally;
+        for _ in 0..self.rx.discard() {
+            tally.drop_unmatched(DropReason::Stopped);
+        }
+        while let Some(packet) = self.ingress_drr.dequeue().or_else(|| self.edf.take()) {
+            tally.drop_before(DropReason::Stopped, &packet);
+        }
+        for EgressPort { drr, tx } in &mut self.egress.0 {
+            tx.discard(tally);
+            while let Some(copy) = drr.take() {
+                tally.drop_after(DropReason::Stopped, copy.meta().output);
+            }
+        }
+        self.publish(1);
+    }
+}
+
+/// Whether nothing of an earlier burst is in the way of a lossless port's next one.
+fn has_room<D: Driver>(
+    ingress_drr: &IngressDrr<D::Packet>,
+    edf: &Edf<D::Packet>,
+    egress: &EgressPorts<D>,
+) -> bool {
+    let upstream = ingress_drr.packets() + edf.packets();
+    upstream == 0 && egress.0.iter().all(|port| port.drr.has_room())
+}
