@@ -248,3 +248,6 @@ impl ClassRound {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

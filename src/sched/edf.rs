@@ -244,3 +244,6 @@ impl<P: Packet> Buckets<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

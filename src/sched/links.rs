@@ -179,3 +179,6 @@ impl<P: Linked> Deref for Front<'_, P> {
         &self.packet
     }
 }
+
+#[cfg(test)]
+mod tests;
