@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
+pub mod any;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The MAC of the sender of every frame.

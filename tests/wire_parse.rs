@@ -1,0 +1,143 @@
+//! Parse against any bytes, and against etherparse on what it finds good.
+
+mod frames;
+
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use frames::any;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use punctual::packet::Headers;
+use punctual::wire::{
+    Key, Origin, OwnMacs, SegmentSum, Verdict, complete_udp_checksum, parse, source,
+};
+
+fn judge(frame: &[u8]) -> Verdict {
+    parse(frame, frame.len(), &OwnMacs::default())
+}
+
+/// Where the headers of a frame that must be good are, and where its datagram ends.
+fn good(frame: &[u8]) -> Result<(Headers, usize), TestCaseError> {
+    match judge(frame) {
+        Verdict::Udp { headers, frame_len } => Ok((headers, frame_len)),
+        verdict => Err(TestCaseError::fail(format!("{verdict:?}"))),
+    }
+}
+
+/// An address as the key has it.
+fn number(address: std::net::IpAddr) -> u128 {
+    match address {
+        std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        std::net::IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// Fails where etherparse sees another packet.
+fn agrees(frame: &[u8], headers: &Headers, frame_len: usize) -> Result<(), TestCaseError> {
+    let sliced = SlicedPacket::from_ethernet(frame)
+        .map_err(|error| TestCaseError::fail(format!("etherparse: {error}")))?;
+    let offset = |part: &[u8]| part.as_ptr().addr() - frame.as_ptr().addr();
+    let (ip, version) = match &sliced.net {
+        Some(NetSlice::Ipv4(v4)) => (offset(v4.header().slice()), 4),
+        Some(NetSlice::Ipv6(v6)) => (offset(v6.header().slice()), 6),
+        other => return Err(TestCaseError::fail(format!("{other:?}"))),
+    };
+    let Some(TransportSlice::Udp(udp)) = &sliced.transport else {
+        return Err(TestCaseError::fail("etherparse sees no UDP"));
+    };
+    prop_assert_eq!((usize::from(headers.ip), headers.version), (ip, version));
+    prop_assert_eq!(usize::from(headers.udp), offset(udp.header_slice()));
+    prop_assert_eq!(headers.payload(), offset(udp.payload()));
+    prop_assert_eq!(frame_len, headers.payload() + udp.payload().len());
+    let vlan = sliced.vlan_ids().first().map_or(0, |id| id.value());
+    prop_assert_eq!(headers.vlan, vlan);
+    prop_assert_eq!(Key::read(frame, headers).udp_port, udp.destination_port());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_bytes_have_a_verdict(
+        bytes in vec(any::<u8>(), 0..200),
+        len in 0usize..300,
+        ip in 0usize..24,
+        version in 0u8..10,
+        udp in any::<u16>(),
+    ) {
+        if let Verdict::Udp { headers, frame_len } = judge(&bytes) {
+            agrees(&bytes, &headers, frame_len)?;
+        }
+        parse(&bytes, len, &OwnMacs::default());
+        // Headers that lie read zeros, and panic as little.
+        let headers = Headers { ip: ip as u8, version, udp, vlan: 0, port: 0 };
+        Key::read(&bytes, &headers);
+        source(&bytes, &headers);
+        Origin::read(&bytes, &headers);
+        complete_udp_checksum(&mut bytes.clone(), &headers, SegmentSum::behind(0).sum());
+    }
+
+    #[test]
+    fn a_good_frame_is_found_as_etherparse_finds_it(frame in any::frame()) {
+        let bytes = frame.bytes();
+        let (headers, frame_len) = good(&bytes)?;
+        agrees(&bytes, &headers, frame_len)?;
+        prop_assert_eq!(source(&bytes, &headers), number(frame.source));
+        let vlan = frame.tags.first().map_or(0, |(_, tci)| tci & 0xfff);
+        let key = Key { destination: number(frame.destination), udp_port: frame.udp_port, vlan };
+        prop_assert_eq!(Key::read(&bytes, &headers), key);
+    }
+
+    /// A few bytes changed, the header checksum made right again, or the end cut off.
+    #[test]
+    fn a_damaged_frame_is_refused_or_found_as_etherparse_finds_it(
+        frame in any::frame(),
+        changes in vec((0usize..110, any::<u8>()), 0..4),
+        cut in 0usize..200,
+    ) {
+        let mut bytes = frame.bytes();
+        for (at, byte) in changes {
+            let len = bytes.len();
+            bytes[at % len] = byte;
+        }
+        let ip = frame.ip_at();
+        if frame.source.is_ipv4() {
+            let header_len = usize::from(bytes[ip] & 0xf).max(5) * 4;
+            if let Some(header) = bytes.get_mut(ip..ip + header_len) {
+                frames::resum(header);
+            }
+        }
+        if cut < 100 {
+            bytes.truncate(bytes.len().saturating_sub(cut));
+        }
+        if let Verdict::Udp { headers, frame_len } = judge(&bytes) {
+            agrees(&bytes, &headers, frame_len)?;
+        }
+    }
+
+    /// `rx_checksum = "complete"`: from any field, over any segments, to the right checksum.
+    #[test]
+    fn a_checksum_is_completed_over_any_segments(
+        frame in any::frame(),
+        cuts in vec(0usize..9_100, 0..5),
+    ) {
+        let mut bytes = frame.bytes();
+        let (headers, frame_len) = good(&bytes)?;
+        bytes.truncate(frame_len);
+        let mut sum = SegmentSum::behind(headers.payload());
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % bytes.len()).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        for pair in cuts.windows(2) {
+            sum.add(&bytes[pair[0]..pair[1]]);
+        }
+        let field = frame.udp_at() + 6..frame.udp_at() + 8;
+        let received = [bytes[field.start], bytes[field.start + 1]];
+        bytes[field.clone()].fill(0);
+        let right = frames::udp_checksum(frame.source, frame.destination, &bytes[frame.udp_at()..]);
+        bytes[field.clone()].copy_from_slice(&received);
+        complete_udp_checksum(&mut bytes, &headers, sum.sum());
+        let expected = if received == [0, 0] { [0, 0] } else { right.to_be_bytes() };
+        prop_assert_eq!(&bytes[field], expected);
+    }
+}
