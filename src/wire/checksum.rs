@@ -64,33 +64,37 @@ impl Sum {
     /// The sum in 16 bits, as it lies in memory.
     #[inline(always)]
     pub const fn fold(self) -> [u8; 2] {
+        self.folded().to_ne_bytes()
+    }
+
+    /// As [`Self::fold`], in the processor's byte order.
+    #[inline(always)]
+    const fn folded(self) -> u16 {
         let (low, carry) = (self.0 as u32).overflowing_add((self.0 >> 32) as u32);
         let sum = low + carry as u32;
         let (low, carry) = (sum as u16).overflowing_add((sum >> 16) as u16);
-        (low + carry as u16).to_ne_bytes()
+        low + carry as u16
     }
 
     /// The checksum of what was added: the complement, as it lies in an IPv4 header.
     #[inline(always)]
     pub const fn checksum(self) -> [u8; 2] {
-        let [a, b] = self.fold();
-        [!a, !b]
+        (!self.folded()).to_ne_bytes()
     }
 
     /// The checksum as it lies in a UDP header, where 0 would say that there is none (RFC 768).
     #[inline(always)]
     pub const fn udp_checksum(self) -> [u8; 2] {
-        match self.checksum() {
-            [0, 0] => [0xff, 0xff],
-            checksum => checksum,
+        match self.folded() {
+            u16::MAX => [0xff; 2],
+            sum => (!sum).to_ne_bytes(),
         }
     }
 
     /// The same bytes, each one place later: what starts at an odd offset (RFC 1071, 2 (B)).
     #[inline]
-    fn swapped(self) -> Self {
-        let [a, b] = self.fold();
-        Self(u64::from(u16::from_ne_bytes([b, a])))
+    const fn swapped(self) -> Self {
+        Self(self.folded().swap_bytes() as u64)
     }
 }
 
@@ -159,7 +163,6 @@ impl SegmentSum {
 }
 
 /// Whether the checksum of an IPv4 header, options included, is right (RFC 791, section 3.1).
-#[inline]
 pub fn ipv4_header_valid(header: &[u8]) -> bool {
     Sum::of_bytes(header).fold() == [0xff, 0xff]
 }

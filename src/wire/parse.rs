@@ -73,7 +73,12 @@ impl OwnMacs {
 
     #[inline(always)]
     fn has(&self, mac: u64) -> bool {
-        self.filter >> (mac & 63) & 1 == 1 && self.macs.contains(&mac)
+        self.filter >> (mac & 63) & 1 == 1 && self.lists(mac)
+    }
+
+    #[cold]
+    fn lists(&self, mac: u64) -> bool {
+        self.macs.contains(&mac)
     }
 }
 
@@ -244,18 +249,21 @@ fn ipv4(frame: &Frame<'_>, below: &Below) -> Result<Datagram, End> {
     udp(frame, below, 4, ip + header_len, total_len - header_len)
 }
 
-/// Whether IPv4 addresses cannot be on the wire, or the MAC is not theirs.
+/// Whether IPv4 addresses cannot be on the wire, or the MAC is not theirs. Nearly never true, so
+/// one branch behind them all is cheaper than one each.
 ///
 /// A host without an address may speak IGMP (RFC 3376, section 4.2.13), so 0.0.0.0 is a martian
 /// source for the others only.
 #[inline(always)]
 fn martian_v4(source: u32, destination: u32, mac: u64, protocol: u8) -> bool {
-    let nameless = source == 0 && protocol == IGMP;
-    let bad_source = (source >> 24 == 0 && !nameless) || source >> 24 == 127 || source >> 28 >= 14;
-    let bad_destination = matches!(destination >> 24, 0 | 127) || destination == u32::MAX;
+    let nameless = (source == 0) & (protocol == IGMP);
+    let (net, destination_net) = (source >> 24, destination >> 24);
+    let bad_source = (net == 0) & !nameless | (net == 127) | (net >= 224);
+    let bad_destination =
+        (destination_net == 0) | (destination_net == 127) | (destination == u32::MAX);
     let group_mac = 0x0100_5e00_0000 | u64::from(destination & 0x007f_ffff);
-    let disagree = is_group(mac) && (destination >> 28 != 14 || mac != group_mac);
-    bad_source || bad_destination || source == destination || disagree
+    let disagree = is_group(mac) & ((destination >> 28 != 14) | (mac != group_mac));
+    bad_source | bad_destination | (source == destination) | disagree
 }
 
 #[inline(always)]
@@ -289,12 +297,12 @@ fn ipv6(frame: &Frame<'_>, below: &Below) -> Result<Datagram, End> {
 /// hop-by-hop header.
 #[inline(always)]
 fn martian_v6(source: u128, destination: u128, mac: u64, next: u8) -> bool {
-    let nameless = source == 0 && matches!(next, ICMPV6 | HOP_BY_HOP);
+    let nameless = (source == 0) & ((next == ICMPV6) | (next == HOP_BY_HOP));
+    let bad_source = (source >> 120 == 0xff) | (source <= 1) & !nameless;
+    let mapped = (source >> 32 == 0xffff) | (destination >> 32 == 0xffff);
     let group_mac = 0x3333_0000_0000 | u64::from(destination as u32);
-    let disagree = is_group(mac) && (destination >> 120 != 0xff || mac != group_mac);
-    let mapped = source >> 32 == 0xffff || destination >> 32 == 0xffff;
-    let bad_source = source >> 120 == 0xff || (source <= 1 && !nameless);
-    bad_source || destination <= 1 || source == destination || mapped || disagree
+    let disagree = is_group(mac) & ((destination >> 120 != 0xff) | (mac != group_mac));
+    bad_source | (destination <= 1) | (source == destination) | mapped | disagree
 }
 
 /// Walks the extension headers from `at` to `end`, the end of the IP payload.

@@ -61,8 +61,11 @@ pub struct Rewrite {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Template {
-    /// Destination and source MAC; zeros where the group's bits go.
-    macs: [u8; 12],
+    /// The destination MAC and the source's first two bytes, as they lie in memory; zeros where
+    /// the group's bits go.
+    macs: u64,
+    /// The rest of the source MAC, as it lies in memory.
+    source_mac: u32,
     /// The bits of the destination's last four bytes that the MAC takes (RFC 1112, RFC 2464).
     mac_mask: u32,
     tags: Field<u64>,
@@ -100,9 +103,8 @@ impl Template {
         let [a, b, c, d, e, f] = rewrite.source_mac.0;
         let (udp_port, source_port, port_to_source) = ports(rewrite);
         Self {
-            macs: [
-                head[0], head[1], tail[0], tail[1], tail[2], tail[3], a, b, c, d, e, f,
-            ],
+            macs: u64::from_ne_bytes([head[0], head[1], tail[0], tail[1], tail[2], tail[3], a, b]),
+            source_mac: u32::from_ne_bytes([c, d, e, f]),
             mac_mask: u32::from_ne_bytes(mac_mask),
             tags: tags(rewrite.vlan),
             tags_len: match rewrite.vlan {
@@ -180,22 +182,21 @@ impl Template {
         let source = self.source.constant as u32 | origin.source as u32 & self.source.mask as u32;
         let destination = self.destination.constant as u32
             | origin.destination as u32 & self.destination.mask as u32;
-        let first =
-            (self.first_word.constant | origin.first_word & self.first_word.mask).to_ne_bytes();
+        let first = self.first_word.constant | origin.first_word & self.first_word.mask;
         // No overflow: the received IP packet was at least 20 bytes longer than its datagram.
-        let [len_high, len_low] = origin.udp_len.wrapping_add(20).to_be_bytes();
-        let first = u32::from_ne_bytes([first[0], first[1], len_high, len_low]);
+        let first = first | u32::from(origin.udp_len.wrapping_add(20)).to_be();
         let second = origin.second_word;
-        let third = u32::from_ne_bytes([self.new_ttl(origin), UDP, 0, 0]);
+        let third = u32::from_be_bytes([self.new_ttl(origin), UDP, 0, 0]);
         let addresses = Sum::of_word(u64::from(source) + u64::from(destination));
-        let words = Sum::of_word(u64::from(first) + u64::from(second) + u64::from(third));
-        let [sum_high, sum_low] = (words + addresses).checksum();
+        let words = u64::from(first) + u64::from(second) + u64::from(third.to_be());
+        let checksum = (Sum::of_word(words) + addresses).checksum();
+        let third = third | u32::from(u16::from_be_bytes(checksum));
 
         let ip = LEN - 28;
         self.write_ethernet(origin, destination, [0x08, 0x00], ip, out);
         put(out, ip, first.to_ne_bytes());
         put(out, ip + 4, second.to_ne_bytes());
-        put(out, ip + 8, [self.new_ttl(origin), UDP, sum_high, sum_low]);
+        put(out, ip + 8, third.to_be_bytes());
         put(out, ip + 12, source.to_ne_bytes());
         put(out, ip + 16, destination.to_ne_bytes());
         self.write_udp(origin, addresses, out);
@@ -210,14 +211,14 @@ impl Template {
         let source = self.source.constant | origin.source & self.source.mask;
         let destination = self.destination.constant | origin.destination & self.destination.mask;
         let first = self.first_word.constant | origin.first_word & self.first_word.mask;
-        let [len_high, len_low] = origin.udp_len.to_be_bytes();
+        let second =
+            u32::from(origin.udp_len) << 16 | u32::from(UDP) << 8 | u32::from(self.new_ttl(origin));
         let addresses = Sum::of_wide(source) + Sum::of_wide(destination);
 
         let ip = LEN - 48;
-        let tail = u128_tail(destination);
-        self.write_ethernet(origin, tail, [0x86, 0xdd], ip, out);
+        self.write_ethernet(origin, tail(destination), [0x86, 0xdd], ip, out);
         put(out, ip, first.to_ne_bytes());
-        put(out, ip + 4, [len_high, len_low, UDP, self.new_ttl(origin)]);
+        put(out, ip + 4, second.to_be_bytes());
         put(out, ip + 8, source.to_ne_bytes());
         put(out, ip + 24, destination.to_ne_bytes());
         self.write_udp(origin, addresses, out);
@@ -238,11 +239,10 @@ impl Template {
         ip: usize,
         out: &mut [u8; LEN],
     ) {
-        let [a, b, c, d, e, f, rest @ ..] = self.macs;
-        let group = u32::from_ne_bytes([c, d, e, f]) | tail & self.mac_mask;
-        put(out, 0, [a, b]);
-        put(out, 2, group.to_ne_bytes());
-        put(out, 6, rest);
+        // Bytes 2 to 5 of 8, in either byte order.
+        let group = u64::from(tail & self.mac_mask) << 16;
+        put(out, 0, (self.macs | group).to_ne_bytes());
+        put(out, 8, self.source_mac.to_ne_bytes());
         let tags = (self.tags.constant | origin.tags & self.tags.mask).to_ne_bytes();
         match ip {
             14 => {}
@@ -260,17 +260,15 @@ impl Template {
         let source_port = (origin.source_port & self.source_port.mask)
             | self.source_port.constant
             | udp_port & self.port_to_source;
-        let [a, b] = source_port.to_be_bytes();
-        let [c, d] = udp_port.to_be_bytes();
-        let ports = Sum::of_word(u32::from_ne_bytes([a, b, c, d]).into());
-        let checksum = (origin.udp_sum + addresses + ports).udp_checksum();
+        let ports = u32::from(source_port) << 16 | u32::from(udp_port);
+        let sum = origin.udp_sum + addresses + Sum::of_word(ports.to_be().into());
         // Zero says that the sender has none, and stays (RFC 768).
-        let [g, h] = match origin.udp_checksum {
-            [0, 0] => [0, 0],
-            _ => checksum,
+        let checksum = match origin.udp_checksum {
+            [0, 0] => 0,
+            _ => u16::from_be_bytes(sum.udp_checksum()),
         };
-        let [e, f] = origin.udp_len.to_be_bytes();
-        put(out, LEN - 8, [a, b, c, d, e, f, g, h]);
+        let header = u64::from(ports) << 32 | u64::from(origin.udp_len) << 16 | u64::from(checksum);
+        put(out, LEN - 8, header.to_be_bytes());
     }
 }
 
@@ -284,9 +282,8 @@ fn put<const N: usize, const LEN: usize>(out: &mut [u8; LEN], at: usize, bytes: 
 
 /// The last four bytes of an IPv6 address.
 #[inline(always)]
-fn u128_tail(address: u128) -> u32 {
-    let [.., a, b, c, d] = address.to_ne_bytes();
-    u32::from_ne_bytes([a, b, c, d])
+fn tail(address: u128) -> u32 {
+    (u128::from_be(address) as u32).to_be()
 }
 
 /// The destination MAC's first two and last four bytes, and the bits of the IP destination that
