@@ -2,7 +2,230 @@
 //!
 //! [`load`] reads and validates; what it returns can be built into a plan without further
 //! questions about single values. Every mistake of all files is reported in one run.
+//!
+//! ```text
+//! source, include   bytes of bounded files
+//! reader, keys      typed tables by the one list of keys; every mistake is collected
+//! read_*            sections -> values with their places
+//! check_output, conflicts   what only holds together
+//! canonical, expand         every setting in force; rows
+//! ```
 
 mod types;
+mod units;
+mod keys;
+mod source;
+mod include;
+mod report;
+mod reader;
+mod read_site;
+mod read_port;
+mod read_rule;
+mod read_output;
+mod check_output;
+mod conflicts;
+mod canonical;
+mod expand;
+mod reference;
 
+pub use canonical::canonical;
+pub use expand::{address_count, addresses, rows};
+pub use reference::reference;
+pub use report::{ConfigErrors, Diagnostic, Diagnostics, Severity};
+pub use source::FILE_BYTES_MAX;
 pub use types::*;
+pub use units::{
+    UnitError, parse_bytes, parse_duration, parse_rate, show_bytes, show_duration, show_rate,
+};
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use read_output::{Layers, Settings, read_receivers, read_settings};
+use read_rule::{RuleSettings, Site, read_rule_settings, read_rules};
+use reader::{Context, Names, Table};
+use source::{Place, Source};
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Every setting in force; [`canonical`] shows it.
+    pub config: Config,
+    /// What is allowed and yet deserves a look.
+    pub warnings: Diagnostics,
+    /// The files it came from, the main one first.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads a file, what it includes, and the environment variables it names.
+///
+/// # Errors
+/// Every mistake of all files.
+pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
+    load_with(path, &|name| std::env::var(name).ok())
+}
+
+/// [`load`] with its own environment.
+///
+/// # Errors
+/// Every mistake of all files.
+pub fn load_with(
+    path: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ConfigErrors> {
+    match source::read_bounded(path, false) {
+        Ok(bytes) => load_bytes(path, bytes, variable),
+        Err(error) => {
+            let diagnostic = Diagnostic::file(error.message(path));
+            Err(ConfigErrors(Diagnostics::new(Vec::new(), vec![diagnostic])))
+        }
+    }
+}
+
+/// [`load_with`] where the main file's bytes are at hand; `path` says what they are called and
+/// where their includes are.
+///
+/// # Errors
+/// Every mistake of all files.
+pub fn load_bytes(
+    path: &Path,
+    bytes: Vec<u8>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ConfigErrors> {
+    if bytes.len() > FILE_BYTES_MAX {
+        let diagnostic = Diagnostic::file(source::ReadError::TooLong.message(path));
+        return Err(ConfigErrors(Diagnostics::new(Vec::new(), vec![diagnostic])));
+    }
+    let (text, bad) = source::decode(bytes);
+    let mut undecodable: Vec<_> = bad.map(|offset| (0, offset)).into_iter().collect();
+    let mut sources = vec![Source {
+        path: path.to_owned(),
+        text,
+    }];
+    let (includes, mut list) = {
+        let cx = Context::new(&sources, variable);
+        let (tree, _) = DeTable::parse_recoverable(&sources[0].text);
+        let at = Place::new(0, tree.span());
+        let top = Table::unchecked(&cx, &keys::TOP, tree.get_ref(), at);
+        let mut note = |file, offset| undecodable.push((file, offset));
+        let includes = include::read_includes(&top, path, &mut note);
+        (includes, cx.into_list())
+    };
+    sources.extend(includes);
+    let cx = Context::new(&sources, variable);
+    let config = read(&cx, &undecodable);
+    let errors = cx.errors();
+    list.extend(cx.into_list());
+    let (mut warnings, mut mistakes) = (Vec::new(), Vec::new());
+    for diagnostic in list {
+        match diagnostic.severity() {
+            Severity::Warning => warnings.push(diagnostic),
+            Severity::Error => mistakes.push(diagnostic),
+        }
+    }
+    let files = sources.iter().map(|s| s.path.clone()).collect();
+    if errors > 0 || !mistakes.is_empty() {
+        return Err(ConfigErrors(Diagnostics::new(sources, mistakes)));
+    }
+    Ok(Loaded {
+        config,
+        warnings: Diagnostics::new(sources, warnings),
+        files,
+    })
+}
+
+/// Reads all files; the configuration counts only where no error was reported.
+fn read(cx: &Context<'_>, undecodable: &[(usize, usize)]) -> Config {
+    let trees: Vec<_> = cx
+        .sources
+        .iter()
+        .enumerate()
+        .map(|(file, source)| {
+            let text = match undecodable.iter().find(|(bad, _)| *bad == file) {
+                Some((_, offset)) => {
+                    let at = Place::new(file, *offset..offset + 1);
+                    cx.syntax(at, "the file is not UTF-8 from here on");
+                    ""
+                }
+                None => source.text.as_str(),
+            };
+            let (tree, errors) = DeTable::parse_recoverable(text);
+            for error in errors {
+                cx.syntax(
+                    Place::new(file, error.span().unwrap_or(0..0)),
+                    error.message(),
+                );
+            }
+            tree
+        })
+        .collect();
+    let tops: Vec<_> = trees
+        .iter()
+        .enumerate()
+        .map(|(file, tree)| {
+            let section = if file == 0 {
+                &keys::TOP
+            } else {
+                &keys::INCLUDED
+            };
+            Table::root(cx, section, tree.get_ref(), Place::new(file, 0..0))
+        })
+        .collect();
+    read_tables(cx, &tops)
+}
+
+fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
+    let main = &tops[0];
+    let (clock, idle) = read_site::read_top(main);
+    for included in &tops[1..] {
+        included.number("schema");
+    }
+    let classes = read_site::read_classes(tops);
+    let (memory, memory_at) = read_site::read_memory(main);
+    let limits = read_site::read_limits(main);
+    let (ports, port_names) = read_port::read_ports(tops);
+    read_site::check_memory(cx, memory, memory_at, ports.len());
+    let mut layers = Layers {
+        ports: port_names,
+        receivers: Vec::new(),
+        receiver_names: Names::new("receiver"),
+        default_receiver: Settings::default(),
+        default_output: Settings::default(),
+    };
+    let default = |name: &str, section| {
+        let (cx, node) = read_site::once(tops, "default", &keys::DEFAULTS, name)?;
+        Table::new(cx, section, node)
+    };
+    if let Some(table) = default("output", &keys::DEFAULT_OUTPUT) {
+        layers.default_output = read_settings(&table, &layers.ports);
+    }
+    if let Some(table) = default("receiver", &keys::DEFAULT_RECEIVER) {
+        layers.default_receiver = read_settings(&table, &layers.ports);
+    }
+    let default_rule = default("rule", &keys::DEFAULT_RULE);
+    let default_rule = default_rule.map_or_else(RuleSettings::default, |t| read_rule_settings(&t));
+    read_receivers(tops, &mut layers);
+    let site = Site {
+        ports: &ports,
+        classes: &classes,
+        layers: &layers,
+        default_rule,
+    };
+    let rules = read_rules(tops, &site);
+    conflicts::check_rules(cx, &rules, &limits);
+    Config {
+        instance: read_site::read_instance(main),
+        clock,
+        idle,
+        eal: read_site::read_eal(main),
+        memory,
+        classes,
+        rules: rules.into_iter().map(|r| r.rule).collect(),
+        edf_window: read_site::read_edf_window(main),
+        copy_below: read_site::read_copy_below(main),
+        limits,
+        receivers: layers.receivers.into_iter().map(|r| r.receiver).collect(),
+        ports,
+    }
+}

@@ -1,0 +1,241 @@
+//! Makes an output of what was read: defaults filled in, checked against its rule and port.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::read_output::{ReadOutput, Source, is_host, or_one};
+use super::read_rule::{Site, check_queue, preset_queue, unroutable};
+use super::reader::{At, Context, clamp32};
+use super::report::Diagnostic;
+use super::source::Place;
+use super::types::*;
+use crate::wire::MacAddr;
+
+/// TTL of a datagram whose destination the output changes.
+const NEW_TTL: u8 = 16;
+
+/// One output of `rule`, checked against its input and port where those are sound.
+pub(super) fn finish_output(
+    cx: &Context<'_>,
+    read: &ReadOutput,
+    rule: &Rule,
+    input_at: Place,
+    input_sound: bool,
+    site: &Site<'_>,
+) -> Output {
+    let settings = &read.settings;
+    let changed = read.destination.is_some();
+    let ttl = if changed {
+        TtlRewrite::Set(NEW_TTL)
+    } else {
+        TtlRewrite::Decrement
+    };
+    let port = settings.port.map_or(0, |p| p.value);
+    let checker = Checker {
+        cx,
+        read,
+        input: &rule.input,
+        input_at,
+        site,
+    };
+    let sound = input_sound && !settings.unsound;
+    let source = if sound {
+        checker.check_destination();
+        checker.check_shift();
+        checker.check_mac();
+        checker.resolve_source(port)
+    } else {
+        None
+    };
+    check_queue(cx, settings.queue, site.largest_frame(&[port]));
+    Output {
+        name: String::new(),
+        receiver: read.receiver,
+        port,
+        destination: read.destination.map(|d| d.value),
+        udp_port: settings.udp_port.map_or(UdpPortRewrite::Keep, |v| v.value),
+        source,
+        source_port: settings
+            .source_port
+            .map_or(SourcePortRewrite::Keep, |v| v.value),
+        vlan: settings.vlan.map_or(VlanRewrite::Keep, |v| v.value),
+        ttl: settings.ttl.map_or(ttl, |v| v.value),
+        dscp: settings.dscp.and_then(|v| v.value),
+        mac: settings.mac.map(|v| v.value),
+        sample: settings.sample.map_or(1, |v| clamp32(v.value)),
+        weight: or_one(settings.weight),
+        queue: settings.queue.map_or_else(preset_queue, |v| v.value),
+    }
+}
+
+struct Checker<'c> {
+    cx: &'c Context<'c>,
+    read: &'c ReadOutput,
+    input: &'c Input,
+    input_at: Place,
+    site: &'c Site<'c>,
+}
+
+impl Checker<'_> {
+    fn is_v4(&self) -> bool {
+        matches!(self.input.destination.first(), Some(IpNet::V4(_)))
+    }
+
+    /// Of the input's IP version, routable, and one address or as long as every input prefix.
+    fn check_destination(&self) {
+        let Some(At { value: net, at }) = self.read.destination else {
+            return;
+        };
+        let related = |d: Diagnostic| self.cx.report(d.related(self.input_at, "the input"));
+        if matches!(net, IpNet::V4(_)) != self.is_v4() {
+            let version = if self.is_v4() { "IPv4" } else { "IPv6" };
+            let message = format!("`{net}` is of the other IP version than the input");
+            related(Diagnostic::error(at, message).label(format!("allowed: {version}")));
+            return;
+        }
+        if let Some(reason) = unroutable(&net) {
+            let message = format!("`{net}` cannot be relayed to: {reason}");
+            let label = "allowed: groups and unicast addresses that are routed";
+            self.cx.report(Diagnostic::error(at, message).label(label));
+        }
+        let odd = self
+            .input
+            .destination
+            .iter()
+            .find(|n| n.prefix_len() != net.prefix_len());
+        if let (Some(odd), true) = (odd, net.prefix_len() < net.max_prefix_len()) {
+            let message = format!("`{net}` is not as long as the input's `{odd}`");
+            related(Diagnostic::error(at, message).label(format!(
+                "allowed: one address, or a prefix of /{} that keeps the host bits",
+                odd.prefix_len()
+            )));
+        }
+    }
+
+    /// A shift keeps every port of the input within 1 to 65535.
+    fn check_shift(&self) {
+        let Some(At {
+            value: UdpPortRewrite::Shift(shift),
+            at,
+        }) = self.read.settings.udp_port
+        else {
+            return;
+        };
+        let message = format!("the shift {shift:+} leaves the UDP ports");
+        let range = self
+            .input
+            .udp_port
+            .map_or((1, 65_535), |r| (r.first, r.last));
+        let (first, last) = (i32::from(range.0) + shift, i32::from(range.1) + shift);
+        if first >= 1 && last <= 65_535 {
+            return;
+        }
+        let label = match self.input.udp_port {
+            None => "allowed: a shift needs a `udp_port` in the input".to_owned(),
+            Some(_) => {
+                let (least, most) = (1 - i32::from(range.0), 65_535 - i32::from(range.1));
+                format!("allowed: {least:+} to {most:+}, so that all of the input's stay")
+            }
+        };
+        self.cx
+            .report(Diagnostic::error(at, message).label(label).related(
+                self.input_at,
+                format!("the input takes {} to {}", range.0, range.1),
+            ));
+    }
+
+    /// Unicast needs a MAC; a group's is its own.
+    fn check_mac(&self) {
+        let cx = self.cx;
+        let nets: Vec<IpNet> = match self.read.destination {
+            Some(net) => vec![net.value],
+            None => self.input.destination.clone(),
+        };
+        let at = self.read.destination.map_or(self.read.at, |d| d.at);
+        let unicast = nets.iter().find(|n| !n.addr().is_multicast());
+        match (self.read.settings.mac, unicast) {
+            (None, Some(net)) => {
+                let kept = if self.read.destination.is_none() {
+                    " (kept)"
+                } else {
+                    ""
+                };
+                let message = format!("the unicast destination `{net}`{kept} needs a `mac`");
+                cx.report(
+                    Diagnostic::error(at, message)
+                        .label("add `mac`; neighbour resolution is not available in this version"),
+                );
+            }
+            (Some(mac), None) if nets.iter().any(|n| group_mac(n) != Some(mac.value)) => {
+                let message = format!("`mac` is {}, which is not the group's own", mac.value);
+                cx.report(
+                    Diagnostic::warning(mac.at, message)
+                        .label("hosts that joined the group may not see it")
+                        .related(at, "the group"),
+                );
+            }
+            (Some(mac), Some(_)) if mac.value.is_group() => {
+                let message = format!(
+                    "`mac` is {}, a group's, for a unicast destination",
+                    mac.value
+                );
+                cx.report(
+                    Diagnostic::warning(mac.at, message).label("every host on the link gets it"),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// The source address, of the input's IP version.
+    fn resolve_source(&self, port: usize) -> Option<IpAddr> {
+        let At { value, at } = self.read.settings.source?;
+        let port = self.site.ports.get(port)?;
+        let version = if self.is_v4() { "IPv4" } else { "IPv6" };
+        match value {
+            Source::Keep => None,
+            Source::Address(ip) => {
+                if ip.is_ipv4() != self.is_v4() {
+                    let message = format!("`source` is {ip}, of the other IP version");
+                    self.cx.report(
+                        Diagnostic::error(at, message)
+                            .label(format!("allowed: {version}, as the input"))
+                            .related(self.input_at, "the input"),
+                    );
+                }
+                Some(ip)
+            }
+            Source::Port => {
+                let fits = |net: &&IpNet| net.addr().is_ipv4() == self.is_v4();
+                let near = |net: &&IpNet| {
+                    self.read
+                        .destination
+                        .is_some_and(|d| net.contains(&d.value.addr()))
+                };
+                let own = || port.address.iter().filter(fits);
+                let found = own().find(near).or_else(|| own().next()).map(IpNet::addr);
+                if found.is_none() {
+                    let message = format!(
+                        "`source` is \"port\", but port `{}` has no {version}",
+                        port.name
+                    );
+                    let label = format!("add an {version} `address` to the port");
+                    self.cx.report(Diagnostic::error(at, message).label(label));
+                }
+                found.filter(is_host)
+            }
+        }
+    }
+}
+
+/// The MAC of a single group.
+fn group_mac(net: &IpNet) -> Option<MacAddr> {
+    if net.prefix_len() < net.max_prefix_len() {
+        return None;
+    }
+    Some(match net.addr() {
+        IpAddr::V4(group) => MacAddr::from_group_v4(group),
+        IpAddr::V6(group) => MacAddr::from_group_v6(group),
+    })
+}

@@ -1,0 +1,248 @@
+//! Checks over all rules: duplicate matches, outputs that feed an input, limits, warnings.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
+use super::expand::rows;
+use super::read_rule::ReadRule;
+use super::reader::Context;
+use super::report::Diagnostic;
+use super::types::*;
+
+/// Rules by the prefixes of their inputs.
+#[derive(Default)]
+struct PrefixIndex {
+    rules: BTreeMap<IpNet, Vec<usize>>,
+    lengths: [std::collections::BTreeSet<u8>; 2],
+}
+
+impl PrefixIndex {
+    fn insert(&mut self, net: IpNet, rule: usize) {
+        self.rules.entry(net).or_default().push(rule);
+        self.lengths[usize::from(matches!(net, IpNet::V6(_)))].insert(net.prefix_len());
+    }
+
+    /// Rules with a prefix that shares an address with `net`; a rule may come twice.
+    fn overlapping(&self, net: &IpNet) -> Vec<usize> {
+        let make = |addr, len| IpNet::new(addr, len).ok().map(|n: IpNet| n.trunc());
+        let mut found = Vec::new();
+        let lengths = &self.lengths[usize::from(matches!(net, IpNet::V6(_)))];
+        for len in lengths.range(..net.prefix_len()) {
+            let wider = make(net.addr(), *len).and_then(|wider| self.rules.get(&wider));
+            found.extend(wider.into_iter().flatten());
+        }
+        let last = IpNet::from(net.broadcast());
+        // From the prefix itself on: wider ones with the same first address sort before it.
+        for (_, rules) in self.rules.range(*net..=last) {
+            found.extend(rules);
+        }
+        found
+    }
+}
+
+/// All checks over all rules that were read without a mistake.
+pub(super) fn check_rules(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits) {
+    let too_many = check_limits(cx, rules, limits);
+    if too_many || cx.is_broken() {
+        return;
+    }
+    let mut index = PrefixIndex::default();
+    for (slot, read) in rules.iter().enumerate().filter(|(_, r)| r.input_sound) {
+        for net in &read.rule.input.destination {
+            index.insert(*net, slot);
+        }
+    }
+    check_duplicates(cx, rules, &index);
+    check_loops(cx, rules, &index);
+    warn_high_beside_late(cx, rules);
+}
+
+/// Whether there are more than the limits allow.
+fn check_limits(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits) -> bool {
+    let before = cx.errors();
+    let over = |at, what: &str, count: u64, limit: u32, key: &str| {
+        if count > u64::from(limit) {
+            cx.report(
+                Diagnostic::error(at, format!("{count} {what}"))
+                    .label(format!("allowed: {limit}; raise `{key}` of [limits]")),
+            );
+        }
+    };
+    if let Some(read) = rules.get(limits.rules as usize) {
+        over(read.at, "rules", rules.len() as u64, limits.rules, "rules");
+    }
+    let (mut outputs, mut all_rows) = (0u64, 0u64);
+    let (mut outputs_told, mut rows_told) = (false, false);
+    let total = rules.iter().map(|r| r.rule.outputs.len() as u64).sum();
+    for read in rules {
+        outputs += read.rule.outputs.len() as u64;
+        if outputs > u64::from(limits.outputs) && !outputs_told {
+            outputs_told = true;
+            over(
+                read.at,
+                "outputs in all rules",
+                total,
+                limits.outputs,
+                "outputs",
+            );
+        }
+        if !read.input_sound {
+            continue;
+        }
+        let own = rows(&read.rule);
+        all_rows = all_rows.saturating_add(own);
+        if own > u64::from(limits.rows) {
+            let what = "rows (addresses x UDP ports) in this input";
+            over(read.input_at, what, own, limits.rows, "rows");
+            // The sum of the others is told apart.
+            all_rows -= own.min(all_rows);
+        } else if all_rows > u64::from(limits.rows) && !rows_told {
+            rows_told = true;
+            let what = "rows (addresses x UDP ports) in the rules up to this";
+            over(read.input_at, what, all_rows, limits.rows, "rows");
+        }
+    }
+    cx.errors() > before
+}
+
+/// Two rules that match the same packets equally well.
+fn check_duplicates(cx: &Context<'_>, rules: &[ReadRule], index: &PrefixIndex) {
+    let mut told = std::collections::HashSet::new();
+    for (net, slots) in &index.rules {
+        for (i, &second) in slots.iter().enumerate().skip(1) {
+            let clash = slots[..i].iter().find(|&&first| {
+                first != second && same_match(&rules[first].rule.input, &rules[second].rule.input)
+            });
+            let Some(&first) = clash else { continue };
+            if !told.insert((first, second)) {
+                continue;
+            }
+            let (first, second) = (&rules[first], &rules[second]);
+            let (a, b) = (&first.rule.name, &second.rule.name);
+            let message = format!("rules `{a}` and `{b}` match the same packets to `{net}`");
+            cx.report(
+                Diagnostic::error(second.input_at, message)
+                    .label(
+                        "allowed: another port, vlan, destination, or a narrower udp_port or source",
+                    )
+                    .related(first.input_at, format!("matched by `{a}` here")),
+            );
+        }
+    }
+}
+
+/// Whether two inputs that share a destination prefix take the same packets with the same
+/// specificity.
+fn same_match(a: &Input, b: &Input) -> bool {
+    let ports = a.ports.iter().any(|p| b.ports.contains(p));
+    let udp = match (a.udp_port, b.udp_port) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            a.last - a.first == b.last - b.first && a.first <= b.last && b.first <= a.last
+        }
+        _ => false,
+    };
+    let source = if a.source.is_empty() || b.source.is_empty() {
+        a.source.is_empty() && b.source.is_empty()
+    } else {
+        a.source.iter().any(|net| b.source.contains(net))
+    };
+    ports && udp && source && a.vlan == b.vlan
+}
+
+/// Outputs whose copies match an input of the port they leave by.
+fn check_loops(cx: &Context<'_>, rules: &[ReadRule], index: &PrefixIndex) {
+    for read in rules.iter().filter(|r| r.input_sound) {
+        for (slot, output) in read.rule.outputs.iter().enumerate() {
+            if !read.output_sound[slot] {
+                continue;
+            }
+            let nets = match &output.destination {
+                Some(net) => std::slice::from_ref(net),
+                None => read.rule.input.destination.as_slice(),
+            };
+            let fed = nets
+                .iter()
+                .flat_map(|net| index.overlapping(net))
+                .filter(|&other| feeds(&read.rule.input, output, &rules[other].rule.input))
+                .min();
+            let Some(fed) = fed.map(|fed| &rules[fed]) else {
+                continue;
+            };
+            let message = if std::ptr::eq(fed, read) {
+                format!(
+                    "the output feeds the input of its own rule `{}`",
+                    read.rule.name
+                )
+            } else {
+                format!("the output feeds the input of rule `{}`", fed.rule.name)
+            };
+            cx.report(
+                Diagnostic::error(read.output_at[slot], message)
+                    .label("allowed: another port, destination, udp_port or vlan than the input's")
+                    .related(fed.input_at, "what it sends would be received here"),
+            );
+        }
+    }
+}
+
+/// Whether copies of what `from` takes, sent by `output`, match `into`, destinations aside.
+fn feeds(from: &Input, output: &Output, into: &Input) -> bool {
+    let vlan = match output.vlan {
+        VlanRewrite::Keep => from.vlan,
+        VlanRewrite::None => VlanMatch::Untagged,
+        VlanRewrite::Id(id) => VlanMatch::Id(id),
+    };
+    let vlan = vlan == into.vlan || vlan == VlanMatch::Any || into.vlan == VlanMatch::Any;
+    let shifted = |range: PortRange, shift: i32| {
+        (
+            i32::from(range.first) + shift,
+            i32::from(range.last) + shift,
+        )
+    };
+    let sent = match (output.udp_port, from.udp_port) {
+        (UdpPortRewrite::Fixed(port), _) => Some((i32::from(port), i32::from(port))),
+        (UdpPortRewrite::Keep, range) => range.map(|r| shifted(r, 0)),
+        (UdpPortRewrite::Shift(shift), range) => range.map(|r| shifted(r, shift)),
+    };
+    let udp = match (sent, into.udp_port.map(|r| shifted(r, 0))) {
+        (Some(a), Some(b)) => a.0 <= b.1 && b.0 <= a.1,
+        _ => true,
+    };
+    let meets = |a: &IpNet| into.source.iter().any(|b| a.contains(b) || b.contains(a));
+    let source = into.source.is_empty()
+        || match output.source {
+            Some(ip) => meets(&IpNet::from(ip)),
+            None => from.source.is_empty() || from.source.iter().any(meets),
+        };
+    into.ports.contains(&output.port) && vlan && udp && source
+}
+
+/// One worker serves all: what is sent late takes time from HIGH.
+fn warn_high_beside_late(cx: &Context<'_>, rules: &[ReadRule]) {
+    let Some(high) = rules.iter().find(|r| r.rule.class == Class::High) else {
+        return;
+    };
+    let late = |r: &&ReadRule| r.rule.class != Class::High && r.rule.late == Late::Send;
+    let Some(first) = rules.iter().find(late) else {
+        return;
+    };
+    let count = rules.iter().filter(late).count();
+    let (name, other) = (&high.rule.name, &first.rule.name);
+    let plural = match count {
+        1 => "a rule that sends".to_owned(),
+        _ => format!("{count} rules that send"),
+    };
+    cx.report(
+        Diagnostic::warning(
+            high.class_at.unwrap_or(high.at),
+            format!("rule `{name}` of class high shares the worker with {plural} late"),
+        )
+        .label("its packets may wait behind theirs")
+        .related(
+            first.at,
+            format!("`{other}` sends late; `late = \"drop\"` would spare the time"),
+        ),
+    );
+}

@@ -1,0 +1,149 @@
+//! The one list of every key: its type, bounds, default and meaning.
+//!
+//! The reader takes bounds and defaults from here, unknown keys are compared with it, and the
+//! tables of `docs/config.md` are generated from it; so they cannot disagree.
+
+use std::fmt::Write as _;
+
+mod rule;
+mod site;
+
+pub use rule::*;
+pub use site::*;
+
+use super::units::{show_bytes, show_nanos, show_rate};
+
+/// One table of the configuration.
+#[derive(Debug)]
+pub struct Section {
+    /// How it is written, such as `[[port]]`.
+    pub heading: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+    /// The keys it accepts.
+    pub keys: &'static [Key],
+    /// Keys of later versions: known, and refused.
+    pub later: &'static [&'static str],
+}
+
+/// One key of a [`Section`].
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// As written.
+    pub name: &'static str,
+    /// What it accepts.
+    pub kind: Kind,
+    /// What holds where it is absent.
+    pub preset: Preset,
+    /// What it does.
+    pub about: &'static str,
+}
+
+/// What a key accepts.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A whole number, both ends included.
+    Integer(u64, u64),
+    /// Nanoseconds with a unit, both ends included.
+    Duration(u64, u64),
+    /// Bytes: a number, or a string with a unit; both ends included.
+    Bytes(u64, u64),
+    /// Bits a second with a unit, both ends included.
+    Rate(u64, u64),
+    /// One of these strings.
+    Choice(&'static [&'static str]),
+    /// A name of up to so many letters, digits, `_`, `-`, and `.` where true.
+    Name(usize, bool),
+    /// Anything else: its type, and what is allowed.
+    Other(&'static str, &'static str),
+    /// A table, or an array of tables, described under this heading.
+    Table(&'static str),
+}
+
+/// What holds where a key is absent.
+#[derive(Clone, Copy, Debug)]
+pub enum Preset {
+    /// The key must be there.
+    Required,
+    /// This value, read as if it were written.
+    Is(&'static str),
+    /// Told in words.
+    Told(&'static str),
+}
+
+impl Kind {
+    /// The type, in a word or two.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Integer(..) => "integer",
+            Self::Duration(..) => "duration",
+            Self::Bytes(..) => "bytes",
+            Self::Rate(..) => "rate",
+            Self::Choice(_) | Self::Name(..) => "string",
+            Self::Other(name, _) => name,
+            Self::Table(_) => "table",
+        }
+    }
+
+    /// What is allowed, in words.
+    pub fn allowed(self) -> String {
+        match self {
+            Self::Integer(min, max) => format!("{min} to {max}"),
+            Self::Duration(min, max) => format!("{} to {}", show_nanos(min), show_nanos(max)),
+            Self::Bytes(min, max) => format!("{} to {}", show_bytes(min), show_bytes(max)),
+            Self::Rate(min, max) => format!("{} to {}", show_rate(min), show_rate(max)),
+            Self::Choice(choices) => {
+                let mut text = String::new();
+                for (i, choice) in choices.iter().enumerate() {
+                    let _ = write!(text, "{}\"{choice}\"", if i == 0 { "" } else { ", " });
+                }
+                text
+            }
+            Self::Name(max, dot) => {
+                let dot = if dot { ", `.`" } else { "" };
+                format!("1 to {max} letters, digits, `_`, `-`{dot}")
+            }
+            Self::Other(_, allowed) => allowed.to_owned(),
+            Self::Table(heading) => format!("a table: {heading}"),
+        }
+    }
+}
+
+const fn key(name: &'static str, kind: Kind, preset: Preset, about: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        preset,
+        about,
+    }
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+const NAME: Kind = Kind::Name(64, true);
+
+/// Every section, in the order of the reference.
+pub static SECTIONS: [&Section; 22] = [
+    &TOP,
+    &INCLUDED,
+    &INSTANCE,
+    &EAL,
+    &LCORES,
+    &MEMORY,
+    &PORT,
+    &CLASSES,
+    &CLASS,
+    &RECEIVER,
+    &RULE,
+    &INPUT,
+    &OUTPUT,
+    &POLICE,
+    &QUEUE,
+    &DEFAULTS,
+    &DEFAULT_RULE,
+    &DEFAULT_RECEIVER,
+    &DEFAULT_OUTPUT,
+    &EDF,
+    &FANOUT,
+    &LIMITS,
+];

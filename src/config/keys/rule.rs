@@ -1,0 +1,348 @@
+//! Keys of what is relayed: rules, inputs, outputs, receivers and their defaults.
+
+use super::{Key, Kind, NAME, Preset, SECOND, Section, key};
+
+const QUEUE_PACKETS_MAX: u64 = 1 << 20;
+const QUEUE_BYTES_MAX: u64 = 64 << 30;
+
+const RULE_CLASS: Key = key(
+    "class",
+    Kind::Choice(&["high", "medium", "low"]),
+    Preset::Is("medium"),
+    "the class it is served in",
+);
+const RULE_BUDGET: Key = key(
+    "budget",
+    Kind::Duration(1_000, 10 * SECOND),
+    Preset::Told("the class's"),
+    "from arrival to deadline; at most three times the class's budget",
+);
+const RULE_WEIGHT: Key = key(
+    "weight",
+    Kind::Integer(1, 256),
+    Preset::Is("1"),
+    "of each of its flows in the class",
+);
+const RULE_LATE: Key = key(
+    "late",
+    Kind::Choice(&["send", "drop"]),
+    Preset::Is("send"),
+    "what happens to packets behind their deadline",
+);
+const RULE_FLOW: Key = key(
+    "flow",
+    Kind::Choice(&["rule", "row", "source"]),
+    Preset::Is("rule"),
+    "what fairness and policing count: the rule, each destination and port, or each source",
+);
+const RULE_POLICE: Key = key(
+    "police",
+    Kind::Table("police"),
+    Preset::Told("none"),
+    "bound of each flow's rate",
+);
+const RULE_QUEUE: Key = key(
+    "queue",
+    Kind::Table("queue"),
+    Preset::Told("defaults"),
+    "bound of each flow's queue",
+);
+
+/// `[default.rule]`.
+pub static DEFAULT_RULE: Section = Section {
+    heading: "[default.rule]",
+    about: "For every rule that does not say otherwise.",
+    keys: &[
+        RULE_CLASS,
+        RULE_BUDGET,
+        RULE_WEIGHT,
+        RULE_LATE,
+        RULE_FLOW,
+        RULE_POLICE,
+        RULE_QUEUE,
+    ],
+    later: &["expect"],
+};
+
+const OUT_PORT: Key = key(
+    "port",
+    Kind::Other("string", "the name of a port"),
+    Preset::Told("the receiver's, else a default's; required"),
+    "where it leaves",
+);
+const OUT_VLAN: Key = key(
+    "vlan",
+    Kind::Other(
+        "string or integer",
+        "\"keep\", \"none\" or an id of 1 to 4094",
+    ),
+    Preset::Told("\"keep\""),
+    "the tags of the copy; an id keeps the priority of the received outer tag",
+);
+const OUT_SOURCE: Key = key(
+    "source",
+    Kind::Other("string", "\"keep\", \"port\" or a unicast address"),
+    Preset::Told("\"keep\""),
+    "source address; port is the port's own of the right IP version",
+);
+const OUT_SOURCE_PORT: Key = key(
+    "source_port",
+    Kind::Other(
+        "string or integer",
+        "\"keep\", \"destination\" or 1 to 65535",
+    ),
+    Preset::Told("\"keep\""),
+    "source UDP port; destination is the copy's destination port",
+);
+const OUT_TTL: Key = key(
+    "ttl",
+    Kind::Other("string or integer", "\"decrement\" or 1 to 255"),
+    Preset::Told("16 with `destination`, else \"decrement\""),
+    "TTL or hop limit; decrement drops what arrives with 1",
+);
+const OUT_DSCP: Key = key(
+    "dscp",
+    Kind::Other("integer or string", "0 to 63 or \"keep\""),
+    Preset::Told("\"keep\""),
+    "",
+);
+const OUT_MAC: Key = key(
+    "mac",
+    Kind::Other("string", "six hexadecimal octets: \"02:00:5e:10:00:01\""),
+    Preset::Told("the group's"),
+    "destination MAC; required for unicast",
+);
+const OUT_WEIGHT: Key = key(
+    "weight",
+    Kind::Integer(1, 256),
+    Preset::Is("1"),
+    "share of the port in the class",
+);
+const OUT_QUEUE: Key = key(
+    "queue",
+    Kind::Table("queue"),
+    Preset::Told("defaults"),
+    "bound of its egress queue",
+);
+const OUT_UDP_PORT: Key = key(
+    "udp_port",
+    Kind::Other(
+        "integer or string",
+        "1 to 65535, or a shift: \"+1000\", \"-1000\"",
+    ),
+    Preset::Told("as received"),
+    "destination UDP port",
+);
+const OUT_SAMPLE: Key = key(
+    "sample",
+    Kind::Integer(1, 1 << 30),
+    Preset::Is("1"),
+    "one packet in so many",
+);
+
+/// `[default.receiver]`.
+pub static DEFAULT_RECEIVER: Section = Section {
+    heading: "[default.receiver]",
+    about: "For every receiver that does not say otherwise.",
+    keys: &[
+        OUT_PORT,
+        OUT_VLAN,
+        OUT_SOURCE,
+        OUT_SOURCE_PORT,
+        OUT_TTL,
+        OUT_DSCP,
+        OUT_MAC,
+        OUT_WEIGHT,
+        OUT_QUEUE,
+    ],
+    later: &[],
+};
+
+/// `[default.output]`.
+pub static DEFAULT_OUTPUT: Section = Section {
+    heading: "[default.output]",
+    about: "For every output, where neither it nor its receiver says otherwise.",
+    keys: &[
+        OUT_PORT,
+        OUT_UDP_PORT,
+        OUT_VLAN,
+        OUT_SOURCE,
+        OUT_SOURCE_PORT,
+        OUT_TTL,
+        OUT_DSCP,
+        OUT_MAC,
+        OUT_SAMPLE,
+        OUT_WEIGHT,
+        OUT_QUEUE,
+    ],
+    later: &[],
+};
+
+/// `[[receiver]]`.
+pub static RECEIVER: Section = Section {
+    heading: "[[receiver]]",
+    about: "Who gets it: settings that its outputs share.",
+    keys: &[
+        key("name", NAME, Preset::Required, "unique"),
+        OUT_PORT,
+        OUT_VLAN,
+        OUT_SOURCE,
+        OUT_SOURCE_PORT,
+        OUT_TTL,
+        OUT_DSCP,
+        OUT_MAC,
+        OUT_WEIGHT,
+        OUT_QUEUE,
+    ],
+    later: &[],
+};
+
+/// `[[rule]]`.
+pub static RULE: Section = Section {
+    heading: "[[rule]]",
+    about: "What is relayed, how, and to whom.",
+    keys: &[
+        key("name", NAME, Preset::Required, "unique"),
+        key(
+            "input",
+            Kind::Table("input"),
+            Preset::Required,
+            "what it matches",
+        ),
+        key(
+            "output",
+            Kind::Table("output"),
+            Preset::Required,
+            "an array of tables, at least one",
+        ),
+        RULE_CLASS,
+        RULE_BUDGET,
+        RULE_WEIGHT,
+        RULE_LATE,
+        RULE_FLOW,
+        RULE_POLICE,
+        RULE_QUEUE,
+    ],
+    later: &["expect"],
+};
+
+/// `input`.
+pub static INPUT: Section = Section {
+    heading: "input",
+    about: "What a rule matches. One rule takes a packet: the one with the longest destination \
+            prefix, then the narrowest UDP port range, then the longest source prefix.",
+    keys: &[
+        key(
+            "port",
+            Kind::Other("string or array", "names of ports"),
+            Preset::Told("all ports"),
+            "where it arrives",
+        ),
+        key(
+            "destination",
+            Kind::Other("string or array", "addresses or prefixes of one IP version"),
+            Preset::Required,
+            "groups or unicast addresses; link-local groups are never relayed",
+        ),
+        key(
+            "udp_port",
+            Kind::Other(
+                "integer or string",
+                "1 to 65535, a range \"5000-5007\", or \"any\"",
+            ),
+            Preset::Told("\"any\""),
+            "destination UDP port",
+        ),
+        key(
+            "vlan",
+            Kind::Other("integer or string", "1 to 4094 or \"any\""),
+            Preset::Told("untagged"),
+            "the outermost tag; absent is untagged or priority-tagged",
+        ),
+        key(
+            "source",
+            Kind::Other(
+                "string or array",
+                "addresses or prefixes of the same IP version",
+            ),
+            Preset::Told("any"),
+            "who may send",
+        ),
+    ],
+    later: &[],
+};
+
+/// `police`.
+pub static POLICE: Section = Section {
+    heading: "police",
+    about: "A token bucket for each flow of the rule; frames count with 24 bytes of overhead.",
+    keys: &[
+        key(
+            "rate",
+            Kind::Rate(1_000, 1_000_000_000_000),
+            Preset::Required,
+            "bits a second, in the long run",
+        ),
+        key(
+            "burst",
+            Kind::Bytes(1, 125_000_000_000_000),
+            Preset::Required,
+            "at least one largest frame (mtu + 46), at most 1,000 s of the rate",
+        ),
+    ],
+    later: &[],
+};
+
+/// `queue`.
+pub static QUEUE: Section = Section {
+    heading: "queue",
+    about: "The bound of one queue: both hold. A `queue` replaces the whole one of a lower layer.",
+    keys: &[
+        key(
+            "packets",
+            Kind::Integer(1, QUEUE_PACKETS_MAX),
+            Preset::Is("1024"),
+            "",
+        ),
+        key(
+            "bytes",
+            Kind::Bytes(1, QUEUE_BYTES_MAX),
+            Preset::Is("2MiB"),
+            "at least one largest frame (mtu + 46)",
+        ),
+    ],
+    later: &[],
+};
+
+/// `output`.
+pub static OUTPUT: Section = Section {
+    heading: "output",
+    about: "One copy of what the rule matches. A key absent here is taken from its receiver, \
+            then from [default.receiver] (with a receiver), then from [default.output].",
+    keys: &[
+        key(
+            "receiver",
+            Kind::Other("string", "the name of a receiver"),
+            Preset::Told("none"),
+            "whose settings it shares",
+        ),
+        key(
+            "destination",
+            Kind::Other("string", "an address, or a prefix as long as the input's"),
+            Preset::Told("as received"),
+            "an address takes all; a prefix keeps the host bits",
+        ),
+        OUT_PORT,
+        OUT_UDP_PORT,
+        OUT_VLAN,
+        OUT_SOURCE,
+        OUT_SOURCE_PORT,
+        OUT_TTL,
+        OUT_DSCP,
+        OUT_MAC,
+        OUT_SAMPLE,
+        OUT_WEIGHT,
+        OUT_QUEUE,
+    ],
+    later: &[],
+};

@@ -1,0 +1,400 @@
+//! Keys of the site: top level, instance, EAL, memory, ports, classes, stages, limits.
+
+use super::{Key, Kind, NAME, Preset, SECOND, Section, key};
+
+/// The main file's top level.
+pub static TOP: Section = Section {
+    heading: "top level",
+    about: "What stands before the first table, and the tables there are.",
+    keys: &[
+        key(
+            "schema",
+            Kind::Integer(1, 1),
+            Preset::Required,
+            "version of this format",
+        ),
+        key(
+            "include",
+            Kind::Other(
+                "array of strings",
+                "file patterns with `*`, `?`, `[...]`; no `**`",
+            ),
+            Preset::Told("none"),
+            "more files, relative to this one, sorted; at most 256; not nested",
+        ),
+        key(
+            "clock",
+            Kind::Choice(&["tsc", "capture"]),
+            Preset::Is("tsc"),
+            "the worker's time: the processor's counter, or the greatest capture timestamp seen",
+        ),
+        key(
+            "idle",
+            Kind::Choice(&["auto", "spin", "adaptive"]),
+            Preset::Is("auto"),
+            "what a worker with nothing to do does; adaptive sleeps up to 50 us after 1,000 empty \
+             turns; auto is adaptive where lcores share a CPU",
+        ),
+        key(
+            "instance",
+            Kind::Table("[instance]"),
+            Preset::Told("defaults"),
+            "who runs",
+        ),
+        key(
+            "eal",
+            Kind::Table("[eal]"),
+            Preset::Told("defaults"),
+            "DPDK's environment",
+        ),
+        key(
+            "memory",
+            Kind::Table("[memory]"),
+            Preset::Told("defaults"),
+            "packet buffers",
+        ),
+        key(
+            "edf",
+            Kind::Table("[edf]"),
+            Preset::Told("defaults"),
+            "the deadline stage",
+        ),
+        key(
+            "fanout",
+            Kind::Table("[fanout]"),
+            Preset::Told("defaults"),
+            "the fan-out stage",
+        ),
+        key(
+            "limits",
+            Kind::Table("[limits]"),
+            Preset::Told("defaults"),
+            "sizes",
+        ),
+        PORTS,
+        CLASSES_KEY,
+        DEFAULTS_KEY,
+        RECEIVERS,
+        RULES,
+    ],
+    later: &["alerts", "management"],
+};
+
+const PORTS: Key = key(
+    "port",
+    Kind::Table("[[port]]"),
+    Preset::Required,
+    "at most 32",
+);
+const CLASSES_KEY: Key = key(
+    "class",
+    Kind::Table("[class.NAME]"),
+    Preset::Told("defaults"),
+    "the three classes",
+);
+const DEFAULTS_KEY: Key = key(
+    "default",
+    Kind::Table("[default.*]"),
+    Preset::Told("none"),
+    "defaults of your own",
+);
+const RECEIVERS: Key = key(
+    "receiver",
+    Kind::Table("[[receiver]]"),
+    Preset::Told("none"),
+    "",
+);
+const RULES: Key = key(
+    "rule",
+    Kind::Table("[[rule]]"),
+    Preset::Told("none"),
+    "what goes where",
+);
+
+/// The top level of an included file.
+pub static INCLUDED: Section = Section {
+    heading: "included file",
+    about: "An included file adds to the main one; no `class` or `default` table is set twice.",
+    keys: &[
+        key(
+            "schema",
+            Kind::Integer(1, 1),
+            Preset::Told("the main file's"),
+            "version of the format",
+        ),
+        Key {
+            preset: Preset::Told("none"),
+            ..PORTS
+        },
+        CLASSES_KEY,
+        DEFAULTS_KEY,
+        RECEIVERS,
+        RULES,
+    ],
+    later: &[],
+};
+
+/// `[instance]`.
+pub static INSTANCE: Section = Section {
+    heading: "[instance]",
+    about: "Who runs.",
+    keys: &[key(
+        "name",
+        Kind::Name(32, false),
+        Preset::Is("punctual"),
+        "EAL file-prefix and lock name; one running instance a name",
+    )],
+    later: &[],
+};
+
+/// `[eal]`.
+pub static EAL: Section = Section {
+    heading: "[eal]",
+    about: "DPDK's environment abstraction layer.",
+    keys: &[
+        key(
+            "memory",
+            Kind::Choice(&["hugepages", "in-memory", "no-huge"]),
+            Preset::Is("hugepages"),
+            "hugepages; hugepages that leave nothing behind; or ordinary pages (no root)",
+        ),
+        key(
+            "lcores",
+            Kind::Other(
+                "string or table",
+                "\"auto\" or { management = CPU, workers = [CPU] }",
+            ),
+            Preset::Told("\"auto\""),
+            "CPUs of the threads",
+        ),
+        key(
+            "extra",
+            Kind::Other("array of strings", "EAL arguments"),
+            Preset::Told("[]"),
+            "passed to EAL as they are",
+        ),
+    ],
+    later: &[],
+};
+
+/// `lcores = {}` of `[eal]`.
+pub static LCORES: Section = Section {
+    heading: "lcores",
+    about: "The table form of `lcores` in `[eal]`.",
+    keys: &[
+        key(
+            "management",
+            Kind::Integer(0, 1_023),
+            Preset::Required,
+            "CPU of the management lcore",
+        ),
+        key(
+            "workers",
+            Kind::Other("array of integers", "exactly one CPU, 0 to 1023"),
+            Preset::Required,
+            "CPU of each worker; this version runs one",
+        ),
+    ],
+    later: &[],
+};
+
+/// `[memory]`.
+pub static MEMORY: Section = Section {
+    heading: "[memory]",
+    about: "Packet buffers, taken at start.",
+    keys: &[
+        key(
+            "packets",
+            Kind::Integer(512, 1 << 24),
+            Preset::Is("65536"),
+            "buffers in the payload pool; at least 512 a port",
+        ),
+        key(
+            "headers",
+            Kind::Integer(512, 1 << 24),
+            Preset::Told("as `packets`"),
+            "buffers in the header pool: one for each copy beyond the first",
+        ),
+    ],
+    later: &[],
+};
+
+/// `[[port]]`.
+pub static PORT: Section = Section {
+    heading: "[[port]]",
+    about: "A DPDK port.",
+    keys: &[
+        key("name", NAME, Preset::Required, "unique"),
+        key(
+            "device",
+            Kind::Other(
+                "string",
+                "a PCI address (0000:3b:00.0) or a vdev (net_ring0,...)",
+            ),
+            Preset::Required,
+            "`${VAR}` is replaced from the environment, `${CONFIG_DIR}` by this file's directory",
+        ),
+        key(
+            "address",
+            Kind::Other(
+                "string or array",
+                "up to 16 addresses with prefix: \"10.0.0.1/24\"",
+            ),
+            Preset::Told("[]"),
+            "source of packets that an output sends with `source = \"port\"`",
+        ),
+        key(
+            "mtu",
+            Kind::Integer(68, 9_978),
+            Preset::Is("1500"),
+            "the longest IP packet, bytes",
+        ),
+        key(
+            "rx",
+            Kind::Choice(&["live", "lossless"]),
+            Preset::Told("\"lossless\" for net_pcap, net_ring, net_memif; else \"live\""),
+            "live is polled every turn; lossless only when pool and queues have room",
+        ),
+        key(
+            "rx_checksum",
+            Kind::Choice(&["trust", "complete"]),
+            Preset::Is("trust"),
+            "complete: a kernel on the same host may leave UDP checksums unfinished",
+        ),
+    ],
+    later: &["driver", "gateway", "rate", "burst"],
+};
+
+/// `[class]`.
+pub static CLASSES: Section = Section {
+    heading: "[class.*]",
+    about: "The classes; the names are fixed.",
+    keys: &[
+        key(
+            "high",
+            Kind::Table("[class.NAME]"),
+            Preset::Told("1ms, weight 16"),
+            "served first",
+        ),
+        key(
+            "medium",
+            Kind::Table("[class.NAME]"),
+            Preset::Told("10ms, weight 4"),
+            "",
+        ),
+        key(
+            "low",
+            Kind::Table("[class.NAME]"),
+            Preset::Told("100ms, weight 1"),
+            "",
+        ),
+    ],
+    later: &[],
+};
+
+/// `[class.NAME]`.
+pub static CLASS: Section = Section {
+    heading: "[class.NAME]",
+    about: "NAME is high, medium or low.",
+    keys: &[
+        key(
+            "budget",
+            Kind::Duration(1_000, 10 * SECOND),
+            Preset::Told("1ms, 10ms, 100ms"),
+            "from arrival to deadline, where the rule has none",
+        ),
+        key(
+            "weight",
+            Kind::Integer(1, 256),
+            Preset::Told("16, 4, 1"),
+            "share against the other classes",
+        ),
+    ],
+    later: &[],
+};
+
+/// `[default]`.
+pub static DEFAULTS: Section = Section {
+    heading: "[default.*]",
+    about: "Defaults of your own, between a table's own keys and the built-in defaults.",
+    keys: &[
+        key(
+            "rule",
+            Kind::Table("[default.rule]"),
+            Preset::Told("none"),
+            "",
+        ),
+        key(
+            "receiver",
+            Kind::Table("[default.receiver]"),
+            Preset::Told("none"),
+            "",
+        ),
+        key(
+            "output",
+            Kind::Table("[default.output]"),
+            Preset::Told("none"),
+            "",
+        ),
+    ],
+    later: &[],
+};
+
+/// `[edf]`.
+pub static EDF: Section = Section {
+    heading: "[edf]",
+    about: "The stage that orders by deadline.",
+    keys: &[key(
+        "window",
+        Kind::Integer(32, 65_536),
+        Preset::Is("1024"),
+        "copies that may wait in it",
+    )],
+    later: &[],
+};
+
+/// `[fanout]`.
+pub static FANOUT: Section = Section {
+    heading: "[fanout]",
+    about: "The stage that replicates.",
+    keys: &[key(
+        "copy_below",
+        Kind::Bytes(0, 2_048),
+        Preset::Is("0B"),
+        "frames shorter than this are copied, not chained; 0 always chains",
+    )],
+    later: &[],
+};
+
+/// `[limits]`.
+pub static LIMITS: Section = Section {
+    heading: "[limits]",
+    about: "Sizes fixed at start.",
+    keys: &[
+        key(
+            "rules",
+            Kind::Integer(1, 65_536),
+            Preset::Is("4096"),
+            "rules",
+        ),
+        key(
+            "outputs",
+            Kind::Integer(1, 1 << 20),
+            Preset::Is("65536"),
+            "outputs of all rules",
+        ),
+        key(
+            "rows",
+            Kind::Integer(1, 1 << 24),
+            Preset::Is("1048576"),
+            "addresses x UDP ports of all rules",
+        ),
+        key(
+            "sources",
+            Kind::Integer(1, 1 << 24),
+            Preset::Is("65536"),
+            "flows that rules with `flow = \"source\"` share",
+        ),
+    ],
+    later: &[],
+};

@@ -1,0 +1,191 @@
+//! Reads `[[port]]`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use super::keys;
+use super::reader::{Context, Names, Node, Table};
+use super::report::Diagnostic;
+use super::source::Place;
+use super::types::*;
+
+/// Most ports, over all files.
+const PORTS_MAX: usize = 32;
+/// Most addresses of one port.
+const ADDRESSES_MAX: usize = 16;
+/// Drivers whose source waits: lossless by default.
+const PATIENT_DRIVERS: [&str; 3] = ["net_pcap", "net_ring", "net_memif"];
+
+/// All ports of all files.
+pub(super) fn read_ports(tops: &[Table<'_>]) -> (Vec<Port>, Names) {
+    let mut ports = Vec::new();
+    let mut names = Names::new("port");
+    let mut devices = HashMap::new();
+    for top in tops {
+        for table in top.tables("port", &keys::PORT) {
+            let cx = table.cx;
+            let name = table.name("name");
+            names.insert(cx, name, ports.len());
+            if ports.len() == PORTS_MAX {
+                cx.report(
+                    Diagnostic::error(table.at, format!("more than {PORTS_MAX} ports"))
+                        .label(format!("allowed: {PORTS_MAX}")),
+                );
+            }
+            let name = name.map_or_else(String::new, |n| n.value.to_owned());
+            ports.push(read_port(&table, name, &mut devices));
+        }
+    }
+    if let (true, Some(main)) = (ports.is_empty(), tops.first()) {
+        // A port of the wrong shape has been reported already.
+        if tops.iter().all(|t| t.peek("port").is_none()) {
+            main.missing("port");
+        }
+    }
+    (ports, names)
+}
+
+fn read_port(table: &Table<'_>, name: String, devices: &mut HashMap<String, Place>) -> Port {
+    let cx = table.cx;
+    let device = table.text("device").map(|text| {
+        let device = expand_variables(cx, text.value, text.at).unwrap_or_default();
+        check_device(table, &device, text.at, devices);
+        device
+    });
+    let device = device.unwrap_or_default();
+    let driver = device.trim_start_matches("vdev:");
+    let patient = PATIENT_DRIVERS.iter().any(|d| driver.starts_with(d));
+    let rx = table.choice("rx", &[RxMode::Live, RxMode::Lossless]);
+    let preset = if patient {
+        RxMode::Lossless
+    } else {
+        RxMode::Live
+    };
+    Port {
+        name,
+        address: read_addresses(table),
+        mtu: table.number32("mtu"),
+        rx: rx.map_or(preset, |rx| rx.value),
+        rx_checksum: table
+            .choice_or_preset("rx_checksum", &[RxChecksum::Trust, RxChecksum::Complete]),
+        device,
+    }
+}
+
+fn read_addresses(table: &Table<'_>) -> Vec<IpNet> {
+    let (cx, key) = (table.cx, table.key("address"));
+    let mut addresses = Vec::new();
+    for text in table.texts("address") {
+        let usable = |net: &IpNet| {
+            let ip = net.addr();
+            !(ip.is_multicast() || ip.is_unspecified() || ip.is_loopback())
+        };
+        match text.value.parse::<IpNet>().ok().filter(usable) {
+            Some(net) => addresses.push(net),
+            None => cx.report(
+                Diagnostic::error(text.at, format!("`address` is {}", cx.found(text.at)))
+                    .label(format!("allowed: {}", key.kind.allowed())),
+            ),
+        }
+    }
+    if let (true, Some(node)) = (addresses.len() > ADDRESSES_MAX, table.peek("address")) {
+        cx.wrong_because(key, node, format!("{} addresses", addresses.len()));
+    }
+    addresses
+}
+
+/// `${VAR}` from the environment, `${CONFIG_DIR}` from the file.
+fn expand_variables(cx: &Context<'_>, text: &str, at: Place) -> Option<String> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        expanded.push_str(before);
+        let Some((name, behind)) = after.split_once('}') else {
+            cx.report(Diagnostic::error(at, "`${` without its `}`").label("write ${NAME}"));
+            return None;
+        };
+        let value = if name == "CONFIG_DIR" {
+            cx.sources.get(at.file).map(|s| directory(&s.path))
+        } else {
+            (cx.variable)(name)
+        };
+        let Some(value) = value else {
+            cx.report(
+                Diagnostic::error(
+                    at,
+                    format!("the variable `{}` is not set", name.escape_debug()),
+                )
+                .label("allowed: variables of the environment, and ${CONFIG_DIR}"),
+            );
+            return None;
+        };
+        expanded.push_str(&value);
+        rest = behind;
+    }
+    expanded.push_str(rest);
+    Some(expanded)
+}
+
+fn directory(path: &Path) -> String {
+    match path.parent().map(|p| p.to_string_lossy()) {
+        Some(parent) if !parent.is_empty() => parent.into_owned(),
+        _ => ".".to_owned(),
+    }
+}
+
+fn check_device(table: &Table<'_>, device: &str, at: Place, devices: &mut HashMap<String, Place>) {
+    if device.is_empty() && table.text("device").is_some_and(|t| !t.value.is_empty()) {
+        return; // The variable was reported.
+    }
+    let (cx, key) = (table.cx, table.key("device"));
+    let name = device.split(',').next().unwrap_or_default();
+    let bad = |reason: String| {
+        if let Some(node) = table.peek("device") {
+            cx.wrong_because(key, Node { at, ..node }, reason);
+        }
+    };
+    if device.chars().any(|c| c.is_control() || c == ' ') {
+        return bad("it holds a space or control character".to_owned());
+    }
+    let vdev = name.strip_prefix("vdev:").unwrap_or(name);
+    let identity = match pci_address(name) {
+        Some(address) => address,
+        None if vdev.starts_with("net_") || vdev.starts_with("eth_") => vdev.to_owned(),
+        None => {
+            return bad(
+                "neither; for a kernel interface write net_af_packet0,iface=NAME".to_owned(),
+            );
+        }
+    };
+    if let Some(first) = devices.get(&identity) {
+        cx.report(
+            Diagnostic::error(at, format!("two ports use the device `{identity}`"))
+                .label("allowed: a device of its own")
+                .related(*first, "first used here"),
+        );
+        return;
+    }
+    devices.insert(identity, at);
+}
+
+/// A PCI address in full: domain, bus, device, function.
+fn pci_address(text: &str) -> Option<String> {
+    let hex = |part: &str, len: usize, max: u32| {
+        let good = part.len() == len && part.bytes().all(|b| b.is_ascii_hexdigit());
+        good.then(|| u32::from_str_radix(part, 16).ok())
+            .flatten()
+            .filter(|v| *v <= max)
+    };
+    let text = text.strip_prefix("pci:").unwrap_or(text);
+    let (head, function) = text.rsplit_once('.')?;
+    let (head, device) = head.rsplit_once(':')?;
+    let (domain, bus) = head.rsplit_once(':').unwrap_or(("0000", head));
+    let domain = hex(domain, 4, 0xffff)?;
+    let (bus, device) = (hex(bus, 2, 0xff)?, hex(device, 2, 0x1f)?);
+    Some(format!(
+        "{domain:04x}:{bus:02x}:{device:02x}.{}",
+        hex(function, 1, 7)?
+    ))
+}

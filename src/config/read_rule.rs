@@ -1,0 +1,493 @@
+//! Reads `[[rule]]` and `[default.rule]`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::check_output::finish_output;
+use super::keys;
+use super::read_output::{Layers, or_one, read_output, read_port_range, read_vlan_match};
+use super::reader::{At, Context, Table, clamp32, preset_number};
+use super::report::Diagnostic;
+use super::source::Place;
+use super::types::*;
+use super::units::{show_bytes, show_duration};
+
+/// Frame bytes beyond the IP packet: Ethernet and two VLAN tags, and the overhead constant.
+const FRAME_EXTRA: u64 = 22 + 24;
+/// A burst is worth at most so many seconds of its rate.
+const BURST_SECONDS_MAX: u64 = 1_000;
+/// A rule's budget is at most so many of its class's.
+const BUDGET_FACTOR_MAX: u32 = 3;
+
+/// What one layer says of a rule.
+#[derive(Clone, Copy, Default)]
+pub(super) struct RuleSettings {
+    class: Option<At<Class>>,
+    budget: Option<At<u64>>,
+    weight: Option<At<u64>>,
+    late: Option<At<Late>>,
+    flow: Option<At<FlowKind>>,
+    police: Option<At<Police>>,
+    queue: Option<At<QueueBound>>,
+    unsound: bool,
+}
+
+/// A rule with the places that cross-checks point at.
+pub(super) struct ReadRule {
+    pub rule: Rule,
+    /// Its name, or its header where it has none.
+    pub at: Place,
+    /// `class` where it is written.
+    pub class_at: Option<Place>,
+    /// `destination` of the input.
+    pub input_at: Place,
+    /// Each output.
+    pub output_at: Vec<Place>,
+    /// Whether each output was read without a mistake.
+    pub output_sound: Vec<bool>,
+    /// Whether the input was read without a mistake.
+    pub input_sound: bool,
+}
+
+/// What rules are read against.
+pub(super) struct Site<'s> {
+    pub ports: &'s [Port],
+    pub classes: &'s [ClassConfig; Class::COUNT],
+    pub layers: &'s Layers,
+    pub default_rule: RuleSettings,
+}
+
+impl Site<'_> {
+    /// The longest frame, with overhead, that one of these ports carries.
+    pub(super) fn largest_frame(&self, ports: &[usize]) -> u64 {
+        let mtus = ports
+            .iter()
+            .filter_map(|slot| self.ports.get(*slot))
+            .map(|p| p.mtu);
+        mtus.max().map_or(0, |mtu| u64::from(mtu) + FRAME_EXTRA)
+    }
+}
+
+/// Reads the keys that `[default.rule]` and `[[rule]]` share.
+pub(super) fn read_rule_settings(table: &Table<'_>) -> RuleSettings {
+    let before = table.cx.errors();
+    let settings = RuleSettings {
+        class: table.choice("class", &Class::ALL),
+        budget: table.number("budget"),
+        weight: table.number("weight"),
+        late: table.choice("late", &[Late::Send, Late::Drop]),
+        flow: table.choice("flow", &[FlowKind::Rule, FlowKind::Row, FlowKind::Source]),
+        police: read_police(table),
+        queue: read_queue(table),
+        unsound: false,
+    };
+    RuleSettings {
+        unsound: table.cx.errors() > before,
+        ..settings
+    }
+}
+
+fn read_police(table: &Table<'_>) -> Option<At<Police>> {
+    let police = table.table("police", &keys::POLICE)?;
+    let (rate, burst) = (police.number("rate"), police.number("burst"));
+    Some(At {
+        value: Police {
+            rate: rate?.value,
+            burst: burst?.value,
+        },
+        at: burst?.at,
+    })
+}
+
+/// `queue`, its absent half filled with the listed default.
+pub(super) fn read_queue(table: &Table<'_>) -> Option<At<QueueBound>> {
+    let queue = table.table("queue", &keys::QUEUE)?;
+    let at = queue.peek("bytes").map_or(queue.at, |n| n.at);
+    let packets = queue.number32("packets");
+    Some(At {
+        value: QueueBound {
+            packets,
+            bytes: queue.number_or_preset("bytes"),
+        },
+        at,
+    })
+}
+
+/// The bound of a queue that nothing was said of.
+pub(super) fn preset_queue() -> QueueBound {
+    let preset = |name| {
+        keys::QUEUE
+            .keys
+            .iter()
+            .find(|k| k.name == name)
+            .map(preset_number)
+    };
+    QueueBound {
+        packets: clamp32(preset("packets").unwrap_or(1)),
+        bytes: preset("bytes").unwrap_or(1),
+    }
+}
+
+/// Reports a queue that cannot hold one largest frame.
+pub(super) fn check_queue(cx: &Context<'_>, queue: Option<At<QueueBound>>, frame: u64) {
+    if let Some(queue) = queue.filter(|q| q.value.bytes < frame) {
+        let found = show_bytes(queue.value.bytes);
+        cx.report(
+            Diagnostic::error(
+                queue.at,
+                format!("a queue of {found} cannot hold one frame"),
+            )
+            .label(format!("allowed: at least {frame}B (mtu + 46)")),
+        );
+    }
+}
+
+/// An address or a prefix; else the reason.
+pub(super) fn parse_net(text: &str) -> Result<IpNet, String> {
+    if !text.contains('/') {
+        let address = text
+            .parse::<IpAddr>()
+            .map_err(|_| "no address".to_owned())?;
+        return Ok(IpNet::from(address));
+    }
+    let net = text.parse::<IpNet>().map_err(|_| "no prefix".to_owned())?;
+    if net.trunc() != net {
+        return Err(format!("host bits are set, write \"{}\"", net.trunc()));
+    }
+    Ok(net)
+}
+
+/// Why packets to a prefix are never relayed.
+pub(super) fn unroutable(net: &IpNet) -> Option<&'static str> {
+    let overlaps = |other: &str| {
+        let other = other.parse::<IpNet>();
+        other.is_ok_and(|other| net.contains(&other) || other.contains(net))
+    };
+    let groups = ["224.0.0.0/24", "ff01::/16", "ff02::/16"];
+    let hosts = [
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "255.255.255.255/32",
+        "::/128",
+        "::1/128",
+    ];
+    if groups.into_iter().any(overlaps) {
+        Some("it holds link-local groups (224.0.0.0/24, ff02::/16), which are never relayed")
+    } else if hosts.into_iter().any(overlaps) {
+        Some("it holds addresses that are no destination (unspecified, loopback, broadcast)")
+    } else {
+        None
+    }
+}
+
+/// All rules of all files.
+pub(super) fn read_rules(tops: &[Table<'_>], site: &Site<'_>) -> Vec<ReadRule> {
+    let mut rules = Vec::new();
+    let mut names = super::reader::Names::new("rule");
+    for top in tops {
+        for table in top.tables("rule", &keys::RULE) {
+            let name = table.name("name");
+            names.insert(table.cx, name, rules.len());
+            let at = name.map_or(table.at, |n| n.at);
+            let name = name.map_or_else(String::new, |n| n.value.to_owned());
+            rules.push(read_rule(&table, name, at, site));
+        }
+    }
+    rules
+}
+
+fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> ReadRule {
+    let cx = table.cx;
+    let (own, below) = (read_rule_settings(table), site.default_rule);
+    let (input, input_at, input_sound) = read_input(table, site);
+    let class = own.class.or(below.class);
+    let class_at = class.map(|c| c.at);
+    let class = class.map_or(Class::Medium, |c| c.value);
+    let mut rule = Rule {
+        name,
+        class,
+        budget: site.classes[class as usize].budget,
+        weight: or_one(own.weight.or(below.weight)),
+        late: own.late.or(below.late).map_or(Late::Send, |v| v.value),
+        flow: own.flow.or(below.flow).map_or(FlowKind::Rule, |v| v.value),
+        police: own.police.or(below.police).map(|p| p.value),
+        queue: own
+            .queue
+            .or(below.queue)
+            .map_or_else(preset_queue, |q| q.value),
+        outputs: Vec::new(),
+        input,
+    };
+    if let Some(budget) = own.budget.or(below.budget) {
+        rule.budget = Duration::from_nanos(budget.value);
+        if !own.unsound && !below.unsound {
+            check_budget(cx, &rule, budget.at, site);
+        }
+    }
+    let frame = site.largest_frame(&rule.input.ports);
+    check_police(cx, own.police.or(below.police), frame);
+    check_queue(cx, own.queue.or(below.queue), frame);
+    let (mut output_at, mut output_sound) = (Vec::new(), Vec::new());
+    if table.get("output").is_some() {
+        let outputs = table.tables("output", &keys::OUTPUT);
+        if outputs.is_empty() {
+            report_no_outputs(table);
+        }
+        for output in outputs {
+            let before = cx.errors();
+            let read = read_output(&output, site.layers);
+            output_at.push(read.at);
+            let output = finish_output(cx, &read, &rule, input_at, input_sound, site);
+            rule.outputs.push(output);
+            output_sound.push(!read.settings.unsound && cx.errors() == before);
+        }
+    }
+    name_outputs(&mut rule.outputs, site);
+    check_same_outputs(cx, &rule, &output_at, &output_sound);
+    ReadRule {
+        rule,
+        at,
+        class_at,
+        input_at,
+        output_at,
+        output_sound,
+        input_sound,
+    }
+}
+
+fn report_no_outputs(table: &Table<'_>) {
+    use toml::de::DeValue;
+    let Some(node) = table.peek("output") else {
+        return;
+    };
+    if matches!(node.value, DeValue::Array(array) if array.is_empty()) {
+        let diagnostic = Diagnostic::error(node.at, "the rule has no output");
+        table.cx.report(diagnostic.label("allowed: at least one"));
+    }
+}
+
+fn check_budget(cx: &Context<'_>, rule: &Rule, at: Place, site: &Site<'_>) {
+    let most = site.classes[rule.class as usize].budget * BUDGET_FACTOR_MAX;
+    if rule.budget > most {
+        let (found, class) = (show_duration(rule.budget), rule.class.name());
+        let most = show_duration(most);
+        cx.report(
+            Diagnostic::error(
+                at,
+                format!("a budget of {found} is beyond class {class}'s horizon"),
+            )
+            .label(format!(
+                "allowed: at most {most}, three times the class's budget"
+            )),
+        );
+    }
+}
+
+fn check_police(cx: &Context<'_>, police: Option<At<Police>>, frame: u64) {
+    let Some(At {
+        value: Police { rate, burst },
+        at,
+    }) = police
+    else {
+        return;
+    };
+    let most = (u128::from(rate) * u128::from(BURST_SECONDS_MAX) / 8).min(u128::from(u64::MAX));
+    if burst < frame || u128::from(burst) > most {
+        let found = show_bytes(burst);
+        cx.report(
+            Diagnostic::error(at, format!("`burst` is {found}")).label(format!(
+                "allowed: {frame}B (mtu + 46) to {most}B (1,000 s of the rate)"
+            )),
+        );
+    }
+}
+
+/// The input, the place of its destination, and whether it is sound.
+fn read_input(rule: &Table<'_>, site: &Site<'_>) -> (Input, Place, bool) {
+    let all: Vec<usize> = (0..site.ports.len()).collect();
+    let nothing = Input {
+        ports: all.clone(),
+        destination: Vec::new(),
+        udp_port: None,
+        vlan: VlanMatch::Untagged,
+        source: Vec::new(),
+    };
+    let Some(table) = rule.table("input", &keys::INPUT) else {
+        return (nothing, rule.at, false);
+    };
+    let before = table.cx.errors();
+    let names = table.texts("port");
+    let mut ports: Vec<_> = names
+        .iter()
+        .filter_map(|n| site.layers.ports.find(table.cx, *n))
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    if table.peek("port").is_none() {
+        ports = all;
+    } else if names.is_empty() && table.cx.errors() == before {
+        report_empty(&table, "port");
+    }
+    let destination = read_nets(&table, "destination");
+    if destination.is_empty() && table.cx.errors() == before {
+        report_empty(&table, "destination");
+    }
+    let source = read_nets(&table, "source");
+    check_input_nets(table.cx, &destination, &source);
+    let udp_port = read_port_range(&table);
+    let vlan = read_vlan_match(&table);
+    let at = table.peek("destination").map_or(table.at, |n| n.at);
+    let nets = |list: Vec<At<IpNet>>| list.into_iter().map(|n| n.value).collect();
+    let input = Input {
+        ports,
+        destination: nets(destination),
+        udp_port,
+        vlan,
+        source: nets(source),
+    };
+    (input, at, table.cx.errors() == before)
+}
+
+fn report_empty(table: &Table<'_>, name: &str) {
+    if let Some(node) = table.peek(name) {
+        let label = format!(
+            "allowed: at least one of: {}",
+            table.key(name).kind.allowed()
+        );
+        table
+            .cx
+            .report(Diagnostic::error(node.at, format!("`{name}` is empty")).label(label));
+    }
+}
+
+fn read_nets(table: &Table<'_>, name: &str) -> Vec<At<IpNet>> {
+    let (cx, key) = (table.cx, table.key(name));
+    let mut nets = Vec::new();
+    for text in table.texts(name) {
+        match parse_net(text.value) {
+            Ok(value) => nets.push(At { value, at: text.at }),
+            Err(reason) => cx.report(
+                Diagnostic::error(text.at, format!("`{name}` is {}", cx.found(text.at)))
+                    .label(format!("{reason}; allowed: {}", key.kind.allowed())),
+            ),
+        }
+    }
+    nets
+}
+
+/// IP versions agree, destinations can be relayed and do not overlap, sources are hosts.
+fn check_input_nets(cx: &Context<'_>, destination: &[At<IpNet>], source: &[At<IpNet>]) {
+    let version = |net: &IpNet| {
+        if matches!(net, IpNet::V4(_)) {
+            "IPv4"
+        } else {
+            "IPv6"
+        }
+    };
+    let Some(first) = destination.first() else {
+        return;
+    };
+    for net in destination.iter().chain(source) {
+        if version(&net.value) != version(&first.value) {
+            let found = format!("`{}` is {}", net.value, version(&net.value));
+            cx.report(
+                Diagnostic::error(net.at, found)
+                    .label(format!(
+                        "allowed: {}, as the destination",
+                        version(&first.value)
+                    ))
+                    .related(first.at, "the destination"),
+            );
+        }
+    }
+    for net in destination {
+        if let Some(reason) = unroutable(&net.value) {
+            let label = "allowed: groups and unicast addresses that are routed";
+            let message = format!("`{}` cannot be relayed: {reason}", net.value);
+            cx.report(Diagnostic::error(net.at, message).label(label));
+        }
+    }
+    for net in source.iter().filter(|n| n.value.addr().is_multicast()) {
+        let message = format!("`{}` is a group, and no packet comes from one", net.value);
+        cx.report(Diagnostic::error(net.at, message).label("allowed: unicast prefixes"));
+    }
+    let mut sorted: Vec<_> = destination.iter().collect();
+    sorted.sort_by_key(|n| n.value);
+    for pair in sorted.windows(2) {
+        if pair[0].value.contains(&pair[1].value) {
+            let message = format!("`{}` is matched twice", pair[1].value);
+            cx.report(
+                Diagnostic::error(pair[1].at, message)
+                    .label("remove it, or the prefix that holds it")
+                    .related(pair[0].at, "it is within this"),
+            );
+        }
+    }
+}
+
+/// Names as reports show them, made unique within the rule.
+fn name_outputs(outputs: &mut [Output], site: &Site<'_>) {
+    let base: Vec<String> = outputs.iter().map(|o| base_name(o, site)).collect();
+    for (i, output) in outputs.iter_mut().enumerate() {
+        output.name = base[i].clone();
+        if base.iter().filter(|b| **b == base[i]).count() > 1 {
+            match output.vlan {
+                VlanRewrite::Keep => {}
+                VlanRewrite::None => output.name.push_str("@none"),
+                VlanRewrite::Id(id) => output.name.push_str(&format!("@{id}")),
+            }
+            match output.udp_port {
+                UdpPortRewrite::Keep => {}
+                UdpPortRewrite::Fixed(port) => output.name.push_str(&format!(":{port}")),
+                UdpPortRewrite::Shift(shift) => output.name.push_str(&format!(":{shift:+}")),
+            }
+        }
+    }
+}
+
+fn base_name(output: &Output, site: &Site<'_>) -> String {
+    let receiver = output
+        .receiver
+        .and_then(|slot| site.layers.receivers.get(slot));
+    let owner = match receiver {
+        Some(receiver) => receiver.receiver.name.as_str(),
+        None => site.ports.get(output.port).map_or("", |p| p.name.as_str()),
+    };
+    match output.destination {
+        Some(net) => format!("{owner}/{}", super::canonical::show_net(&net)),
+        None => format!("{owner}/keep"),
+    }
+}
+
+/// Two outputs with one identity would send everything twice.
+fn check_same_outputs(cx: &Context<'_>, rule: &Rule, at: &[Place], sound: &[bool]) {
+    let mut seen = std::collections::HashMap::new();
+    for ((output, at), _) in rule
+        .outputs
+        .iter()
+        .zip(at)
+        .zip(sound)
+        .filter(|(_, sound)| **sound)
+    {
+        let vlan = match output.vlan {
+            VlanRewrite::Keep => -1,
+            VlanRewrite::None => 0,
+            VlanRewrite::Id(id) => i32::from(id),
+        };
+        let udp_port = match output.udp_port {
+            UdpPortRewrite::Keep => (0, 0),
+            UdpPortRewrite::Fixed(port) => (1, i32::from(port)),
+            UdpPortRewrite::Shift(shift) => (2, shift),
+        };
+        let identity = (output.port, output.destination, udp_port, vlan);
+        if let Some(first) = seen.insert(identity, *at) {
+            cx.report(
+                Diagnostic::error(*at, "the same output twice: everything would be sent twice")
+                    .label("allowed: another port, destination, udp_port or vlan")
+                    .related(first, "the same output"),
+            );
+        }
+    }
+}

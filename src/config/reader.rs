@@ -1,0 +1,574 @@
+//! A typed reader over the spanned TOML tree: takes bounds and defaults from the key list, and
+//! collects every mistake instead of stopping at the first.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{Key, Kind, Preset, Section};
+use super::report::{Diagnostic, Severity};
+use super::source::{Place, Source};
+use super::units::{parse_bytes, parse_duration, parse_rate};
+
+/// How similar (0 to 1) a name must be to be suggested.
+const SUGGEST_FROM: f64 = 0.7;
+
+/// How many diagnostics are kept.
+const KEPT_MAX: usize = 1_000;
+
+/// Longest text quoted from a file, in characters.
+const FOUND_CHARS_MAX: usize = 60;
+
+/// What all readers share: the files, and the mistakes so far.
+pub(super) struct Context<'a> {
+    /// The files that places point into.
+    pub sources: &'a [Source],
+    /// Looks up an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    list: RefCell<Vec<Diagnostic>>,
+    errors: Cell<usize>,
+    /// Lines with a syntax error: file and line.
+    broken: RefCell<Vec<(usize, usize)>>,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<T> {
+    pub value: T,
+    pub at: Place,
+}
+
+/// A value of the tree and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Node<'a> {
+    pub value: &'a DeValue<'a>,
+    pub at: Place,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(sources: &'a [Source], variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            sources,
+            variable,
+            list: RefCell::default(),
+            errors: Cell::new(0),
+            broken: RefCell::default(),
+        }
+    }
+
+    /// Notes a syntax error: what follows from it is not reported.
+    pub(super) fn syntax(&self, at: Place, message: &str) {
+        self.errors.set(self.errors.get() + 1);
+        if self.list.borrow().len() >= KEPT_MAX {
+            return;
+        }
+        let line = self
+            .sources
+            .get(at.file)
+            .map_or(1, |s| s.line_at(at.start).0);
+        let diagnostic = Diagnostic::error(at, format!("invalid TOML: {message}"));
+        self.list.borrow_mut().push(diagnostic);
+        self.broken.borrow_mut().push((at.file, line));
+    }
+
+    /// Adds a diagnostic, unless a syntax error explains it.
+    pub(super) fn report(&self, diagnostic: Diagnostic) {
+        if diagnostic.severity() == Severity::Error {
+            self.errors.set(self.errors.get() + 1);
+        }
+        if self.list.borrow().len() >= KEPT_MAX {
+            return;
+        }
+        let broken = self.broken.borrow();
+        if let (false, Some(at)) = (broken.is_empty(), diagnostic.place()) {
+            let line = self
+                .sources
+                .get(at.file)
+                .map_or(1, |s| s.line_at(at.start).0);
+            let explained = broken
+                .iter()
+                .any(|&(file, l)| file == at.file && (l == line || diagnostic.missing));
+            if explained {
+                return;
+            }
+        }
+        drop(broken);
+        self.list.borrow_mut().push(diagnostic);
+    }
+
+    /// How many errors there were; more of them later means that what was read between is unsound.
+    pub(super) fn errors(&self) -> usize {
+        self.errors.get()
+    }
+
+    /// Whether a file has a syntax error, so that what is absent may be there.
+    pub(super) fn is_broken(&self) -> bool {
+        !self.broken.borrow().is_empty()
+    }
+
+    pub(super) fn into_list(self) -> Vec<Diagnostic> {
+        self.list.into_inner()
+    }
+
+    /// The text at a place, bounded and printable.
+    pub(super) fn found(&self, at: Place) -> String {
+        let text = self.sources.get(at.file).map_or("", |s| s.slice(at));
+        let mut shown: String = text
+            .chars()
+            .take(FOUND_CHARS_MAX)
+            .flat_map(printable)
+            .collect();
+        if text.chars().nth(FOUND_CHARS_MAX).is_some() {
+            shown.push_str("...");
+        }
+        shown
+    }
+
+    /// A value that a key does not allow.
+    pub(super) fn wrong(&self, key: &Key, node: Node<'_>) {
+        self.report(self.wrong_diagnostic(key, node));
+    }
+
+    /// A value that a key does not allow, with the reason.
+    pub(super) fn wrong_because(&self, key: &Key, node: Node<'_>, reason: impl fmt::Display) {
+        let label = format!("{reason}; allowed: {}", key.kind.allowed());
+        self.report(self.wrong_diagnostic(key, node).label(label));
+    }
+
+    fn wrong_diagnostic(&self, key: &Key, node: Node<'_>) -> Diagnostic {
+        let found = match node.value {
+            DeValue::Table(_) => "a table".to_owned(),
+            DeValue::Array(_) => "an array".to_owned(),
+            _ => self.found(node.at),
+        };
+        Diagnostic::error(node.at, format!("`{}` is {found}", key.name))
+            .label(format!("allowed: {}", key.kind.allowed()))
+    }
+}
+
+fn printable(c: char) -> impl Iterator<Item = char> {
+    let plain = (!c.is_control()).then_some(c);
+    plain.into_iter().chain(
+        plain
+            .is_none()
+            .then(|| c.escape_default())
+            .into_iter()
+            .flatten(),
+    )
+}
+
+/// The most similar of `known`, if it is similar.
+pub(super) fn suggest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+    if name.len() > FOUND_CHARS_MAX {
+        return None;
+    }
+    known
+        .map(|k| (strsim::jaro_winkler(name, k), k))
+        .filter(|(score, _)| *score >= SUGGEST_FROM)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, k)| format!("did you mean `{k}`?"))
+}
+
+/// A table of a known section.
+#[derive(Clone, Copy)]
+pub(super) struct Table<'a> {
+    pub cx: &'a Context<'a>,
+    pub section: &'static Section,
+    pub at: Place,
+    map: &'a DeTable<'a>,
+}
+
+impl<'a> Table<'a> {
+    /// Takes a value as a table; unknown keys and keys of later versions are reported here.
+    pub(super) fn new(
+        cx: &'a Context<'a>,
+        section: &'static Section,
+        node: Node<'a>,
+    ) -> Option<Self> {
+        let DeValue::Table(map) = node.value else {
+            let found = cx.found(node.at);
+            cx.report(
+                Diagnostic::error(node.at, format!("{found} where a table belongs"))
+                    .label(format!("allowed: a table: {}", section.heading)),
+            );
+            return None;
+        };
+        Some(Self::root(cx, section, map, node.at))
+    }
+
+    /// The top level of a file.
+    pub(super) fn root(
+        cx: &'a Context<'a>,
+        section: &'static Section,
+        map: &'a DeTable<'a>,
+        at: Place,
+    ) -> Self {
+        let table = Self::unchecked(cx, section, map, at);
+        for (name, _) in map {
+            table.check_key(name.get_ref(), Place::new(at.file, name.span()));
+        }
+        table
+    }
+
+    /// The top level of a file, its keys not compared with the section's.
+    pub(super) fn unchecked(
+        cx: &'a Context<'a>,
+        section: &'static Section,
+        map: &'a DeTable<'a>,
+        at: Place,
+    ) -> Self {
+        Self {
+            cx,
+            section,
+            at,
+            map,
+        }
+    }
+
+    fn check_key(&self, name: &str, at: Place) {
+        let section = self.section;
+        if section.keys.iter().any(|k| k.name == name) {
+            return;
+        }
+        let shown: String = name
+            .chars()
+            .take(FOUND_CHARS_MAX)
+            .flat_map(printable)
+            .collect();
+        if section.later.contains(&name) {
+            self.cx.report(
+                Diagnostic::error(at, format!("`{shown}` is not available in this version"))
+                    .label("it would do nothing; remove it"),
+            );
+            return;
+        }
+        let known: Vec<_> = section.keys.iter().map(|k| k.name).collect();
+        let message = format!("unknown key `{shown}` in {}", section.heading);
+        let diagnostic =
+            Diagnostic::error(at, message).label(format!("allowed: {}", known.join(", ")));
+        self.cx.report(match suggest(name, known.iter().copied()) {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        });
+    }
+
+    /// The key's entry in the list.
+    pub(super) fn key(&self, name: &str) -> &'static Key {
+        let found = self.section.keys.iter().find(|k| k.name == name);
+        found.unwrap_or_else(|| unreachable!("`{name}` is listed in {}", self.section.heading))
+    }
+
+    /// The value as it is; absence is reported where the key is required.
+    pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
+        let key = self.key(name);
+        let node = self.peek(name);
+        if node.is_none() && matches!(key.preset, Preset::Required) {
+            self.missing(name);
+        }
+        node
+    }
+
+    /// The value as it is.
+    pub(super) fn peek(&self, name: &str) -> Option<Node<'a>> {
+        let value = self.map.get(name)?;
+        Some(Node {
+            value: value.get_ref(),
+            at: Place::new(self.at.file, value.span()),
+        })
+    }
+
+    /// Reports that the key must be there.
+    pub(super) fn missing(&self, name: &str) {
+        let key = self.key(name);
+        let (kind, allowed) = (key.kind.type_name(), key.kind.allowed());
+        let label = match key.kind {
+            Kind::Table(_) => format!("add {allowed}"),
+            _ => format!("add `{name}`, {kind}: {allowed}"),
+        };
+        let message = format!("{} has no `{name}`", self.section.heading);
+        self.cx
+            .report(Diagnostic::error(self.at, message).label(label).missing());
+    }
+
+    /// A whole number, quantity included, within the key's bounds.
+    pub(super) fn number(&self, name: &str) -> Option<At<u64>> {
+        let node = self.get(name)?;
+        let value = number(self.cx, self.key(name), node)?;
+        Some(At { value, at: node.at })
+    }
+
+    /// [`Self::number`], or the listed default.
+    pub(super) fn number_or_preset(&self, name: &str) -> u64 {
+        self.number(name)
+            .map_or_else(|| preset_number(self.key(name)), |v| v.value)
+    }
+
+    /// [`Self::number_or_preset`] for keys whose bounds fit in 32 bits.
+    pub(super) fn number32(&self, name: &str) -> u32 {
+        clamp32(self.number_or_preset(name))
+    }
+
+    /// A string.
+    pub(super) fn text(&self, name: &str) -> Option<At<&'a str>> {
+        let node = self.get(name)?;
+        match node.value {
+            DeValue::String(text) => Some(At {
+                value: text.as_ref(),
+                at: node.at,
+            }),
+            _ => {
+                self.cx.wrong(self.key(name), node);
+                None
+            }
+        }
+    }
+
+    /// A name; where its characters or length are not the key's, that is reported and it still
+    /// counts, so that references to it are no mistakes of their own.
+    pub(super) fn name(&self, name: &str) -> Option<At<&'a str>> {
+        let text = self.text(name)?;
+        let key = self.key(name);
+        let Kind::Name(max, dot) = key.kind else {
+            return Some(text);
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c) || (dot && c == '.');
+        let good = (1..=max).contains(&text.value.len()) && text.value.chars().all(fits);
+        if !good {
+            self.cx.wrong(key, self.get(name)?);
+        }
+        Some(text)
+    }
+
+    /// One of the key's choices, as the value at its index.
+    pub(super) fn choice<T: Copy>(&self, name: &str, values: &[T]) -> Option<At<T>> {
+        let text = self.text(name)?;
+        let key = self.key(name);
+        let Kind::Choice(choices) = key.kind else {
+            return None;
+        };
+        let index = choices.iter().position(|c| *c == text.value);
+        let Some(&value) = index.and_then(|i| values.get(i)) else {
+            let node = self.get(name)?;
+            match suggest(text.value, choices.iter().copied()) {
+                Some(help) => self
+                    .cx
+                    .report(self.cx.wrong_diagnostic(key, node).help(help)),
+                None => self.cx.wrong(key, node),
+            }
+            return None;
+        };
+        Some(At { value, at: text.at })
+    }
+
+    /// [`Self::choice`], or the listed default.
+    pub(super) fn choice_or_preset<T: Copy>(&self, name: &str, values: &[T]) -> T {
+        self.choice(name, values)
+            .map_or_else(|| preset_choice(self.key(name), values), |v| v.value)
+    }
+
+    /// A table under the key.
+    pub(super) fn table(&self, name: &str, section: &'static Section) -> Option<Table<'a>> {
+        Table::new(self.cx, section, self.get(name)?)
+    }
+
+    /// The values of an array, or a single value, under the key.
+    pub(super) fn list(&self, name: &str) -> Vec<Node<'a>> {
+        let Some(node) = self.get(name) else {
+            return Vec::new();
+        };
+        match node.value {
+            DeValue::Array(array) => array
+                .iter()
+                .map(|v| Node {
+                    value: v.get_ref(),
+                    at: Place::new(self.at.file, v.span()),
+                })
+                .collect(),
+            _ => vec![node],
+        }
+    }
+
+    /// The strings of an array, or a single one.
+    pub(super) fn texts(&self, name: &str) -> Vec<At<&'a str>> {
+        let mut texts = Vec::new();
+        for node in self.list(name) {
+            match node.value {
+                DeValue::String(text) => texts.push(At {
+                    value: text.as_ref(),
+                    at: node.at,
+                }),
+                _ => self.cx.wrong(self.key(name), node),
+            }
+        }
+        texts
+    }
+
+    /// The tables of an array of tables under the key.
+    pub(super) fn tables(&self, name: &str, section: &'static Section) -> Vec<Table<'a>> {
+        let Some(node) = self.peek(name) else {
+            return Vec::new();
+        };
+        if !matches!(node.value, DeValue::Array(_)) {
+            self.cx.report(
+                Diagnostic::error(node.at, format!("`{name}` is not an array of tables"))
+                    .label(format!("allowed: an array of tables: {}", section.heading)),
+            );
+            return Vec::new();
+        }
+        self.list(name)
+            .into_iter()
+            .filter_map(|n| Table::new(self.cx, section, n))
+            .collect()
+    }
+}
+
+/// A whole number, quantity included, within the key's bounds.
+pub(super) fn number(cx: &Context<'_>, key: &Key, node: Node<'_>) -> Option<u64> {
+    let value = match (key.kind, node.value) {
+        (Kind::Integer(..) | Kind::Bytes(..), DeValue::Integer(integer)) => {
+            match i128::from_str_radix(integer.as_str(), integer.radix()) {
+                // What is negative or beyond 64 bits is out of every key's bounds.
+                Ok(value) => u64::try_from(value).ok(),
+                Err(_) => None,
+            }
+        }
+        (kind, DeValue::String(text)) => {
+            let parsed = match kind {
+                Kind::Duration(..) => parse_duration(text),
+                Kind::Bytes(..) => parse_bytes(text),
+                Kind::Rate(..) => parse_rate(text),
+                _ => {
+                    cx.wrong(key, node);
+                    return None;
+                }
+            };
+            match parsed {
+                Ok(value) => Some(value),
+                Err(error) => {
+                    cx.wrong_because(key, node, error);
+                    return None;
+                }
+            }
+        }
+        _ => None,
+    };
+    let (min, max) = bounds(key.kind);
+    let value = value.filter(|v| (min..=max).contains(v));
+    if value.is_none() {
+        cx.wrong(key, node);
+    }
+    value
+}
+
+fn bounds(kind: Kind) -> (u64, u64) {
+    match kind {
+        Kind::Integer(min, max)
+        | Kind::Duration(min, max)
+        | Kind::Bytes(min, max)
+        | Kind::Rate(min, max) => (min, max),
+        _ => (0, u64::MAX),
+    }
+}
+
+/// The listed default of a number; the lower bound where none is listed.
+pub(super) fn preset_number(key: &Key) -> u64 {
+    let Preset::Is(text) = key.preset else {
+        return bounds(key.kind).0;
+    };
+    let value = match key.kind {
+        Kind::Integer(..) => text.parse().ok(),
+        Kind::Duration(..) => parse_duration(text).ok(),
+        Kind::Bytes(..) => parse_bytes(text).ok(),
+        Kind::Rate(..) => parse_rate(text).ok(),
+        _ => None,
+    };
+    value.unwrap_or_else(|| unreachable!("the default of `{}` reads back", key.name))
+}
+
+/// The listed default of a choice; the first where none is listed.
+pub(super) fn preset_choice<T: Copy>(key: &Key, values: &[T]) -> T {
+    let index = match (key.kind, key.preset) {
+        (Kind::Choice(choices), Preset::Is(text)) => choices.iter().position(|c| *c == text),
+        _ => None,
+    };
+    values[index.unwrap_or(0)]
+}
+
+/// A number whose bounds fit in 32 bits.
+pub(super) fn clamp32(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// Names of one kind, unique over all files.
+pub(super) struct Names {
+    what: &'static str,
+    slots: HashMap<String, (usize, Place)>,
+    /// A name could not be read, so that a reference to it is no mistake of its own.
+    pub incomplete: bool,
+}
+
+impl Names {
+    pub(super) fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            slots: HashMap::new(),
+            incomplete: false,
+        }
+    }
+
+    /// Takes a name for a slot; the second of two is reported with both places.
+    pub(super) fn insert(&mut self, cx: &Context<'_>, name: Option<At<&str>>, slot: usize) {
+        let Some(name) = name else {
+            self.incomplete = true;
+            return;
+        };
+        if let Some((_, first)) = self.slots.get(name.value) {
+            let what = self.what;
+            cx.report(
+                Diagnostic::error(name.at, format!("two {what}s are named `{}`", name.value))
+                    .label("allowed: a name of its own")
+                    .related(*first, "first used here"),
+            );
+            return;
+        }
+        self.slots.insert(name.value.to_owned(), (slot, name.at));
+    }
+
+    /// The slot of a name that is referred to.
+    pub(super) fn find(&self, cx: &Context<'_>, name: At<&str>) -> Option<usize> {
+        if let Some((slot, _)) = self.slots.get(name.value) {
+            return Some(*slot);
+        }
+        let what = self.what;
+        let shown: String = name
+            .value
+            .chars()
+            .take(FOUND_CHARS_MAX)
+            .flat_map(printable)
+            .collect();
+        let mut diagnostic = Diagnostic::error(name.at, format!("no {what} is named `{shown}`"))
+            .label(format!("allowed: the name of a [[{what}]]"));
+        if self.incomplete {
+            diagnostic = diagnostic.missing();
+        }
+        let mut known: Vec<_> = self.slots.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        cx.report(match suggest(name.value, known.iter().copied()) {
+            Some(help) => diagnostic.help(help),
+            None if known.is_empty() => diagnostic,
+            None => diagnostic.help(format!("there are: {}", shorten(&known))),
+        });
+        None
+    }
+}
+
+fn shorten(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        text.push_str(", ...");
+    }
+    text
+}

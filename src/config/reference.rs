@@ -1,0 +1,48 @@
+//! The tables of the reference, generated from the key list.
+
+use std::fmt::Write as _;
+
+use super::keys::{Key, Kind, Preset, SECTIONS};
+
+/// Every section and key as Markdown: type, default, what is allowed, when it applies.
+pub fn reference() -> String {
+    let mut text = String::new();
+    for section in SECTIONS {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "### `{}`\n\n{}\n", section.heading, section.about);
+        let _ = writeln!(
+            text,
+            "| key | type | default | allowed | applies | what it does |"
+        );
+        let _ = writeln!(text, "|---|---|---|---|---|---|");
+        for key in section.keys {
+            let _ = writeln!(text, "{}", row(key));
+        }
+        if !section.later.is_empty() {
+            let later: Vec<_> = section.later.iter().map(|k| format!("`{k}`")).collect();
+            let _ = writeln!(
+                text,
+                "\nNot available in this version, and refused: {}.",
+                later.join(", ")
+            );
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn row(key: &Key) -> String {
+    let default = match key.preset {
+        Preset::Required => "**required**".to_owned(),
+        Preset::Is(value) => match key.kind {
+            Kind::Integer(..) => value.to_owned(),
+            _ => format!("\"{value}\""),
+        },
+        Preset::Told(words) => words.to_owned(),
+    };
+    let (kind, allowed) = (key.kind.type_name(), key.kind.allowed());
+    format!(
+        "| `{}` | {kind} | {default} | {allowed} | at start | {} |",
+        key.name, key.about
+    )
+}
