@@ -1,9 +1,11 @@
 //! Makes an output of what was read: defaults filled in, checked against its rule and port.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::canonical::show_net;
 use super::read_output::{ReadOutput, Source, is_host, or_one};
 use super::read_rule::{Site, check_queue, preset_queue, unroutable};
 use super::reader::{At, Context, clamp32};
@@ -90,12 +92,13 @@ impl Checker<'_> {
         let related = |d: Diagnostic| self.cx.report(d.related(self.input_at, "the input"));
         if matches!(net, IpNet::V4(_)) != self.is_v4() {
             let version = if self.is_v4() { "IPv4" } else { "IPv6" };
+            let net = show_net(&net);
             let message = format!("`{net}` is of the other IP version than the input");
             related(Diagnostic::error(at, message).label(format!("allowed: {version}")));
             return;
         }
         if let Some(reason) = unroutable(&net) {
-            let message = format!("`{net}` cannot be relayed to: {reason}");
+            let message = format!("`{}` cannot be relayed to: {reason}", show_net(&net));
             let label = "allowed: groups and unicast addresses that are routed";
             self.cx.report(Diagnostic::error(at, message).label(label));
         }
@@ -161,6 +164,7 @@ impl Checker<'_> {
                 } else {
                     ""
                 };
+                let net = show_net(net);
                 let message = format!("the unicast destination `{net}`{kept} needs a `mac`");
                 cx.report(
                     Diagnostic::error(at, message)
@@ -238,4 +242,69 @@ fn group_mac(net: &IpNet) -> Option<MacAddr> {
         IpAddr::V4(group) => MacAddr::from_group_v4(group),
         IpAddr::V6(group) => MacAddr::from_group_v6(group),
     })
+}
+
+/// Names as reports show them, made unique within the rule.
+pub(super) fn name_outputs(outputs: &mut [Output], site: &Site<'_>) {
+    let base: Vec<String> = outputs.iter().map(|o| base_name(o, site)).collect();
+    for (i, output) in outputs.iter_mut().enumerate() {
+        output.name = base[i].clone();
+        if base.iter().filter(|b| **b == base[i]).count() > 1 {
+            match output.vlan {
+                VlanRewrite::Keep => {}
+                VlanRewrite::None => output.name.push_str("@none"),
+                VlanRewrite::Id(id) => output.name.push_str(&format!("@{id}")),
+            }
+            match output.udp_port {
+                UdpPortRewrite::Keep => {}
+                UdpPortRewrite::Fixed(port) => output.name.push_str(&format!(":{port}")),
+                UdpPortRewrite::Shift(shift) => output.name.push_str(&format!(":{shift:+}")),
+            }
+        }
+    }
+}
+
+fn base_name(output: &Output, site: &Site<'_>) -> String {
+    let receiver = output
+        .receiver
+        .and_then(|slot| site.layers.receivers.get(slot));
+    let owner = match receiver {
+        Some(receiver) => receiver.receiver.name.as_str(),
+        None => site.ports.get(output.port).map_or("", |p| p.name.as_str()),
+    };
+    match output.destination {
+        Some(net) => format!("{owner}/{}", show_net(&net)),
+        None => format!("{owner}/keep"),
+    }
+}
+
+/// Two outputs with one identity would send everything twice.
+pub(super) fn check_same_outputs(cx: &Context<'_>, rule: &Rule, at: &[Place], sound: &[bool]) {
+    let mut seen = HashMap::new();
+    for ((output, at), _) in rule
+        .outputs
+        .iter()
+        .zip(at)
+        .zip(sound)
+        .filter(|(_, sound)| **sound)
+    {
+        let vlan = match output.vlan {
+            VlanRewrite::Keep => -1,
+            VlanRewrite::None => 0,
+            VlanRewrite::Id(id) => i32::from(id),
+        };
+        let udp_port = match output.udp_port {
+            UdpPortRewrite::Keep => (0, 0),
+            UdpPortRewrite::Fixed(port) => (1, i32::from(port)),
+            UdpPortRewrite::Shift(shift) => (2, shift),
+        };
+        let identity = (output.port, output.destination, udp_port, vlan);
+        if let Some(first) = seen.insert(identity, *at) {
+            cx.report(
+                Diagnostic::error(*at, "the same output twice: everything would be sent twice")
+                    .label("allowed: another port, destination, udp_port or vlan")
+                    .related(first, "the same output"),
+            );
+        }
+    }
 }

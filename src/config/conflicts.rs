@@ -64,7 +64,7 @@ fn check_limits(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits) -> bool {
     let over = |at, what: &str, count: u64, limit: u32, key: &str| {
         if count > u64::from(limit) {
             cx.report(
-                Diagnostic::error(at, format!("{count} {what}"))
+                Diagnostic::error(at, format!("too many: {count} {what}"))
                     .label(format!("allowed: {limit}; raise `{key}` of [limits]")),
             );
         }

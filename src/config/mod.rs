@@ -18,6 +18,7 @@ mod source;
 mod include;
 mod report;
 mod reader;
+mod names;
 mod read_site;
 mod read_port;
 mod read_rule;
@@ -42,9 +43,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use names::Names;
 use read_output::{Layers, Settings, read_receivers, read_settings};
 use read_rule::{RuleSettings, Site, read_rule_settings, read_rules};
-use reader::{Context, Names, Table};
+use reader::{Context, Table};
 use source::{Place, Source};
 
 /// A configuration that can be used.

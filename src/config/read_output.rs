@@ -7,8 +7,9 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::keys;
+use super::names::Names;
 use super::read_rule::{parse_net, read_queue};
-use super::reader::{At, Names, Table, clamp32};
+use super::reader::{At, Table, clamp32};
 use super::report::Diagnostic;
 use super::source::Place;
 use super::types::*;

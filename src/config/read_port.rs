@@ -6,7 +6,8 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use super::keys;
-use super::reader::{Context, Names, Node, Table};
+use super::names::Names;
+use super::reader::{Context, Node, Table};
 use super::report::Diagnostic;
 use super::source::Place;
 use super::types::*;

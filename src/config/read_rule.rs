@@ -4,9 +4,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use toml::de::DeValue;
 
-use super::check_output::finish_output;
+use super::canonical::show_net;
+use super::check_output::{check_same_outputs, finish_output, name_outputs};
 use super::keys;
+use super::names::Names;
 use super::read_output::{Layers, or_one, read_output, read_port_range, read_vlan_match};
 use super::reader::{At, Context, Table, clamp32, preset_number};
 use super::report::Diagnostic;
@@ -185,7 +188,7 @@ pub(super) fn unroutable(net: &IpNet) -> Option<&'static str> {
 /// All rules of all files.
 pub(super) fn read_rules(tops: &[Table<'_>], site: &Site<'_>) -> Vec<ReadRule> {
     let mut rules = Vec::new();
-    let mut names = super::reader::Names::new("rule");
+    let mut names = Names::new("rule");
     for top in tops {
         for table in top.tables("rule", &keys::RULE) {
             let name = table.name("name");
@@ -258,7 +261,6 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
 }
 
 fn report_no_outputs(table: &Table<'_>) {
-    use toml::de::DeValue;
     let Some(node) = table.peek("output") else {
         return;
     };
@@ -327,13 +329,11 @@ fn read_input(rule: &Table<'_>, site: &Site<'_>) -> (Input, Place, bool) {
     ports.dedup();
     if table.peek("port").is_none() {
         ports = all;
-    } else if names.is_empty() && table.cx.errors() == before {
+    } else {
         report_empty(&table, "port");
     }
     let destination = read_nets(&table, "destination");
-    if destination.is_empty() && table.cx.errors() == before {
-        report_empty(&table, "destination");
-    }
+    report_empty(&table, "destination");
     let source = read_nets(&table, "source");
     check_input_nets(table.cx, &destination, &source);
     let udp_port = read_port_range(&table);
@@ -351,7 +351,8 @@ fn read_input(rule: &Table<'_>, site: &Site<'_>) -> (Input, Place, bool) {
 }
 
 fn report_empty(table: &Table<'_>, name: &str) {
-    if let Some(node) = table.peek(name) {
+    let Some(node) = table.peek(name) else { return };
+    if matches!(node.value, DeValue::Array(array) if array.is_empty()) {
         let label = format!(
             "allowed: at least one of: {}",
             table.key(name).kind.allowed()
@@ -391,7 +392,7 @@ fn check_input_nets(cx: &Context<'_>, destination: &[At<IpNet>], source: &[At<Ip
     };
     for net in destination.iter().chain(source) {
         if version(&net.value) != version(&first.value) {
-            let found = format!("`{}` is {}", net.value, version(&net.value));
+            let found = format!("`{}` is {}", show_net(&net.value), version(&net.value));
             cx.report(
                 Diagnostic::error(net.at, found)
                     .label(format!(
@@ -405,7 +406,7 @@ fn check_input_nets(cx: &Context<'_>, destination: &[At<IpNet>], source: &[At<Ip
     for net in destination {
         if let Some(reason) = unroutable(&net.value) {
             let label = "allowed: groups and unicast addresses that are routed";
-            let message = format!("`{}` cannot be relayed: {reason}", net.value);
+            let message = format!("`{}` cannot be relayed: {reason}", show_net(&net.value));
             cx.report(Diagnostic::error(net.at, message).label(label));
         }
     }
@@ -417,76 +418,11 @@ fn check_input_nets(cx: &Context<'_>, destination: &[At<IpNet>], source: &[At<Ip
     sorted.sort_by_key(|n| n.value);
     for pair in sorted.windows(2) {
         if pair[0].value.contains(&pair[1].value) {
-            let message = format!("`{}` is matched twice", pair[1].value);
+            let message = format!("`{}` is matched twice", show_net(&pair[1].value));
             cx.report(
                 Diagnostic::error(pair[1].at, message)
                     .label("remove it, or the prefix that holds it")
                     .related(pair[0].at, "it is within this"),
-            );
-        }
-    }
-}
-
-/// Names as reports show them, made unique within the rule.
-fn name_outputs(outputs: &mut [Output], site: &Site<'_>) {
-    let base: Vec<String> = outputs.iter().map(|o| base_name(o, site)).collect();
-    for (i, output) in outputs.iter_mut().enumerate() {
-        output.name = base[i].clone();
-        if base.iter().filter(|b| **b == base[i]).count() > 1 {
-            match output.vlan {
-                VlanRewrite::Keep => {}
-                VlanRewrite::None => output.name.push_str("@none"),
-                VlanRewrite::Id(id) => output.name.push_str(&format!("@{id}")),
-            }
-            match output.udp_port {
-                UdpPortRewrite::Keep => {}
-                UdpPortRewrite::Fixed(port) => output.name.push_str(&format!(":{port}")),
-                UdpPortRewrite::Shift(shift) => output.name.push_str(&format!(":{shift:+}")),
-            }
-        }
-    }
-}
-
-fn base_name(output: &Output, site: &Site<'_>) -> String {
-    let receiver = output
-        .receiver
-        .and_then(|slot| site.layers.receivers.get(slot));
-    let owner = match receiver {
-        Some(receiver) => receiver.receiver.name.as_str(),
-        None => site.ports.get(output.port).map_or("", |p| p.name.as_str()),
-    };
-    match output.destination {
-        Some(net) => format!("{owner}/{}", super::canonical::show_net(&net)),
-        None => format!("{owner}/keep"),
-    }
-}
-
-/// Two outputs with one identity would send everything twice.
-fn check_same_outputs(cx: &Context<'_>, rule: &Rule, at: &[Place], sound: &[bool]) {
-    let mut seen = std::collections::HashMap::new();
-    for ((output, at), _) in rule
-        .outputs
-        .iter()
-        .zip(at)
-        .zip(sound)
-        .filter(|(_, sound)| **sound)
-    {
-        let vlan = match output.vlan {
-            VlanRewrite::Keep => -1,
-            VlanRewrite::None => 0,
-            VlanRewrite::Id(id) => i32::from(id),
-        };
-        let udp_port = match output.udp_port {
-            UdpPortRewrite::Keep => (0, 0),
-            UdpPortRewrite::Fixed(port) => (1, i32::from(port)),
-            UdpPortRewrite::Shift(shift) => (2, shift),
-        };
-        let identity = (output.port, output.destination, udp_port, vlan);
-        if let Some(first) = seen.insert(identity, *at) {
-            cx.report(
-                Diagnostic::error(*at, "the same output twice: everything would be sent twice")
-                    .label("allowed: another port, destination, udp_port or vlan")
-                    .related(first, "the same output"),
             );
         }
     }

@@ -2,7 +2,6 @@
 //! collects every mistake instead of stopping at the first.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
 
 use toml::de::{DeTable, DeValue};
@@ -13,13 +12,13 @@ use super::source::{Place, Source};
 use super::units::{parse_bytes, parse_duration, parse_rate};
 
 /// How similar (0 to 1) a name must be to be suggested.
-const SUGGEST_FROM: f64 = 0.7;
+const SUGGEST_FROM: f64 = 0.8;
 
 /// How many diagnostics are kept.
 const KEPT_MAX: usize = 1_000;
 
 /// Longest text quoted from a file, in characters.
-const FOUND_CHARS_MAX: usize = 60;
+pub(super) const FOUND_CHARS_MAX: usize = 60;
 
 /// What all readers share: the files, and the mistakes so far.
 pub(super) struct Context<'a> {
@@ -148,7 +147,7 @@ impl<'a> Context<'a> {
     }
 }
 
-fn printable(c: char) -> impl Iterator<Item = char> {
+pub(super) fn printable(c: char) -> impl Iterator<Item = char> {
     let plain = (!c.is_control()).then_some(c);
     plain.into_iter().chain(
         plain
@@ -164,8 +163,19 @@ pub(super) fn suggest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> O
     if name.len() > FOUND_CHARS_MAX {
         return None;
     }
+    let likeness = |known: &str| {
+        // A slip or two, swapped neighbours included, or a common beginning.
+        let slips = strsim::osa_distance(name, known);
+        let near = slips <= 1 + known.len() / 4 && slips < known.len();
+        let likeness = strsim::jaro_winkler(name, known);
+        if near {
+            2.0 - slips as f64 / 100.0 + likeness / 1_000.0
+        } else {
+            likeness
+        }
+    };
     known
-        .map(|k| (strsim::jaro_winkler(name, k), k))
+        .map(|k| (likeness(k), k))
         .filter(|(score, _)| *score >= SUGGEST_FROM)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, k)| format!("did you mean `{k}`?"))
@@ -454,28 +464,17 @@ pub(super) fn number(cx: &Context<'_>, key: &Key, node: Node<'_>) -> Option<u64>
         }
         _ => None,
     };
-    let (min, max) = bounds(key.kind);
-    let value = value.filter(|v| (min..=max).contains(v));
+    let value = value.filter(|v| key.kind.allows(*v));
     if value.is_none() {
         cx.wrong(key, node);
     }
     value
 }
 
-fn bounds(kind: Kind) -> (u64, u64) {
-    match kind {
-        Kind::Integer(min, max)
-        | Kind::Duration(min, max)
-        | Kind::Bytes(min, max)
-        | Kind::Rate(min, max) => (min, max),
-        _ => (0, u64::MAX),
-    }
-}
-
 /// The listed default of a number; the lower bound where none is listed.
 pub(super) fn preset_number(key: &Key) -> u64 {
     let Preset::Is(text) = key.preset else {
-        return bounds(key.kind).0;
+        return key.kind.bounds().0;
     };
     let value = match key.kind {
         Kind::Integer(..) => text.parse().ok(),
@@ -499,76 +498,4 @@ pub(super) fn preset_choice<T: Copy>(key: &Key, values: &[T]) -> T {
 /// A number whose bounds fit in 32 bits.
 pub(super) fn clamp32(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
-}
-
-/// Names of one kind, unique over all files.
-pub(super) struct Names {
-    what: &'static str,
-    slots: HashMap<String, (usize, Place)>,
-    /// A name could not be read, so that a reference to it is no mistake of its own.
-    pub incomplete: bool,
-}
-
-impl Names {
-    pub(super) fn new(what: &'static str) -> Self {
-        Self {
-            what,
-            slots: HashMap::new(),
-            incomplete: false,
-        }
-    }
-
-    /// Takes a name for a slot; the second of two is reported with both places.
-    pub(super) fn insert(&mut self, cx: &Context<'_>, name: Option<At<&str>>, slot: usize) {
-        let Some(name) = name else {
-            self.incomplete = true;
-            return;
-        };
-        if let Some((_, first)) = self.slots.get(name.value) {
-            let what = self.what;
-            cx.report(
-                Diagnostic::error(name.at, format!("two {what}s are named `{}`", name.value))
-                    .label("allowed: a name of its own")
-                    .related(*first, "first used here"),
-            );
-            return;
-        }
-        self.slots.insert(name.value.to_owned(), (slot, name.at));
-    }
-
-    /// The slot of a name that is referred to.
-    pub(super) fn find(&self, cx: &Context<'_>, name: At<&str>) -> Option<usize> {
-        if let Some((slot, _)) = self.slots.get(name.value) {
-            return Some(*slot);
-        }
-        let what = self.what;
-        let shown: String = name
-            .value
-            .chars()
-            .take(FOUND_CHARS_MAX)
-            .flat_map(printable)
-            .collect();
-        let mut diagnostic = Diagnostic::error(name.at, format!("no {what} is named `{shown}`"))
-            .label(format!("allowed: the name of a [[{what}]]"));
-        if self.incomplete {
-            diagnostic = diagnostic.missing();
-        }
-        let mut known: Vec<_> = self.slots.keys().map(String::as_str).collect();
-        known.sort_unstable();
-        cx.report(match suggest(name.value, known.iter().copied()) {
-            Some(help) => diagnostic.help(help),
-            None if known.is_empty() => diagnostic,
-            None => diagnostic.help(format!("there are: {}", shorten(&known))),
-        });
-        None
-    }
-}
-
-fn shorten(names: &[&str]) -> String {
-    const SHOWN: usize = 10;
-    let mut text = names[..names.len().min(SHOWN)].join(", ");
-    if names.len() > SHOWN {
-        text.push_str(", ...");
-    }
-    text
 }

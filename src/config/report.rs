@@ -204,7 +204,6 @@ impl Diagnostics {
             .clip(Place::new(at.file, line.start..excerpt_end))
             .end;
         let excerpt = source.text.get(line_start..excerpt_end).unwrap_or_default();
-        // A byte order mark is no column.
         let annotation = kind.span(span.start - line_start..span.end - line_start);
         let annotation = if label.is_empty() {
             annotation

@@ -125,8 +125,12 @@ pub(super) fn read_bounded(path: &Path, included: bool) -> Result<Vec<u8>, ReadE
     }
 }
 
-/// The text of a file's bytes; where they are not UTF-8, also the first offset that is not.
-pub(super) fn decode(bytes: Vec<u8>) -> (String, Option<usize>) {
+/// The text of a file's bytes, without a byte order mark; where they are not UTF-8, also the first
+/// offset that is not.
+pub(super) fn decode(mut bytes: Vec<u8>) -> (String, Option<usize>) {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
     match String::from_utf8(bytes) {
         Ok(text) => (text, None),
         Err(error) => {

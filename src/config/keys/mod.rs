@@ -85,9 +85,27 @@ impl Kind {
         }
     }
 
+    /// The bounds of a number, both ends included.
+    pub fn bounds(self) -> (u64, u64) {
+        match self {
+            Self::Integer(min, max)
+            | Self::Duration(min, max)
+            | Self::Bytes(min, max)
+            | Self::Rate(min, max) => (min, max),
+            _ => (0, u64::MAX),
+        }
+    }
+
+    /// Whether a number is within the bounds.
+    pub fn allows(self, value: u64) -> bool {
+        let (min, max) = self.bounds();
+        (min..=max).contains(&value)
+    }
+
     /// What is allowed, in words.
     pub fn allowed(self) -> String {
         match self {
+            Self::Integer(min, max) if min == max => min.to_string(),
             Self::Integer(min, max) => format!("{min} to {max}"),
             Self::Duration(min, max) => format!("{} to {}", show_nanos(min), show_nanos(max)),
             Self::Bytes(min, max) => format!("{} to {}", show_bytes(min), show_bytes(max)),
@@ -147,3 +165,47 @@ pub static SECTIONS: [&Section; 22] = [
     &FANOUT,
     &LIMITS,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::reader::{preset_choice, preset_number};
+    use super::*;
+
+    #[test]
+    fn every_key_is_told_apart_and_every_default_reads_back() {
+        for section in SECTIONS {
+            for (i, key) in section.keys.iter().enumerate() {
+                assert!(
+                    section.keys[..i].iter().all(|k| k.name != key.name),
+                    "{}",
+                    key.name
+                );
+                assert!(!section.later.contains(&key.name), "{}", key.name);
+                if let Preset::Is(text) = key.preset {
+                    match key.kind {
+                        Kind::Choice(choices) => {
+                            assert_eq!(preset_choice(key, choices), text);
+                        }
+                        Kind::Name(..) => {}
+                        _ => assert!(key.kind.allows(preset_number(key)), "{}", key.name),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_whole_configuration_names_every_key() {
+        let whole = include_str!("../../../tests/whole.toml");
+        let words: Vec<_> = whole
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .collect();
+        for key in SECTIONS.iter().flat_map(|s| s.keys) {
+            assert!(
+                words.contains(&key.name),
+                "tests/whole.toml has no `{}`",
+                key.name
+            );
+        }
+    }
+}

@@ -285,7 +285,7 @@ pub static POLICE: Section = Section {
         ),
         key(
             "burst",
-            Kind::Bytes(1, 125_000_000_000_000),
+            Kind::Bytes(1, 1 << 47),
             Preset::Required,
             "at least one largest frame (mtu + 46), at most 1,000 s of the rate",
         ),

@@ -1,0 +1,79 @@
+//! Names of ports, receivers and rules: unique over all files, and what refers to them.
+
+use std::collections::HashMap;
+
+use super::reader::{At, Context, FOUND_CHARS_MAX, printable, suggest};
+use super::report::Diagnostic;
+use super::source::Place;
+
+/// Names of one kind, unique over all files.
+pub(super) struct Names {
+    what: &'static str,
+    slots: HashMap<String, (usize, Place)>,
+    /// A name could not be read, so that a reference to it is no mistake of its own.
+    pub incomplete: bool,
+}
+
+impl Names {
+    pub(super) fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            slots: HashMap::new(),
+            incomplete: false,
+        }
+    }
+
+    /// Takes a name for a slot; the second of two is reported with both places.
+    pub(super) fn insert(&mut self, cx: &Context<'_>, name: Option<At<&str>>, slot: usize) {
+        let Some(name) = name else {
+            self.incomplete = true;
+            return;
+        };
+        if let Some((_, first)) = self.slots.get(name.value) {
+            let what = self.what;
+            cx.report(
+                Diagnostic::error(name.at, format!("two {what}s are named `{}`", name.value))
+                    .label("allowed: a name of its own")
+                    .related(*first, "first used here"),
+            );
+            return;
+        }
+        self.slots.insert(name.value.to_owned(), (slot, name.at));
+    }
+
+    /// The slot of a name that is referred to.
+    pub(super) fn find(&self, cx: &Context<'_>, name: At<&str>) -> Option<usize> {
+        if let Some((slot, _)) = self.slots.get(name.value) {
+            return Some(*slot);
+        }
+        let what = self.what;
+        let shown: String = name
+            .value
+            .chars()
+            .take(FOUND_CHARS_MAX)
+            .flat_map(printable)
+            .collect();
+        let mut diagnostic = Diagnostic::error(name.at, format!("no {what} is named `{shown}`"))
+            .label(format!("allowed: the name of a [[{what}]]"));
+        if self.incomplete {
+            diagnostic = diagnostic.missing();
+        }
+        let mut known: Vec<_> = self.slots.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        cx.report(match suggest(name.value, known.iter().copied()) {
+            Some(help) => diagnostic.help(help),
+            None if known.is_empty() => diagnostic,
+            None => diagnostic.help(format!("there are: {}", shorten(&known))),
+        });
+        None
+    }
+}
+
+fn shorten(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        text.push_str(", ...");
+    }
+    text
+}
