@@ -151,9 +151,9 @@ impl Checker<'_> {
     /// Unicast needs a MAC; a group's is its own.
     fn check_mac(&self) {
         let cx = self.cx;
-        let nets: Vec<IpNet> = match self.read.destination {
-            Some(net) => vec![net.value],
-            None => self.input.destination.clone(),
+        let nets = match &self.read.destination {
+            Some(net) => std::slice::from_ref(&net.value),
+            None => self.input.destination.as_slice(),
         };
         let at = self.read.destination.map_or(self.read.at, |d| d.at);
         let unicast = nets.iter().find(|n| !n.addr().is_multicast());
@@ -247,9 +247,13 @@ fn group_mac(net: &IpNet) -> Option<MacAddr> {
 /// Names as reports show them, made unique within the rule.
 pub(super) fn name_outputs(outputs: &mut [Output], site: &Site<'_>) {
     let base: Vec<String> = outputs.iter().map(|o| base_name(o, site)).collect();
-    for (i, output) in outputs.iter_mut().enumerate() {
-        output.name = base[i].clone();
-        if base.iter().filter(|b| **b == base[i]).count() > 1 {
+    let mut uses = HashMap::new();
+    for name in &base {
+        *uses.entry(name.as_str()).or_insert(0) += 1;
+    }
+    for (output, name) in outputs.iter_mut().zip(&base) {
+        output.name.clone_from(name);
+        if uses.get(name.as_str()).is_some_and(|count| *count > 1) {
             match output.vlan {
                 VlanRewrite::Keep => {}
                 VlanRewrite::None => output.name.push_str("@none"),

@@ -42,7 +42,8 @@ impl PrefixIndex {
 }
 
 /// All checks over all rules that were read without a mistake.
-pub(super) fn check_rules(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits) {
+pub(super) fn check_rules(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits, edf_window: u32) {
+    check_window(cx, rules, edf_window);
     let too_many = check_limits(cx, rules, limits);
     if too_many || cx.is_broken() {
         return;
@@ -56,6 +57,19 @@ pub(super) fn check_rules(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits)
     check_duplicates(cx, rules, &index);
     check_loops(cx, rules, &index);
     warn_high_beside_late(cx, rules);
+}
+
+/// The EDF window counts copies: those of one packet fit in it.
+fn check_window(cx: &Context<'_>, rules: &[ReadRule], window: u32) {
+    for read in rules
+        .iter()
+        .filter(|r| r.rule.outputs.len() > window as usize)
+    {
+        let count = read.rule.outputs.len();
+        let message = format!("{count} outputs: the copies of one packet do not fit the window");
+        let label = format!("allowed: {window}; raise `window` of [edf]");
+        cx.report(Diagnostic::error(read.at, message).label(label));
+    }
 }
 
 /// Whether there are more than the limits allow.
@@ -135,20 +149,18 @@ fn check_duplicates(cx: &Context<'_>, rules: &[ReadRule], index: &PrefixIndex) {
 /// Whether two inputs that share a destination prefix take the same packets with the same
 /// specificity.
 fn same_match(a: &Input, b: &Input) -> bool {
-    let ports = a.ports.iter().any(|p| b.ports.contains(p));
-    let udp = match (a.udp_port, b.udp_port) {
+    let udp = || match (a.udp_port, b.udp_port) {
         (None, None) => true,
         (Some(a), Some(b)) => {
             a.last - a.first == b.last - b.first && a.first <= b.last && b.first <= a.last
         }
         _ => false,
     };
-    let source = if a.source.is_empty() || b.source.is_empty() {
-        a.source.is_empty() && b.source.is_empty()
-    } else {
-        a.source.iter().any(|net| b.source.contains(net))
+    let source = || match (a.source.is_empty(), b.source.is_empty()) {
+        (false, false) => a.source.iter().any(|net| b.source.contains(net)),
+        (a, b) => a && b,
     };
-    ports && udp && source && a.vlan == b.vlan
+    a.vlan == b.vlan && udp() && a.ports.iter().any(|p| b.ports.contains(p)) && source()
 }
 
 /// Outputs whose copies match an input of the port they leave by.

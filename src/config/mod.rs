@@ -215,7 +215,8 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
         default_rule,
     };
     let rules = read_rules(tops, &site);
-    conflicts::check_rules(cx, &rules, &limits);
+    let edf_window = read_site::read_edf_window(main);
+    conflicts::check_rules(cx, &rules, &limits, edf_window);
     Config {
         instance: read_site::read_instance(main),
         clock,
@@ -224,7 +225,7 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
         memory,
         classes,
         rules: rules.into_iter().map(|r| r.rule).collect(),
-        edf_window: read_site::read_edf_window(main),
+        edf_window,
         copy_below: read_site::read_copy_below(main),
         limits,
         receivers: layers.receivers.into_iter().map(|r| r.receiver).collect(),

@@ -6,6 +6,9 @@ use super::reader::{At, Context, FOUND_CHARS_MAX, printable, suggest};
 use super::report::Diagnostic;
 use super::source::Place;
 
+/// After so many errors nobody reads suggestions, and many names make them slow.
+const SUGGESTIONS_MAX: usize = 100;
+
 /// Names of one kind, unique over all files.
 pub(super) struct Names {
     what: &'static str,
@@ -57,6 +60,10 @@ impl Names {
             .label(format!("allowed: the name of a [[{what}]]"));
         if self.incomplete {
             diagnostic = diagnostic.missing();
+        }
+        if cx.errors() > SUGGESTIONS_MAX {
+            cx.report(diagnostic);
+            return None;
         }
         let mut known: Vec<_> = self.slots.keys().map(String::as_str).collect();
         known.sort_unstable();

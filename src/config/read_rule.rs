@@ -19,6 +19,10 @@ use super::units::{show_bytes, show_duration};
 
 /// Frame bytes beyond the IP packet: Ethernet and two VLAN tags, and the overhead constant.
 const FRAME_EXTRA: u64 = 22 + 24;
+/// Most prefixes of one `destination` or `source`.
+const PREFIXES_MAX: usize = 1_024;
+/// Most outputs of one rule.
+const OUTPUTS_MAX: usize = 1_024;
 /// A burst is worth at most so many seconds of its rate.
 const BURST_SECONDS_MAX: u64 = 1_000;
 /// A rule's budget is at most so many of its class's.
@@ -238,7 +242,11 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
         if outputs.is_empty() {
             report_no_outputs(table);
         }
-        for output in outputs {
+        if outputs.len() > OUTPUTS_MAX {
+            let message = format!("{} outputs in one rule", outputs.len());
+            cx.report(Diagnostic::error(at, message).label(format!("allowed: {OUTPUTS_MAX}")));
+        }
+        for output in outputs.into_iter().take(OUTPUTS_MAX) {
             let before = cx.errors();
             let read = read_output(&output, site.layers);
             output_at.push(read.at);
@@ -366,7 +374,13 @@ fn report_empty(table: &Table<'_>, name: &str) {
 fn read_nets(table: &Table<'_>, name: &str) -> Vec<At<IpNet>> {
     let (cx, key) = (table.cx, table.key(name));
     let mut nets = Vec::new();
-    for text in table.texts(name) {
+    let texts = table.texts(name);
+    if let (true, Some(node)) = (texts.len() > PREFIXES_MAX, table.peek(name)) {
+        let message = format!("{} prefixes in one `{name}`", texts.len());
+        let label = format!("allowed: {PREFIXES_MAX}; a wider prefix or another rule");
+        cx.report(Diagnostic::error(node.at, message).label(label));
+    }
+    for text in texts.into_iter().take(PREFIXES_MAX) {
         match parse_net(text.value) {
             Ok(value) => nets.push(At { value, at: text.at }),
             Err(reason) => cx.report(
@@ -416,14 +430,17 @@ fn check_input_nets(cx: &Context<'_>, destination: &[At<IpNet>], source: &[At<Ip
     }
     let mut sorted: Vec<_> = destination.iter().collect();
     sorted.sort_by_key(|n| n.value);
-    for pair in sorted.windows(2) {
-        if pair[0].value.contains(&pair[1].value) {
-            let message = format!("`{}` is matched twice", show_net(&pair[1].value));
+    let mut holder = *first;
+    for (i, net) in sorted.into_iter().enumerate() {
+        if i > 0 && holder.value.contains(&net.value) {
+            let message = format!("`{}` is matched twice", show_net(&net.value));
             cx.report(
-                Diagnostic::error(pair[1].at, message)
+                Diagnostic::error(net.at, message)
                     .label("remove it, or the prefix that holds it")
-                    .related(pair[0].at, "it is within this"),
+                    .related(holder.at, "it is within this"),
             );
+        } else {
+            holder = *net;
         }
     }
 }

@@ -213,7 +213,7 @@ pub static RULE: Section = Section {
             "output",
             Kind::Table("output"),
             Preset::Required,
-            "an array of tables, at least one",
+            "an array of 1 to 1024 tables; at most `edf.window`",
         ),
         RULE_CLASS,
         RULE_BUDGET,
@@ -240,7 +240,10 @@ pub static INPUT: Section = Section {
         ),
         key(
             "destination",
-            Kind::Other("string or array", "addresses or prefixes of one IP version"),
+            Kind::Other(
+                "string or array",
+                "up to 1024 addresses or prefixes of one IP version",
+            ),
             Preset::Required,
             "groups or unicast addresses; link-local groups are never relayed",
         ),
@@ -263,7 +266,7 @@ pub static INPUT: Section = Section {
             "source",
             Kind::Other(
                 "string or array",
-                "addresses or prefixes of the same IP version",
+                "up to 1024 addresses or prefixes of the same IP version",
             ),
             Preset::Told("any"),
             "who may send",
