@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ipnet::IpNet;
 
 use super::{Candidate, ClassPlan, FlowSlots, OutputPlan, Plan, PortPlan, RowTable, RulePlan};
-use crate::config::{Class, Config, FlowKind, Input, Output, PortRange, QueueBound, Rule};
+use crate::config::{self, Class, Config, FlowKind, Input, Output, PortRange, QueueBound, Rule};
 use crate::packet::{FRAME_OVERHEAD, Ticks};
 use crate::sched::{BucketRate, MemberSettings};
 use crate::wire::{IpVersion, Key, MacAddr, OwnMacs, Rewrite, Template};
@@ -180,7 +180,11 @@ fn output_plan(
 
 /// Expands the inputs of all rules into exact rows.
 fn rows(config: &Config) -> Result<RowTable, PlanError> {
-    let found = config.rules.iter().map(|rule| row_count(&rule.input)).sum();
+    let found = config
+        .rules
+        .iter()
+        .map(config::rows)
+        .fold(0, u64::saturating_add);
     let allowed = config.limits.rows;
     if found > u64::from(allowed) {
         return Err(PlanError::TooManyRows { found, allowed });
@@ -199,17 +203,6 @@ fn rows(config: &Config) -> Result<RowTable, PlanError> {
         }
     }
     Ok(RowTable::new(rows))
-}
-
-/// Rows that an input expands into.
-fn row_count(input: &Input) -> u64 {
-    let addresses = input
-        .destination
-        .iter()
-        .map(|&prefix| 1_u64 << (128 - prefix_bits(prefix)).min(63));
-    addresses
-        .sum::<u64>()
-        .saturating_mul(width(input.udp_port).unwrap_or(1).into())
 }
 
 /// UDP ports of a range; `None` for any.

@@ -196,8 +196,9 @@ impl Packet for HeapPacket {
 #[derive(Debug)]
 pub struct HeapPool {
     size: usize,
-    /// One owner besides this for each packet taken and not yet freed.
-    taken: Rc<()>,
+    /// The inner one has an owner for each packet taken and not yet freed, the outer one for each
+    /// handle of this pool.
+    taken: Rc<Rc<()>>,
 }
 
 impl HeapPool {
@@ -205,18 +206,18 @@ impl HeapPool {
     pub fn new(size: usize) -> Self {
         Self {
             size,
-            taken: Rc::new(()),
+            taken: Rc::default(),
         }
     }
 
     /// Packets taken and not yet freed.
     pub fn in_use(&self) -> usize {
-        Rc::strong_count(&self.taken) - 1
+        Rc::strong_count(&*self.taken) - 1
     }
 
     /// An owner's mark for a packet made elsewhere, so that it counts as taken from here.
     pub fn adopt(&self, mut packet: HeapPacket) -> HeapPacket {
-        packet.buffer.ticket = Some(Rc::clone(&self.taken));
+        packet.buffer.ticket = Some(Rc::clone(&*self.taken));
         packet
     }
 

@@ -150,12 +150,17 @@ fn what_leaves_the_overdue_wheel_stays_in_front() {
         let mut edf = EarliestDeadline::new(BUDGETS, MICROSECOND);
         edf.advance(now);
         for number in 0..50 {
-            edf.push(Class::High, packet(0, number, now + u64::from(number) * coarse / 2));
+            edf.push(
+                Class::High,
+                packet(0, number, now + u64::from(number) * coarse / 2),
+            );
         }
         // All of it becomes overdue, and then a part of it too late for the overdue wheel.
         edf.advance(now + 10 * BUDGETS[0]);
         edf.advance(now + late * coarse);
-        let order: Vec<_> = std::iter::from_fn(|| edf.pop()).map(|p| p.meta().flow).collect();
+        let order: Vec<_> = std::iter::from_fn(|| edf.pop())
+            .map(|p| p.meta().flow)
+            .collect();
         assert_eq!(order, (0..50).collect::<Vec<_>>());
     }
 }
