@@ -5,7 +5,8 @@
 /// On a fixed array with a constant `at` it is one load without a check.
 #[inline(always)]
 pub(super) fn load<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    match bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+    let end = at.saturating_add(N);
+    match bytes.get(at..end).and_then(|part| part.first_chunk()) {
         Some(chunk) => *chunk,
         None => [0; N],
     }

@@ -141,7 +141,11 @@ impl<'a> Frame<'a> {
     /// The `N` bytes at `at`.
     #[inline(always)]
     fn array<const N: usize>(&self, at: usize) -> Result<&'a [u8; N], End> {
-        match self.head.get(at..).and_then(|rest| rest.first_chunk()) {
+        match self
+            .head
+            .get(at..at + N)
+            .and_then(|part| part.first_chunk())
+        {
             Some(bytes) => Ok(bytes),
             None => Err(self.short(at + N)),
         }
@@ -224,7 +228,7 @@ fn ipv4(frame: &Frame<'_>, below: &Below) -> Result<Datagram, End> {
             + Sum::of_word(u32::from_ne_bytes(load(header, 16)).into());
         sum.fold() == [0xff, 0xff]
     } else {
-        ipv4_header_valid(frame.bytes(ip, ip + header_len)?)
+        long_header_valid(frame.bytes(ip, ip + header_len)?)
     };
     let total_len = usize::from(be16(header, 2));
     refuse(
@@ -249,6 +253,12 @@ fn ipv4(frame: &Frame<'_>, below: &Below) -> Result<Datagram, End> {
     udp(frame, below, 4, ip + header_len, total_len - header_len)
 }
 
+/// [`ipv4_header_valid`], kept out of the way of headers without options.
+#[cold]
+fn long_header_valid(header: &[u8]) -> bool {
+    ipv4_header_valid(header)
+}
+
 /// Whether IPv4 addresses cannot be on the wire, or the MAC is not theirs. Nearly never true, so
 /// one branch behind them all is cheaper than one each.
 ///
@@ -256,14 +266,14 @@ fn ipv4(frame: &Frame<'_>, below: &Below) -> Result<Datagram, End> {
 /// source for the others only.
 #[inline(always)]
 fn martian_v4(source: u32, destination: u32, mac: u64, protocol: u8) -> bool {
-    let nameless = (source == 0) & (protocol == IGMP);
     let (net, destination_net) = (source >> 24, destination >> 24);
-    let bad_source = (net == 0) & !nameless | (net == 127) | (net >= 224);
+    let bad_source = (net == 0) | (net == 127) | (net >= 224);
     let bad_destination =
         (destination_net == 0) | (destination_net == 127) | (destination == u32::MAX);
     let group_mac = 0x0100_5e00_0000 | u64::from(destination & 0x007f_ffff);
     let disagree = is_group(mac) & ((destination >> 28 != 14) | (mac != group_mac));
-    bad_source | bad_destination | (source == destination) | disagree
+    let others = bad_destination | (source == destination) | disagree;
+    (bad_source | others) && (others || source != 0 || protocol != IGMP)
 }
 
 #[inline(always)]
@@ -297,12 +307,12 @@ fn ipv6(frame: &Frame<'_>, below: &Below) -> Result<Datagram, End> {
 /// hop-by-hop header.
 #[inline(always)]
 fn martian_v6(source: u128, destination: u128, mac: u64, next: u8) -> bool {
-    let nameless = (source == 0) & ((next == ICMPV6) | (next == HOP_BY_HOP));
-    let bad_source = (source >> 120 == 0xff) | (source <= 1) & !nameless;
+    let bad_source = (source >> 120 == 0xff) | (source <= 1);
     let mapped = (source >> 32 == 0xffff) | (destination >> 32 == 0xffff);
     let group_mac = 0x3333_0000_0000 | u64::from(destination as u32);
     let disagree = is_group(mac) & ((destination >> 120 != 0xff) | (mac != group_mac));
-    bad_source | (destination <= 1) | (source == destination) | mapped | disagree
+    let others = (destination <= 1) | (source == destination) | mapped | disagree;
+    (bad_source | others) && (others || source != 0 || !matches!(next, ICMPV6 | HOP_BY_HOP))
 }
 
 /// Walks the extension headers from `at` to `end`, the end of the IP payload.
