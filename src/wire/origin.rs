@@ -48,8 +48,7 @@ impl Origin {
         // Ethernet's first 12 bytes are the MACs; the next 8 are tags as far as there are any.
         let tags = u64::from_ne_bytes(load(head, 12)) & TAGS[usize::from(tags_len / 4)];
         let ip = read_ip(head, headers);
-        let addresses = Sum::of_wide(ip.source) + Sum::of_wide(ip.destination);
-        let replaced = Sum::of_word(u16::from_ne_bytes(checksum).into()) + addresses + ports;
+        let replaced = Sum::of_word(u16::from_ne_bytes(checksum).into()) + ip.addresses + ports;
         Self {
             source: ip.source,
             destination: ip.destination,
@@ -98,6 +97,8 @@ const TAGS: [u64; 3] = [
 struct Ip {
     source: u128,
     destination: u128,
+    /// The sum of both.
+    addresses: Sum,
     first_word: u32,
     second_word: u32,
     ttl: u8,
@@ -107,19 +108,23 @@ struct Ip {
 fn read_ip(head: &[u8], headers: &Headers) -> Ip {
     if headers.version == 4 {
         let header: [u8; 20] = load(head, headers.ip.into());
-        let [_, tos, _, _, id_high, id_low, flags, ..] = header;
+        let word = |at| u32::from_ne_bytes(load(&header, at));
         Ip {
-            source: u32::from_ne_bytes(load(&header, 12)).into(),
-            destination: u32::from_ne_bytes(load(&header, 16)).into(),
-            first_word: u32::from_ne_bytes([0, tos, 0, 0]),
-            second_word: u32::from_ne_bytes([id_high, id_low, flags & 0x40, 0]),
+            source: word(12).into(),
+            destination: word(16).into(),
+            addresses: Sum::of_word(u64::from(word(12)) + u64::from(word(16))),
+            first_word: word(0) & u32::from_ne_bytes([0, 0xff, 0, 0]),
+            second_word: word(4) & u32::from_ne_bytes([0xff, 0xff, 0x40, 0]),
             ttl: header[8],
         }
     } else {
         let header: [u8; 40] = load(head, headers.ip.into());
+        let source = u128::from_ne_bytes(load(&header, 8));
+        let destination = u128::from_ne_bytes(load(&header, 24));
         Ip {
-            source: u128::from_ne_bytes(load(&header, 8)),
-            destination: u128::from_ne_bytes(load(&header, 24)),
+            source,
+            destination,
+            addresses: Sum::of_wide(source) + Sum::of_wide(destination),
             first_word: u32::from_ne_bytes(load(&header, 0)),
             second_word: 0,
             ttl: header[7],
