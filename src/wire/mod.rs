@@ -1,8 +1,8 @@
 //! Header views and rewriting: bytes in, verdicts and new headers out. Knows no packet handle.
 //!
-//! A frame is judged once ([`parse`]), classified by its [`Key`], and read once ([`Origin`]); then
-//! each output's [`Template`] writes a header for it. None of it allocates, reads the payload, or
-//! can panic, whatever the bytes.
+//! A frame is judged once ([`parse()`]), classified by its [`Key`], and read once ([`Origin`]);
+//! then each output's [`Template`] writes a header for it. None of that allocates, reads the
+//! payload, or can panic, whatever the bytes.
 
 mod mac;
 mod load;

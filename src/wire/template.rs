@@ -129,21 +129,13 @@ impl Template {
     /// Bytes of the copy's header, from Ethernet to UDP; at most [`MAX_HEADER`].
     #[inline(always)]
     pub fn header_len(&self, origin: &Origin) -> usize {
-        let ip = match self.version {
-            IpVersion::V4 => 20,
-            IpVersion::V6 => 40,
-        };
-        14 + self.tags_len(origin) + ip + 8
+        14 + self.tags_len(origin) + self.ip_header_len() + 8
     }
 
     /// Bytes of the copy's IP packet, payload included: what an MTU bounds.
     #[inline(always)]
     pub fn ip_len(&self, origin: &Origin) -> usize {
-        let ip = match self.version {
-            IpVersion::V4 => 20,
-            IpVersion::V6 => 40,
-        };
-        ip + usize::from(origin.udp_len)
+        self.ip_header_len() + usize::from(origin.udp_len)
     }
 
     /// Whether the packet may not be forwarded further: the output decrements a TTL of 1 or 0.
@@ -165,6 +157,14 @@ impl Template {
             (IpVersion::V6, 0) => self.write_v6::<62>(origin, out),
             (IpVersion::V6, 4) => self.write_v6::<66>(origin, out),
             (IpVersion::V6, _) => self.write_v6::<70>(origin, out),
+        }
+    }
+
+    #[inline(always)]
+    const fn ip_header_len(&self) -> usize {
+        match self.version {
+            IpVersion::V4 => 20,
+            IpVersion::V6 => 40,
         }
     }
 
