@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use punctual::config::{FILE_BYTES_MAX, Loaded, canonical, load_bytes};
 
 const WHOLE: &str = include_str!("whole.toml");
-const PARTS: [&str; 24] = [
+const PARTS: [&str; 27] = [
     "[[rule]]\n",
     "[[port]]\n",
     "[default.output]\n",
@@ -33,6 +33,9 @@ const PARTS: [&str; 24] = [
     "\u{1b}[31m",
     "${",
     "é",
+    "\\u001b",
+    "\\n",
+    "\\u0000",
 ];
 
 /// Loads and renders, which must not panic either; what loads is the same when printed.
@@ -46,7 +49,13 @@ fn try_load(bytes: Vec<u8>) -> Result<Loaded, String> {
             let _ = errors.diagnostics().position(diagnostic);
         }
         let _ = errors.diagnostics().render(true);
-        errors.to_string()
+        let text = errors.to_string();
+        let raw = |c: char| c.is_control() && c != '\n';
+        assert!(
+            !text.contains(raw),
+            "control characters reach the terminal: {text:?}"
+        );
+        text
     })?;
     let printed = canonical(&loaded.config);
     if printed.len() > FILE_BYTES_MAX {
@@ -101,7 +110,7 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes(bytes in vec(any::<u8>(), 0..400)) {
@@ -221,4 +230,21 @@ fn many_rules_and_outputs_take_no_endless_time() {
         .map(|i| format!("[[rule]]\nname = \"a{i}\"\noutput = [{{ receiver = \"b{i}\" }}]\n"))
         .collect();
     assert!(try_load(format!("{ports}{lost}").into_bytes()).is_err());
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let escape = "\\u001b[31m\\n";
+    for text in [
+        format!("\"{escape}\" = 1"),
+        format!("[class.high]\nbudget = \"1{escape}\""),
+        format!("[[port]]\nname = \"{escape}\"\ndevice = \"net_{escape}\""),
+        format!("[[port]]\nname = \"{escape}\"\n[[port]]\nname = \"{escape}\""),
+        format!("[[port]]\nname = \"a\"\ndevice = \"net_${{{escape}}}\""),
+        format!("[[receiver]]\nname = \"a\"\nport = \"{escape}\""),
+        format!("[[port]]\nname = \"a{escape}\"\n[[receiver]]\nname = \"a\"\nport = \"b\""),
+        format!("include = [\"{escape}\", \"*{escape}\"]"),
+    ] {
+        assert!(try_load(text.into_bytes()).is_err());
+    }
 }

@@ -43,6 +43,7 @@ pub(super) fn read_includes(
                 continue; // Already there, under this or another name.
             }
             if sources.len() == FILES_MAX {
+                report(format!("more than {FILES_MAX} files are included"));
                 return sources;
             }
             match read_bounded(&path, true) {

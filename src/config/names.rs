@@ -1,10 +1,14 @@
-//! Names of ports, receivers and rules: unique over all files, and what refers to them.
+//! Names of ports, receivers and rules: unique over all files, what refers to them, and what may
+//! have been meant.
 
 use std::collections::HashMap;
 
-use super::reader::{At, Context, FOUND_CHARS_MAX, printable, suggest};
+use super::reader::{At, Context, FOUND_CHARS_MAX};
 use super::report::Diagnostic;
 use super::source::Place;
+
+/// How similar (0 to 1) a name must be to be suggested.
+const SUGGEST_FROM: f64 = 0.8;
 
 /// After so many errors nobody reads suggestions, and many names make them slow.
 const SUGGESTIONS_MAX: usize = 100;
@@ -32,6 +36,7 @@ impl Names {
             self.incomplete = true;
             return;
         };
+        self.incomplete |= cx.explained(name.at, false);
         if let Some((_, first)) = self.slots.get(name.value) {
             let what = self.what;
             cx.report(
@@ -50,12 +55,7 @@ impl Names {
             return Some(*slot);
         }
         let what = self.what;
-        let shown: String = name
-            .value
-            .chars()
-            .take(FOUND_CHARS_MAX)
-            .flat_map(printable)
-            .collect();
+        let shown: String = name.value.chars().take(FOUND_CHARS_MAX).collect();
         let mut diagnostic = Diagnostic::error(name.at, format!("no {what} is named `{shown}`"))
             .label(format!("allowed: the name of a [[{what}]]"));
         if self.incomplete {
@@ -74,6 +74,29 @@ impl Names {
         });
         None
     }
+}
+
+/// The most similar of `known`, if it is similar.
+pub(super) fn suggest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+    if name.len() > FOUND_CHARS_MAX {
+        return None;
+    }
+    let likeness = |known: &str| {
+        // A slip or two, swapped neighbours included, or a common beginning.
+        let slips = strsim::osa_distance(name, known);
+        let near = slips <= 1 + known.len() / 4 && slips < known.len();
+        let likeness = strsim::jaro_winkler(name, known);
+        if near {
+            2.0 - slips as f64 / 100.0 + likeness / 1_000.0
+        } else {
+            likeness
+        }
+    };
+    known
+        .map(|k| (likeness(k), k))
+        .filter(|(score, _)| *score >= SUGGEST_FROM)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, k)| format!("did you mean `{k}`?"))
 }
 
 fn shorten(names: &[&str]) -> String {

@@ -7,12 +7,10 @@ use std::fmt;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{Key, Kind, Preset, Section};
+use super::names::suggest;
 use super::report::{Diagnostic, Severity};
 use super::source::{Place, Source};
 use super::units::{parse_bytes, parse_duration, parse_rate};
-
-/// How similar (0 to 1) a name must be to be suggested.
-const SUGGEST_FROM: f64 = 0.8;
 
 /// How many diagnostics are kept.
 const KEPT_MAX: usize = 1_000;
@@ -80,21 +78,28 @@ impl<'a> Context<'a> {
         if self.list.borrow().len() >= KEPT_MAX {
             return;
         }
-        let broken = self.broken.borrow();
-        if let (false, Some(at)) = (broken.is_empty(), diagnostic.place()) {
-            let line = self
-                .sources
-                .get(at.file)
-                .map_or(1, |s| s.line_at(at.start).0);
-            let explained = broken
-                .iter()
-                .any(|&(file, l)| file == at.file && (l == line || diagnostic.missing));
-            if explained {
-                return;
-            }
+        if diagnostic
+            .place()
+            .is_some_and(|at| self.explained(at, diagnostic.missing))
+        {
+            return;
         }
-        drop(broken);
         self.list.borrow_mut().push(diagnostic);
+    }
+
+    /// Whether a syntax error on the line, or for what is absent in the file, explains a mistake.
+    pub(super) fn explained(&self, at: Place, missing: bool) -> bool {
+        let broken = self.broken.borrow();
+        if broken.is_empty() {
+            return false;
+        }
+        let line = self
+            .sources
+            .get(at.file)
+            .map_or(1, |s| s.line_at(at.start).0);
+        broken
+            .iter()
+            .any(|&(file, l)| file == at.file && (missing || l == line))
     }
 
     /// How many errors there were; more of them later means that what was read between is unsound.
@@ -114,11 +119,7 @@ impl<'a> Context<'a> {
     /// The text at a place, bounded and printable.
     pub(super) fn found(&self, at: Place) -> String {
         let text = self.sources.get(at.file).map_or("", |s| s.slice(at));
-        let mut shown: String = text
-            .chars()
-            .take(FOUND_CHARS_MAX)
-            .flat_map(printable)
-            .collect();
+        let mut shown: String = text.chars().take(FOUND_CHARS_MAX).collect();
         if text.chars().nth(FOUND_CHARS_MAX).is_some() {
             shown.push_str("...");
         }
@@ -145,40 +146,6 @@ impl<'a> Context<'a> {
         Diagnostic::error(node.at, format!("`{}` is {found}", key.name))
             .label(format!("allowed: {}", key.kind.allowed()))
     }
-}
-
-pub(super) fn printable(c: char) -> impl Iterator<Item = char> {
-    let plain = (!c.is_control()).then_some(c);
-    plain.into_iter().chain(
-        plain
-            .is_none()
-            .then(|| c.escape_default())
-            .into_iter()
-            .flatten(),
-    )
-}
-
-/// The most similar of `known`, if it is similar.
-pub(super) fn suggest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
-    if name.len() > FOUND_CHARS_MAX {
-        return None;
-    }
-    let likeness = |known: &str| {
-        // A slip or two, swapped neighbours included, or a common beginning.
-        let slips = strsim::osa_distance(name, known);
-        let near = slips <= 1 + known.len() / 4 && slips < known.len();
-        let likeness = strsim::jaro_winkler(name, known);
-        if near {
-            2.0 - slips as f64 / 100.0 + likeness / 1_000.0
-        } else {
-            likeness
-        }
-    };
-    known
-        .map(|k| (likeness(k), k))
-        .filter(|(score, _)| *score >= SUGGEST_FROM)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, k)| format!("did you mean `{k}`?"))
 }
 
 /// A table of a known section.
@@ -242,11 +209,7 @@ impl<'a> Table<'a> {
         if section.keys.iter().any(|k| k.name == name) {
             return;
         }
-        let shown: String = name
-            .chars()
-            .take(FOUND_CHARS_MAX)
-            .flat_map(printable)
-            .collect();
+        let shown: String = name.chars().take(FOUND_CHARS_MAX).collect();
         if section.later.contains(&name) {
             self.cx.report(
                 Diagnostic::error(at, format!("`{shown}` is not available in this version"))

@@ -39,7 +39,7 @@ impl Diagnostic {
     pub(super) fn error(at: Place, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            message: message.into(),
+            message: printable(&message.into()),
             label: String::new(),
             at: Some(at),
             related: Vec::new(),
@@ -64,17 +64,17 @@ impl Diagnostic {
     }
 
     pub(super) fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = printable(&label.into());
         self
     }
 
     pub(super) fn related(mut self, at: Place, label: impl Into<String>) -> Self {
-        self.related.push((at, label.into()));
+        self.related.push((at, printable(&label.into())));
         self
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(printable(&help.into()));
         self
     }
 
@@ -101,6 +101,19 @@ impl Diagnostic {
     pub fn allowed(&self) -> &str {
         &self.label
     }
+}
+
+/// The text with control characters escaped: nothing of a file drives the terminal.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
+    }
+    shown
 }
 
 /// Diagnostics with the files they point into.
@@ -210,7 +223,7 @@ impl Diagnostics {
         } else {
             annotation.label(label)
         };
-        let path = source.path.to_string_lossy();
+        let path = printable(&source.path.to_string_lossy());
         group.element(
             Snippet::source(excerpt)
                 .line_start(number)

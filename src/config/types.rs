@@ -199,7 +199,7 @@ pub struct Rule {
     pub police: Option<Police>,
     /// `queue`, per flow.
     pub queue: QueueBound,
-    /// `output`, in file order; at least one.
+    /// `output`, in file order; 1 to 1,024, and at most `edf.window`.
     pub outputs: Vec<Output>,
 }
 
@@ -208,7 +208,7 @@ pub struct Rule {
 pub struct Input {
     /// `port`: slots of the ports, ascending; default all ports.
     pub ports: Vec<usize>,
-    /// `destination`: prefixes, at least one, all of one IP version.
+    /// `destination`: prefixes, 1 to 1,024, all of one IP version; none holds another.
     pub destination: Vec<IpNet>,
     /// `udp_port`: a number, `"a-b"` or `"any"` (`None`).
     pub udp_port: Option<PortRange>,
@@ -279,8 +279,8 @@ pub struct QueueBound {
 /// One entry of `output`, its receiver's and the default's settings merged in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
-    /// Name in reports: `RECEIVER/DESTINATION` or `PORT/DESTINATION`, where the destination is as
-    /// written, or `keep`; `@VLAN` and `:UDP_PORT` are added where the name would not be unique
+    /// Name in reports: `RECEIVER/DESTINATION` or `PORT/DESTINATION`, where the destination is an
+    /// address or a prefix, or `keep`; `@VLAN` and `:UDP_PORT` are added where the name would not be unique
     /// in its rule.
     pub name: String,
     /// Slot of the receiver, where it has one.
