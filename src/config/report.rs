@@ -217,6 +217,8 @@ impl Diagnostics {
             .clip(Place::new(at.file, line.start..excerpt_end))
             .end;
         let excerpt = source.text.get(line_start..excerpt_end).unwrap_or_default();
+        // The renderer shows C0 controls; C1 ones are as long as the sign that stands for them.
+        let excerpt = excerpt.replace(|c| ('\u{80}'..='\u{9f}').contains(&c), "\u{a4}");
         let annotation = kind.span(span.start - line_start..span.end - line_start);
         let annotation = if label.is_empty() {
             annotation
