@@ -17,3 +17,5 @@ pub mod worker;
 pub mod plan;
 pub mod config;
 pub mod testkit;
+#[cfg(feature = "dpdk")]
+pub mod dpdk;

@@ -1,0 +1,251 @@
+//! Devices as the configuration writes them, and their way into EAL.
+
+use std::ffi::{CStr, CString};
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use super::{DpdkError, Errno, log};
+
+/// Virtual drivers of use to a relay and their libraries (librte_net_*); the order is that of the
+/// error that lists them.
+const VIRTUAL: &[(&str, &str)] = &[
+    ("net_pcap", "pcap"),
+    ("net_ring", "ring"),
+    ("net_null", "null"),
+    ("net_memif", "memif"),
+    ("net_af_packet", "af_packet"),
+    ("net_af_xdp", "af_xdp"),
+    ("net_tap", "tap"),
+    ("net_virtio_user", "virtio"),
+    ("net_vhost", "vhost"),
+    ("net_bonding", "bond"),
+    ("net_failsafe", "failsafe"),
+];
+
+/// A port's device: `NAME[,ARGUMENTS]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Device<'a> {
+    /// The port it is for.
+    pub(super) port: &'a str,
+    /// As configured.
+    pub(super) text: &'a str,
+    /// In front of the first comma: what EAL calls it.
+    pub(super) name: &'a str,
+    arguments: &'a str,
+}
+
+impl<'a> Device<'a> {
+    /// Whether it is a PCI address, with or without domain and arguments.
+    pub(super) fn is_pci(text: &str) -> bool {
+        let name = text.split(',').next().unwrap_or_default();
+        let hex = |part: &str, len: usize| {
+            part.len() == len && part.bytes().all(|b| b.is_ascii_hexdigit())
+        };
+        let Some((address, function)) = name.rsplit_once('.') else {
+            return false;
+        };
+        let parts: Vec<&str> = address.split(':').collect();
+        let placed = match parts[..] {
+            [domain, bus, slot] => hex(domain, 4) && hex(bus, 2) && hex(slot, 2),
+            [bus, slot] => hex(bus, 2) && hex(slot, 2),
+            _ => false,
+        };
+        placed && hex(function, 1)
+    }
+
+    /// Reads what the configuration says.
+    pub(super) fn parse(port: &'a str, text: &'a str) -> Result<Self, DpdkError> {
+        let (name, arguments) = text.split_once(',').unwrap_or((text, ""));
+        let device = Self {
+            port,
+            text,
+            name,
+            arguments,
+        };
+        let known = Self::is_pci(text) || name.starts_with("net_");
+        if known && !text.contains('\0') {
+            Ok(device)
+        } else {
+            Err(DpdkError::InvalidDevice {
+                port: port.into(),
+                device: text.into(),
+            })
+        }
+    }
+
+    /// The ethdev port, attached now where EAL does not have it yet.
+    pub(super) fn attach(&self) -> Result<u16, DpdkError> {
+        if let Some(id) = self.find() {
+            return Ok(id);
+        }
+        if Self::is_pci(self.text) {
+            let log = log::recent()
+                .into_iter()
+                .rev()
+                .find(|line| line.contains(self.name));
+            return Err(DpdkError::PciDevice {
+                port: self.port.into(),
+                address: self.name.into(),
+                log: log.unwrap_or_else(|| "EAL did not find it".into()),
+            });
+        }
+        self.check_captures()?;
+        let mark = log::mark();
+        let refused = |errno: Errno| {
+            if !installed(self.driver().1) {
+                return self.unknown_driver();
+            }
+            let log = log::since(mark);
+            let (port, device) = (self.port.into(), self.text.into());
+            DpdkError::DeviceRefused {
+                port,
+                device,
+                errno,
+                log,
+            }
+        };
+        hotplug(self.name, self.arguments).map_err(refused)?;
+        self.find().ok_or_else(|| refused(Errno(libc::ENODEV)))
+    }
+
+    /// The port that EAL knows by this name.
+    fn find(&self) -> Option<u16> {
+        // EAL writes the domain out, people often do not.
+        let short = Self::is_pci(self.text) && self.name.len() == "00:00.0".len();
+        let name = if short {
+            format!("0000:{}", self.name)
+        } else {
+            self.name.into()
+        };
+        let name = CString::new(name).ok()?;
+        let mut id = 0;
+        // SAFETY: a terminated name and a place for the answer.
+        let code = unsafe { dpdk_sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &mut id) };
+        (code == 0).then_some(id)
+    }
+
+    /// Opens the files of a pcap device once ourselves: the driver says only that it failed.
+    fn check_captures(&self) -> Result<(), DpdkError> {
+        if !self.name.starts_with("net_pcap") {
+            return Ok(());
+        }
+        for (key, path) in self
+            .arguments
+            .split(',')
+            .filter_map(|pair| pair.split_once('='))
+        {
+            let opened = match key {
+                "rx_pcap" => File::open(path),
+                // Created if need be, never truncated: the driver does that when the port starts.
+                "tx_pcap" => OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(path),
+                _ => continue,
+            };
+            if let Err(source) = opened {
+                let (port, key) = (self.port.into(), key.into());
+                let path = Path::new(path).into();
+                return Err(DpdkError::CaptureFile {
+                    port,
+                    key,
+                    path,
+                    source,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The driver's name and library: virtual devices are called after their driver, with a
+    /// number or a word behind.
+    fn driver(&self) -> (&str, &str) {
+        let known = VIRTUAL
+            .iter()
+            .find(|(driver, _)| self.name.starts_with(driver));
+        known.copied().unwrap_or_else(|| {
+            let digits = |c: char| c.is_ascii_digit();
+            let driver = self.name.trim_end_matches(digits).trim_end_matches('_');
+            (driver, driver.trim_start_matches("net_"))
+        })
+    }
+
+    fn unknown_driver(&self) -> DpdkError {
+        let package = format!("librte-net-{}", self.driver().1.replace('_', "-"));
+        let present = VIRTUAL.iter().filter(|(_, library)| installed(library));
+        let present: Vec<&str> = present.map(|(driver, _)| *driver).collect();
+        DpdkError::UnknownDriver {
+            port: self.port.into(),
+            device: self.name.into(),
+            package: format!("the package {package}* (`apt-cache search {package}`)"),
+            installed: if present.is_empty() {
+                "none".into()
+            } else {
+                present.join(", ")
+            },
+        }
+    }
+}
+
+/// Whether EAL's drivers' directory has this library.
+fn installed(library: &str) -> bool {
+    let directory = CStr::from_bytes_with_nul(dpdk_sys::RTE_EAL_PMD_PATH).unwrap_or_default();
+    let directory = directory.to_string_lossy();
+    Path::new(&*directory)
+        .join(format!("librte_net_{library}.so"))
+        .exists()
+}
+
+fn hotplug(name: &str, arguments: &str) -> Result<(), Errno> {
+    let invalid = |_| Errno(libc::EINVAL);
+    let name = CString::new(name).map_err(invalid)?;
+    let arguments = CString::new(arguments).map_err(invalid)?;
+    // SAFETY: three terminated texts, read during the call.
+    let code = unsafe {
+        dpdk_sys::rte_eal_hotplug_add(c"vdev".as_ptr(), name.as_ptr(), arguments.as_ptr())
+    };
+    Errno::check(code).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pci_addresses_are_told_from_virtual_devices() {
+        for text in ["0000:03:00.0", "03:00.1", "0000:03:00.0,arg=1"] {
+            assert!(Device::is_pci(text), "{text}");
+        }
+        for text in [
+            "net_pcap0,rx_pcap=a.b",
+            "eth0",
+            "03:00",
+            "",
+            "0000:03:00.0.1",
+            "g0:00.0",
+        ] {
+            assert!(!Device::is_pci(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_device_is_refused_with_its_port() {
+        let error = Device::parse("in", "eth0").unwrap_err().to_string();
+        assert!(
+            error.contains("`in`") && error.contains("`eth0`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_driver_is_named_by_its_device() {
+        for (text, driver) in [
+            ("net_pcap0,rx_pcap=x", "net_pcap"),
+            ("net_af_packet_in", "net_af_packet"),
+            ("net_nosuch12", "net_nosuch"),
+        ] {
+            assert_eq!(Device::parse("p", text).unwrap().driver().0, driver);
+        }
+    }
+}

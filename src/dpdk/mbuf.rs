@@ -1,0 +1,361 @@
+//! The mbuf as a packet.
+//!
+//! What a handle stands for, kept by [`Mbuf::from_raw`]'s callers: the first segment is direct, from
+//! a pool of ours, and has one owner. So its metadata (in the private area right behind the mbuf) and
+//! its bytes are the handle's alone. The segments behind it may be shared, and are then only read.
+
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::OnceLock;
+
+use dpdk_sys::rte_mbuf;
+
+use crate::packet::{Meta, Packet};
+use crate::sched::{Link, Linked};
+
+/// Where drivers write a frame's timestamp.
+#[derive(Debug)]
+struct Timestamp {
+    offset: usize,
+    flag: u64,
+}
+
+static TIMESTAMP: OnceLock<Timestamp> = OnceLock::new();
+
+/// Asks EAL for the place of timestamps; without one there are none.
+pub(super) fn register_timestamp() {
+    let (mut offset, mut flag) = (0, 0);
+    // SAFETY: EAL runs (its start calls this), and both places may be written.
+    let code = unsafe { dpdk_sys::rte_mbuf_dyn_rx_timestamp_register(&mut offset, &mut flag) };
+    if let (0, Ok(offset)) = (code, usize::try_from(offset)) {
+        let _ = TIMESTAMP.set(Timestamp { offset, flag });
+    }
+}
+
+/// A packet in DPDK's memory; one pointer long. Dropping it gives it back to its pool.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Mbuf(NonNull<rte_mbuf>);
+
+// SAFETY: the handle is the only one to its first segment; shared segments are only read, and
+// their owners are counted by DPDK's atomics.
+unsafe impl Send for Mbuf {}
+
+impl Mbuf {
+    /// Takes a packet over.
+    ///
+    /// # Safety
+    /// `raw` is a chain whose first segment is direct, from a [`Pool`](super::Pool), with one
+    /// owner, who gives it up. Every other segment has this owner among those it counts.
+    pub unsafe fn from_raw(raw: NonNull<rte_mbuf>) -> Self {
+        Self(raw)
+    }
+
+    /// Gives the packet up without freeing it.
+    pub fn into_raw(self) -> NonNull<rte_mbuf> {
+        let raw = self.0;
+        std::mem::forget(self);
+        raw
+    }
+
+    /// Where each segment's bytes are, with their number and how many own them: what shows that a
+    /// payload was shared and not copied. For tests and `doctor`, not for the packet's way.
+    pub fn segment_addresses(&self) -> Vec<(usize, usize, u16)> {
+        let segments = self.chain().map(|segment| {
+            // SAFETY: `chain` yields live segments. Owners in other threads may change the count
+            // meanwhile; it is read as what it is, an atomic.
+            unsafe {
+                let owners = std::sync::atomic::AtomicU16::from_ptr(&raw mut (*segment).refcnt);
+                let owners = owners.load(std::sync::atomic::Ordering::Relaxed);
+                (data(segment) as usize, (*segment).data_len.into(), owners)
+            }
+        });
+        segments.collect()
+    }
+
+    fn first(&self) -> &rte_mbuf {
+        // SAFETY: the handle owns a live mbuf.
+        unsafe { self.0.as_ref() }
+    }
+
+    fn first_mut(&mut self) -> &mut rte_mbuf {
+        // SAFETY: as `first`, and the first segment has no other owner.
+        unsafe { self.0.as_mut() }
+    }
+
+    /// The metadata's place: the private area, right behind the mbuf (`Pool` makes it 64 bytes).
+    fn meta_place(raw: NonNull<rte_mbuf>) -> NonNull<Meta> {
+        // SAFETY: mbuf and private area are one allocation.
+        unsafe { raw.add(1).cast() }
+    }
+
+    fn chain(&self) -> Chain {
+        Chain(self.0.as_ptr())
+    }
+
+    /// The last segment.
+    fn last(&self) -> *mut rte_mbuf {
+        self.chain().last().unwrap_or(self.0.as_ptr())
+    }
+
+    /// Bytes behind the first `strip`, segment by segment.
+    fn tail(&self, mut strip: usize) -> impl Iterator<Item = &[u8]> {
+        self.chain().map(move |segment| {
+            // SAFETY: a live segment, whose bytes nobody writes while this handle is borrowed.
+            let bytes = unsafe { bytes(segment) };
+            let skipped = strip.min(bytes.len());
+            strip -= skipped;
+            &bytes[skipped..]
+        })
+    }
+}
+
+/// The segments from one on.
+struct Chain(*mut rte_mbuf);
+
+impl Iterator for Chain {
+    type Item = *mut rte_mbuf;
+
+    fn next(&mut self) -> Option<*mut rte_mbuf> {
+        let segment = self.0;
+        if segment.is_null() {
+            return None;
+        }
+        // SAFETY: `Mbuf` begins chains at a live segment, and each one owns the next.
+        self.0 = unsafe { (*segment).next };
+        Some(segment)
+    }
+}
+
+/// Where a segment's data starts.
+///
+/// # Safety
+/// The segment is live.
+unsafe fn data(segment: *mut rte_mbuf) -> *mut u8 {
+    // SAFETY: the data starts within the segment's buffer.
+    unsafe {
+        (*segment)
+            .buf_addr
+            .cast::<u8>()
+            .add((*segment).data_off.into())
+    }
+}
+
+/// A segment's bytes.
+///
+/// # Safety
+/// The segment is live and nobody writes its data for `'a`.
+unsafe fn bytes<'a>(segment: *mut rte_mbuf) -> &'a [u8] {
+    // SAFETY: `data_len` bytes of the buffer belong to the frame.
+    unsafe { slice::from_raw_parts(data(segment), (*segment).data_len.into()) }
+}
+
+impl Drop for Mbuf {
+    fn drop(&mut self) {
+        // SAFETY: the handle owns the packet; DPDK gives each segment back when its last owner
+        // lets go.
+        unsafe { dpdk_sys::shim_mbuf_free(self.0.as_ptr()) };
+    }
+}
+
+// SAFETY: `into_raw` gives up without freeing and `from_raw` takes back; the link lies in the
+// metadata of the first segment, which is this packet's alone.
+unsafe impl Linked for Mbuf {
+    fn into_link(self) -> Link {
+        Link::new(self.into_raw())
+    }
+
+    unsafe fn from_link(link: Link) -> Self {
+        // SAFETY: the caller says that the link came from `into_link` and is taken back once.
+        unsafe { Self::from_raw(link.address()) }
+    }
+
+    unsafe fn next(link: Link) -> NonNull<Option<Link>> {
+        let meta = Self::meta_place(link.address());
+        // SAFETY: the packet lives as long as its link; only the place is taken, nothing is read.
+        unsafe { NonNull::new_unchecked(&raw mut (*meta.as_ptr()).link) }
+    }
+}
+
+impl Packet for Mbuf {
+    #[inline]
+    fn meta(&self) -> &Meta {
+        // SAFETY: any 64 bytes that were once written are a valid `Meta`, and `DpdkRx` and `Pool`
+        // write it whole before they hand out a packet.
+        unsafe { Self::meta_place(self.0).as_ref() }
+    }
+
+    #[inline]
+    fn meta_mut(&mut self) -> &mut Meta {
+        // SAFETY: as `meta`, and the first segment has no other owner.
+        unsafe { Self::meta_place(self.0).as_mut() }
+    }
+
+    #[inline]
+    fn frame_len(&self) -> usize {
+        self.first().pkt_len as usize
+    }
+
+    #[inline]
+    fn segments(&self) -> usize {
+        self.first().nb_segs.into()
+    }
+
+    #[inline]
+    fn head(&self) -> &[u8] {
+        // SAFETY: the first segment is this handle's alone, and borrowed.
+        unsafe { bytes(self.0.as_ptr()) }
+    }
+
+    #[inline]
+    fn head_mut(&mut self) -> &mut [u8] {
+        let len = self.first().data_len.into();
+        // SAFETY: as `head`, borrowed to be written.
+        unsafe { slice::from_raw_parts_mut(data(self.0.as_ptr()), len) }
+    }
+
+    fn for_each_segment(&self, visit: impl FnMut(&[u8])) {
+        self.tail(0).for_each(visit);
+    }
+
+    fn capture_time(&self) -> Option<u64> {
+        const NANOSECONDS_PER_MICROSECOND: u64 = 1000;
+        let timestamp = TIMESTAMP.get()?;
+        if self.first().ol_flags & timestamp.flag == 0 {
+            return None;
+        }
+        // SAFETY: EAL gave out this offset within the mbuf, for an aligned u64.
+        let value = unsafe {
+            self.0
+                .as_ptr()
+                .cast::<u8>()
+                .add(timestamp.offset)
+                .cast::<u64>()
+                .read()
+        };
+        // Only the pcap driver stamps without being asked (we never ask), in microseconds.
+        Some(value.wrapping_mul(NANOSECONDS_PER_MICROSECOND))
+    }
+
+    fn truncate(&mut self, len: usize) {
+        if len >= self.frame_len() {
+            return;
+        }
+        let mut left = len;
+        let mut kept: u16 = 0;
+        for segment in self.chain() {
+            kept += 1;
+            // SAFETY: a live segment; it is written only if nobody shares it.
+            let segment = unsafe { &mut *segment };
+            let held = usize::from(segment.data_len);
+            if left > held {
+                left -= held;
+                continue;
+            }
+            // What several own stays as it is for all of them.
+            debug_assert_eq!(segment.refcnt, 1, "only unshared bytes are cut off");
+            if segment.refcnt != 1 {
+                return;
+            }
+            segment.data_len = left as u16;
+            let rest = std::mem::replace(&mut segment.next, ptr::null_mut());
+            if !rest.is_null() {
+                // SAFETY: the rest was this chain's and has just left it.
+                unsafe { dpdk_sys::shim_mbuf_free(rest) };
+            }
+            break;
+        }
+        let first = self.first_mut();
+        first.nb_segs = kept;
+        first.pkt_len = len as u32;
+    }
+
+    fn replace_front(&mut self, strip: usize, len: usize) -> Option<&mut [u8]> {
+        let first = self.first_mut();
+        let (offset, held) = (usize::from(first.data_off), usize::from(first.data_len));
+        let kept = held.checked_sub(strip)?;
+        let start = match (offset + strip).checked_sub(len) {
+            Some(start) => start,
+            // Nothing follows in this segment, so that what is new may lie where there is room.
+            None if kept == 0 && len <= usize::from(first.buf_len) => 0,
+            None => return None,
+        };
+        let data_len = u16::try_from(kept + len).ok()?;
+        first.data_off = start as u16;
+        first.data_len = data_len;
+        first.pkt_len = first.pkt_len - strip as u32 + len as u32;
+        Some(&mut self.head_mut()[..len])
+    }
+
+    fn copy_tail(&self, strip: usize, into: &mut Self) -> bool {
+        let Some(len) = self.frame_len().checked_sub(strip) else {
+            return false;
+        };
+        let first = into.first_mut();
+        let end = usize::from(first.data_off) + usize::from(first.data_len);
+        if first.nb_segs != 1 || end + len > usize::from(first.buf_len) {
+            return false;
+        }
+        // SAFETY: `end` lies within the buffer of `into`.
+        let mut place = unsafe { first.buf_addr.cast::<u8>().add(end) };
+        for bytes in self.tail(strip) {
+            // SAFETY: `into` is another packet with one owner, and the segments sum up to `len`,
+            // for which there is room.
+            unsafe {
+                ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
+                place = place.add(bytes.len());
+            }
+        }
+        first.data_len += len as u16;
+        first.pkt_len += len as u32;
+        true
+    }
+
+    fn share(mut self, strip: usize, headers: &mut [Self]) {
+        let owners =
+            u16::try_from(headers.len()).expect("a plan has fewer outputs than refcnt can count");
+        let first = self.first_mut();
+        let strip = strip.min(first.data_len.into());
+        first.data_off += strip as u16;
+        first.data_len -= strip as u16;
+        first.pkt_len -= strip as u32;
+        if owners == 0 || first.pkt_len == 0 {
+            return;
+        }
+        let (bytes, mut segments) = (first.pkt_len, first.nb_segs);
+        let mut payload = self.into_raw().as_ptr();
+        // SAFETY: the payload is ours alone until the headers leave this function, so plain stores
+        // do; whoever receives a header synchronises with this thread by the handover.
+        unsafe {
+            if (*payload).data_len == 0 {
+                // All of it was header: an empty segment would only cost a descriptor.
+                let empty = payload;
+                payload = (*empty).next;
+                dpdk_sys::shim_mbuf_free_segment(empty);
+                segments -= 1;
+            }
+            for segment in Chain(payload) {
+                (*segment).refcnt = owners;
+            }
+        }
+        for header in headers {
+            // SAFETY: a header's segments are its own; its last one takes the payload, of which
+            // it is one of the owners just counted.
+            unsafe { (*header.last()).next = payload };
+            let first = header.first_mut();
+            first.nb_segs += segments;
+            first.pkt_len += bytes;
+        }
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(data(self.0.as_ptr()).cast());
+            _mm_prefetch::<_MM_HINT_T0>(Self::meta_place(self.0).as_ptr().cast());
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A port's queues, as the worker that owns them sees them.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use dpdk_sys::{SHIM_MBUF_EXTERNAL, SHIM_MBUF_INDIRECT, rte_mbuf, rte_mempool};
+
+use super::mempool::is_ours;
+use super::port::Open;
+use super::{Mbuf, Port};
+use crate::packet::{BURST, Burst, Meta, Packet, Received, RxPort, TxPort};
+
+/// A receive queue; there is one handle to each.
+#[derive(Debug)]
+pub struct DpdkRx {
+    port: Arc<Open>,
+    id: u16,
+    queue: u16,
+    /// The pool that the driver fills from: nearly always the answer to "is it ours".
+    pool: NonNull<rte_mempool>,
+}
+
+// SAFETY: the queue is used by whoever has the handle; the pool is only compared.
+unsafe impl Send for DpdkRx {}
+
+/// A send queue; there is one handle to each.
+#[derive(Debug)]
+pub struct DpdkTx {
+    port: Arc<Open>,
+    id: u16,
+    queue: u16,
+}
+
+impl Port {
+    /// Receive queue `queue`; `None` where there is none or its handle is given out.
+    pub fn rx(&self, queue: u16) -> Option<DpdkRx> {
+        let port = self.open_port();
+        port.claim_rx(queue).then(|| DpdkRx {
+            port: Arc::clone(port),
+            id: port.id(),
+            queue,
+            pool: port.pool().raw(),
+        })
+    }
+
+    /// The send queue; `None` where there is none or its handle is given out.
+    pub fn tx(&self) -> Option<DpdkTx> {
+        let port = self.open_port();
+        port.claim_tx().then(|| DpdkTx {
+            port: Arc::clone(port),
+            id: port.id(),
+            queue: 0,
+        })
+    }
+}
+
+impl DpdkRx {
+    /// Whether every segment is direct, from a pool of ours, with one owner. Nothing in front of
+    /// this may touch the private area: a stranger's need not be ours, or be at all.
+    fn accepts(&self, raw: NonNull<rte_mbuf>) -> bool {
+        let mut segment = raw.as_ptr();
+        while !segment.is_null() {
+            // SAFETY: the driver handed over a live chain.
+            let at = unsafe { &*segment };
+            let direct = at.ol_flags & (SHIM_MBUF_INDIRECT | SHIM_MBUF_EXTERNAL) == 0;
+            let ours = at.pool == self.pool.as_ptr() || is_ours(at.pool);
+            if !direct || !ours || at.refcnt != 1 {
+                return false;
+            }
+            segment = at.next;
+        }
+        true
+    }
+}
+
+impl RxPort for DpdkRx {
+    type Packet = Mbuf;
+
+    fn receive(&mut self, burst: &mut Burst<Mbuf>) -> Received {
+        let mut raw = [std::ptr::null_mut(); BURST];
+        let room = burst.remaining_capacity() as u16;
+        // SAFETY: the handle is the queue's only one, its port is open as long as it lives, and
+        // `raw` has room for a burst.
+        let count =
+            unsafe { dpdk_sys::shim_eth_rx_burst(self.id, self.queue, raw.as_mut_ptr(), room) };
+        let mut strangers = ArrayVec::<*mut rte_mbuf, BURST>::new();
+        for packet in raw[..count.into()]
+            .iter()
+            .filter_map(|raw| NonNull::new(*raw))
+        {
+            if self.accepts(packet) {
+                // SAFETY: `accepts` has seen what `from_raw` asks for, and the driver gave it up.
+                let mut packet = unsafe { Mbuf::from_raw(packet) };
+                *packet.meta_mut() = Meta::default();
+                burst.push(packet);
+            } else {
+                strangers.push(packet.as_ptr());
+            }
+        }
+        let foreign = strangers.len() as u32;
+        if foreign > 0 {
+            // SAFETY: the driver gave them up; DPDK returns each to whoever it belongs to.
+            unsafe { dpdk_sys::shim_mbuf_free_bulk(strangers.as_mut_ptr(), foreign) };
+        }
+        Received {
+            frames: count.into(),
+            foreign,
+        }
+    }
+}
+
+impl Drop for DpdkRx {
+    fn drop(&mut self) {
+        self.port.release_rx(self.queue);
+    }
+}
+
+impl TxPort for DpdkTx {
+    type Packet = Mbuf;
+
+    fn send(&mut self, packets: &mut Burst<Mbuf>) -> usize {
+        let count = packets.len() as u16;
+        // A handle is a pointer to its mbuf.
+        let raw = packets.as_mut_ptr().cast::<*mut rte_mbuf>();
+        // SAFETY: the handle is the queue's only one, its port is open as long as it lives; the
+        // driver owns the packets that it counts as accepted, from the front.
+        let sent = unsafe { dpdk_sys::shim_eth_tx_burst(self.id, self.queue, raw, count) };
+        for packet in packets.drain(..usize::from(sent)) {
+            packet.into_raw();
+        }
+        sent.into()
+    }
+}
+
+impl Drop for DpdkTx {
+    fn drop(&mut self) {
+        self.port.release_tx();
+    }
+}
