@@ -1,0 +1,147 @@
+//! A process per case: EAL starts once in a process, so each case runs in a child of its own.
+//!
+//! A test file with `harness = false` calls [`run`] from `main` with a list of named functions.
+//! Run without arguments it starts itself once per case (`--case NAME`) and fails if a case fails,
+//! hangs, or leaves EAL's runtime directory behind. It takes a name filter, `--exact` and `--list`
+//! as the usual harness does, so cargo test and nextest both work.
+
+#![allow(dead_code, clippy::disallowed_methods)]
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// A name and what runs under it; it fails by panicking. With `_` in front it runs only by
+/// `--case`: a second process of another case.
+pub type Case = (&'static str, fn());
+
+/// Longest that a case may take.
+const CASE_MAX: Duration = Duration::from_secs(60);
+
+/// The instance name of this process, unique among those that run.
+pub fn instance_name() -> String {
+    name_of(std::process::id())
+}
+
+fn name_of(process: u32) -> String {
+    format!("punctual-test-{process}")
+}
+
+/// A directory for this process's files; the parent removes it after the case.
+pub fn scratch() -> PathBuf {
+    let path = std::env::temp_dir().join(instance_name());
+    std::fs::create_dir_all(&path).expect("the scratch directory can be made");
+    path
+}
+
+/// Where EAL keeps the runtime directory of an instance of that name.
+pub fn runtime_directory(name: &str) -> PathBuf {
+    // SAFETY: `getuid` cannot fail.
+    let root = unsafe { libc::getuid() } == 0;
+    let base = match (
+        std::env::var_os("RUNTIME_DIRECTORY"),
+        std::env::var_os("XDG_RUNTIME_DIR"),
+    ) {
+        (Some(base), _) => base.into(),
+        _ if root => PathBuf::from("/var/run"),
+        (_, Some(base)) => base.into(),
+        _ => "/tmp".into(),
+    };
+    base.join("dpdk").join(name)
+}
+
+/// Runs the cases that the arguments name; the whole of a test file's `main`.
+pub fn run(cases: &[Case]) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
+    let filters: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
+    if flag("--case") {
+        let (_, case) = cases
+            .iter()
+            .find(|(name, _)| filters.iter().any(|f| f == name))
+            .unwrap();
+        case();
+        return ExitCode::SUCCESS;
+    }
+    let chosen = |name: &str| {
+        let matches = |filter: &&&String| {
+            if flag("--exact") {
+                name == **filter
+            } else {
+                name.contains(filter.as_str())
+            }
+        };
+        // nextest asks for ignored tests apart; there are none.
+        !flag("--ignored")
+            && !name.starts_with('_')
+            && (filters.is_empty() || filters.iter().any(|f| matches(&f)))
+    };
+    let chosen: Vec<&Case> = cases.iter().filter(|(name, _)| chosen(name)).collect();
+    if flag("--list") {
+        chosen.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    println!("\nrunning {} tests", chosen.len());
+    let failed: Vec<&str> = (chosen.iter())
+        .filter_map(|(name, _)| {
+            let result = in_a_process(name);
+            println!(
+                "test {name} ... {}",
+                if result.is_ok() { "ok" } else { "FAILED" }
+            );
+            result.err().map(|why| {
+                println!("---- {name} ----\n{why}");
+                *name
+            })
+        })
+        .collect();
+    let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
+    let passed = chosen.len() - failed.len();
+    println!(
+        "\ntest result: {verdict}. {passed} passed; {} failed",
+        failed.len()
+    );
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Runs one case in a child; says why where it failed.
+fn in_a_process(name: &str) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = std::env::temp_dir().join(format!("punctual-test-{}.log", std::process::id()));
+    let log = std::fs::File::create(&output).map_err(|error| error.to_string())?;
+    let mut child = Command::new(program)
+        .args(["--case", name])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().map_err(|error| error.to_string())?)
+        .stderr(log)
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let deadline = Instant::now() + CASE_MAX;
+    let mut verdict = loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => break Ok(()),
+            Ok(Some(status)) => break Err(status.to_string()),
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                break Err(format!("still running after {} s", CASE_MAX.as_secs()));
+            }
+        }
+    };
+    let instance = name_of(child.id());
+    let directory = runtime_directory(&instance);
+    if directory.exists() {
+        let left = format!("{} was left behind", directory.display());
+        verdict = verdict.and(Err(left));
+        let _ = std::fs::remove_dir_all(directory);
+    }
+    let _ = std::fs::remove_dir_all(std::env::temp_dir().join(instance));
+    let said = std::fs::read_to_string(&output).unwrap_or_default();
+    let _ = std::fs::remove_file(output);
+    verdict.map_err(|why| format!("{said}{why}"))
+}
