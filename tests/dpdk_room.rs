@@ -34,6 +34,19 @@ fn main() -> ExitCode {
             a_failed_start_says_why_and_tidies_up,
         ),
         ("_hold_a_name", hold_a_name),
+        ("_hold_eal_config", hold_eal_config),
+        (
+            "another_program_keeps_its_directory",
+            another_program_keeps_its_directory,
+        ),
+        (
+            "in_memory_starts_or_is_explained",
+            in_memory_starts_or_is_explained,
+        ),
+        (
+            "hugepages_start_or_are_explained",
+            hugepages_start_or_are_explained,
+        ),
         ("errors_name_the_thing", errors_name_the_thing),
         (
             "too_little_memory_names_the_pool",
@@ -189,10 +202,10 @@ fn hold_a_name() {
     std::thread::sleep(std::time::Duration::from_secs(50));
 }
 
-fn holder_of(name: &str) -> std::process::Child {
+fn holder_of(case: &str, name: &str) -> std::process::Child {
     use std::io::{BufRead, BufReader};
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--case", "_hold_a_name"])
+        .args(["--case", case])
         .env("PUNCTUAL_TEST_NAME", name)
         .stdout(Stdio::piped())
         .spawn()
@@ -206,7 +219,7 @@ fn holder_of(name: &str) -> std::process::Child {
 }
 
 fn a_busy_name_is_refused_and_harms_nobody() {
-    let mut other = holder_of(&instance_name());
+    let mut other = holder_of("_hold_a_name", &instance_name());
     let error = Eal::start(&config()).unwrap_err();
     assert!(matches!(error, DpdkError::NameBusy { .. }), "{error}");
     let text = error.to_string();
@@ -225,7 +238,7 @@ fn a_busy_name_is_refused_and_harms_nobody() {
 }
 
 fn a_killed_process_frees_its_name() {
-    let mut other = holder_of(&instance_name());
+    let mut other = holder_of("_hold_a_name", &instance_name());
     other.kill().unwrap();
     other.wait().unwrap();
     drop(eal());
@@ -237,17 +250,79 @@ fn a_failed_start_says_why_and_tidies_up() {
     let error = Eal::start(&EalConfig { name, ..config() }).unwrap_err();
     assert!(matches!(error, DpdkError::InvalidName { .. }), "{error}");
     let error = Eal::start(&EalConfig {
-        worker_cpus: vec![4095],
+        worker_cpus: vec![0, 4095],
         ..config()
     })
     .unwrap_err();
     let text = error.to_string();
+    assert!(
+        text.contains("CPU 4095") && text.contains("[eal] lcores"),
+        "{text}"
+    );
+    let extra = vec!["--no-such-thing".to_owned()];
+    let error = Eal::start(&EalConfig { extra, ..config() }).unwrap_err();
+    let text = error.to_string();
     println!("{text}");
     assert!(
-        text.contains(&instance_name()) && text.contains("[eal] lcores"),
+        text.contains(&instance_name()) && text.contains("[eal] extra"),
         "{text}"
     );
     assert!(!runtime_directory(&instance_name()).exists());
+}
+
+/// Starts where the host has hugepages; where not, the error says how to get them.
+fn starts_or_explains(memory: EalMemory) {
+    match Eal::start(&EalConfig { memory, ..config() }) {
+        Ok(eal) => {
+            let mut pool = pool(&eal, "payload", 4096);
+            assert_eq!(frame(&mut pool, &[1; 60]).frame_len(), 60);
+            assert_eq!(pool.in_use(), 0);
+        }
+        Err(error) => {
+            let text = error.to_string();
+            println!("{text}");
+            assert!(text.contains("dpdk-hugepages.py --"), "{text}");
+        }
+    }
+    assert!(!runtime_directory(&instance_name()).exists());
+}
+
+fn in_memory_starts_or_is_explained() {
+    starts_or_explains(EalMemory::InMemory);
+}
+
+fn hugepages_start_or_are_explained() {
+    starts_or_explains(EalMemory::Hugepages);
+}
+
+/// Holds EAL's own lock under the name in PUNCTUAL_TEST_NAME, as any other DPDK program does.
+fn hold_eal_config() {
+    let directory = runtime_directory(&std::env::var("PUNCTUAL_TEST_NAME").unwrap());
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = std::fs::File::create(directory.join("config")).unwrap();
+    file.set_len(1 << 20).unwrap();
+    // SAFETY: all zero is a valid `flock`, and the descriptor is open.
+    let code = unsafe {
+        let mut lock: libc::flock = std::mem::zeroed();
+        lock.l_type = libc::F_WRLCK as _;
+        libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_SETLK, &lock)
+    };
+    assert_eq!(code, 0);
+    println!("held");
+    std::thread::sleep(std::time::Duration::from_secs(50));
+}
+
+fn another_program_keeps_its_directory() {
+    let mut other = holder_of("_hold_eal_config", &instance_name());
+    let error = Eal::start(&config()).unwrap_err();
+    let text = error.to_string();
+    println!("{text}");
+    assert!(matches!(error, DpdkError::NameBusy { .. }), "{text}");
+    assert!(text.contains(&other.id().to_string()), "{text}");
+    assert!(runtime_directory(&instance_name()).join("config").exists());
+    other.kill().unwrap();
+    other.wait().unwrap();
+    std::fs::remove_dir_all(runtime_directory(&instance_name())).unwrap();
 }
 
 fn errors_name_the_thing() {

@@ -63,6 +63,10 @@ impl Eal {
     pub fn start(config: &EalConfig) -> Result<Self, DpdkError> {
         static STARTED: AtomicBool = AtomicBool::new(false);
         check(config)?;
+        // Asked before the lock, which this process would find busy with itself.
+        if STARTED.load(Ordering::Relaxed) {
+            return Err(DpdkError::StartedBefore);
+        }
         let lock = NameLock::take(&config.name)?;
         if STARTED.swap(true, Ordering::Relaxed) {
             return Err(DpdkError::StartedBefore);
@@ -156,7 +160,29 @@ fn check(config: &EalConfig) -> Result<(), DpdkError> {
     if wanted > max {
         return Err(DpdkError::TooManyLcores { wanted, max });
     }
-    Ok(())
+    let allowed = allowed_cpus();
+    let mut cpus = std::iter::once(&config.management_cpu).chain(&config.worker_cpus);
+    match cpus.find(|cpu| !allowed.contains(cpu)) {
+        None => Ok(()),
+        Some(&cpu) => {
+            let allowed: Vec<String> = allowed.iter().map(u32::to_string).collect();
+            let allowed = allowed.join(", ");
+            Err(DpdkError::Cpu { cpu, allowed })
+        }
+    }
+}
+
+/// The CPUs that the calling thread may use: where a container or service was given few, EAL would
+/// fail on others with the text of its whole usage.
+fn allowed_cpus() -> Vec<u32> {
+    // SAFETY: all zero is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` may be written, as many bytes as are said; on failure it stays empty.
+    unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) };
+    // SAFETY: the number is below the set's size.
+    (0..libc::CPU_SETSIZE as u32)
+        .filter(|cpu| unsafe { libc::CPU_ISSET(*cpu as usize, &set) })
+        .collect()
 }
 
 /// EAL's command line.
@@ -205,6 +231,8 @@ fn init(arguments: &[String]) -> Result<(), Errno> {
     let count = pointers.len() as c_int;
     pointers.push(std::ptr::null_mut());
     let pointers = Vec::leak(pointers);
+    // A wrong argument makes EAL print pages of usage; what is wrong with it is in the log.
+    let _silence = log::Silence::begin();
     // SAFETY: `pointers` is a terminated list of `count` texts that live for ever; `start` makes
     // sure that this happens once.
     match unsafe { dpdk_sys::rte_eal_init(count, pointers.as_mut_ptr()) } {
@@ -241,9 +269,11 @@ fn failed(config: &EalConfig, errno: Errno, mark: usize) -> DpdkError {
 
 fn remedy(config: &EalConfig, log: &str) -> String {
     let megabytes = config.megabytes;
-    let lcores_named = log.contains("lcore") || log.contains("core list");
     match config.memory {
-        _ if lcores_named => "correct [eal] lcores: `lscpu -e` lists the CPUs there are".into(),
+        _ if log.contains("command line") => "correct [eal] extra".into(),
+        _ if log.contains("no mounted hugetlbfs") => {
+            "mount it with `dpdk-hugepages.py --mount`, or set [eal] memory = \"in-memory\"".into()
+        }
         EalMemory::NoHuge => format!(
             "{megabytes} MiB of ordinary memory were asked for; lower [memory] packets if the \
              host has less, and look at [eal] extra"

@@ -24,6 +24,8 @@ impl Errno {
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
+            // A bare -1: drivers that have no number to give say so, and EPERM is read into it.
+            1 => f.write_str("no error number"),
             1001 => f.write_str("not allowed in a secondary process (1001)"),
             1002 => f.write_str("no configuration of EAL (1002)"),
             errno => write!(f, "{}", io::Error::from_raw_os_error(errno)),
@@ -88,6 +90,18 @@ pub enum DpdkError {
         wanted: usize,
         /// How many there can be.
         max: usize,
+    },
+
+    /// A CPU that this process may not use.
+    #[error(
+        "CPU {cpu} is not among those this process may use ({allowed}); correct [eal] lcores, or \
+         the CPU set of its container, service or `taskset`"
+    )]
+    Cpu {
+        /// The CPU asked for.
+        cpu: u32,
+        /// The CPUs there are.
+        allowed: String,
     },
 
     /// `rte_eal_init` failed.

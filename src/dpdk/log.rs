@@ -3,12 +3,25 @@
 
 use std::collections::VecDeque;
 use std::ffi::c_char;
+use std::fs::OpenOptions;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 /// Lines that are kept; the oldest go first.
 const LINES_MAX: usize = 256;
 /// Lines that an error quotes; the last ones say why.
 const QUOTED_MAX: usize = 4;
+
+/// Lines that come with every start or refusal and explain nothing.
+const NOISE: &[&str] = &[
+    "Detected CPU lcores",
+    "Detected NUMA nodes",
+    "Detected shared linkage",
+    "Multi-process socket",
+    "Selected IOVA mode",
+    "Driver cannot attach the device",
+    "Failed to attach device on primary process",
+];
 
 #[derive(Debug)]
 struct Lines {
@@ -60,21 +73,67 @@ pub(super) fn mark() -> usize {
     lines().written
 }
 
-/// What was logged since `mark`, its last lines on one line.
+/// What was logged since `mark`, the last lines that explain something, on one line.
 pub(super) fn since(mark: usize) -> String {
     let lines = lines();
-    let count = lines.written.saturating_sub(mark).min(QUOTED_MAX);
-    let quoted: Vec<&str> = (lines.kept.iter().rev().take(count).rev())
-        .map(String::as_str)
-        .collect();
+    let count = lines.written.saturating_sub(mark).min(lines.kept.len());
+    let all = lines
+        .kept
+        .iter()
+        .skip(lines.kept.len() - count)
+        .map(String::as_str);
+    let told = all
+        .clone()
+        .filter(|line| !NOISE.iter().any(|noise| line.contains(noise)));
+    let mut quoted: Vec<&str> = told.collect();
     if quoted.is_empty() {
-        "it did not say why".into()
-    } else {
-        format!("\"{}\"", quoted.join("; "))
+        quoted = all.collect();
     }
+    if quoted.is_empty() {
+        return "it did not say why".into();
+    }
+    format!(
+        "\"{}\"",
+        quoted[quoted.len().saturating_sub(QUOTED_MAX)..].join("; ")
+    )
 }
 
 /// The last lines that EAL and the drivers have logged, the oldest first.
 pub fn recent() -> Vec<String> {
     lines().kept.iter().cloned().collect()
+}
+
+/// As long as it lives, standard output leads nowhere.
+#[derive(Debug)]
+pub(super) struct Silence {
+    output: OwnedFd,
+}
+
+impl Silence {
+    /// Turns standard output away; `None`, and no change, where that fails.
+    pub(super) fn begin() -> Option<Self> {
+        let nowhere = OpenOptions::new().write(true).open("/dev/null").ok()?;
+        flush();
+        let output = std::io::stdout().as_fd().try_clone_to_owned().ok()?;
+        redirect(nowhere.as_raw_fd()).then_some(Self { output })
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // What C has buffered must go where it was meant for, which is nowhere.
+        flush();
+        redirect(self.output.as_raw_fd());
+    }
+}
+
+/// Writes out what C's streams have buffered.
+fn flush() {
+    // SAFETY: null stands for all streams.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
+fn redirect(to: i32) -> bool {
+    // SAFETY: both descriptors are open.
+    unsafe { libc::dup2(to, libc::STDOUT_FILENO) >= 0 }
 }
