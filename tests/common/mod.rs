@@ -15,6 +15,28 @@ use std::time::{Duration, Instant};
 /// `--case`: a second process of another case.
 pub type Case = (&'static str, fn());
 
+/// A list of cases from the paths of their functions; `_` in front of one hides it.
+macro_rules! cases {
+    (@one [$($done:tt)*]) => { [$($done)*] };
+    (@one [$($done:tt)*] _ $head:ident $(:: $tail:ident)*, $($rest:tt)*) => {
+        $crate::common::cases!(@one
+            [$($done)* (
+                concat!("_", stringify!($head) $(, "::", stringify!($tail))*),
+                $head $(:: $tail)* as fn(),
+            ),] $($rest)*)
+    };
+    (@one [$($done:tt)*] $head:ident $(:: $tail:ident)*, $($rest:tt)*) => {
+        $crate::common::cases!(@one
+            [$($done)* (
+                concat!(stringify!($head) $(, "::", stringify!($tail))*),
+                $head $(:: $tail)* as fn(),
+            ),] $($rest)*)
+    };
+    ($($all:tt)*) => { $crate::common::cases!(@one [] $($all)*) };
+}
+#[allow(unused_imports)]
+pub(crate) use cases;
+
 /// Longest that a case may take.
 const CASE_MAX: Duration = Duration::from_secs(60);
 
