@@ -18,6 +18,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eal_get_runtime_dir",
     "rte_eal_has_hugepages",
     "rte_eal_hotplug_add",
+    "rte_eal_hotplug_remove",
     "rte_eal_remote_launch",
     "rte_eal_wait_lcore",
     "rte_eth_allmulticast_enable",

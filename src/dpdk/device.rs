@@ -197,6 +197,19 @@ fn installed(library: &str) -> bool {
         .exists()
 }
 
+/// Takes a virtual device off its bus, after its port was closed: else its name stays taken, and
+/// opening it again finds neither a port nor a free name. PCI devices stay for EAL's end.
+pub(super) fn detach(device: &str) {
+    let name = device.split(',').next().unwrap_or_default();
+    if Device::is_pci(name) {
+        return;
+    }
+    if let Ok(name) = CString::new(name) {
+        // SAFETY: two terminated texts; a name that is gone already is an error without effect.
+        unsafe { dpdk_sys::rte_eal_hotplug_remove(c"vdev".as_ptr(), name.as_ptr()) };
+    }
+}
+
 fn hotplug(name: &str, arguments: &str) -> Result<(), Errno> {
     let invalid = |_| Errno(libc::EINVAL);
     let name = CString::new(name).map_err(invalid)?;

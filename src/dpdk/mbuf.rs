@@ -7,6 +7,7 @@
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use dpdk_sys::rte_mbuf;
 
@@ -62,12 +63,13 @@ impl Mbuf {
     /// payload was shared and not copied. For tests and `doctor`, not for the packet's way.
     pub fn segment_addresses(&self) -> Vec<(usize, usize, u16)> {
         let segments = self.chain().map(|segment| {
-            // SAFETY: `chain` yields live segments. Owners in other threads may change the count
-            // meanwhile; it is read as what it is, an atomic.
+            // SAFETY: `chain` yields live segments.
             unsafe {
-                let owners = std::sync::atomic::AtomicU16::from_ptr(&raw mut (*segment).refcnt);
-                let owners = owners.load(std::sync::atomic::Ordering::Relaxed);
-                (data(segment) as usize, (*segment).data_len.into(), owners)
+                (
+                    data(segment) as usize,
+                    (*segment).data_len.into(),
+                    owners(segment),
+                )
             }
         });
         segments.collect()
@@ -125,6 +127,15 @@ impl Iterator for Chain {
         self.0 = unsafe { (*segment).next };
         Some(segment)
     }
+}
+
+/// How many own a live segment. Others may count up and down meanwhile, as an atomic.
+///
+/// # Safety
+/// The segment is live.
+pub(super) unsafe fn owners(segment: *mut rte_mbuf) -> u16 {
+    // SAFETY: the field is aligned and DPDK treats it as an atomic.
+    unsafe { AtomicU16::from_ptr(&raw mut (*segment).refcnt).load(Ordering::Relaxed) }
 }
 
 /// Where a segment's data starts.
@@ -245,23 +256,27 @@ impl Packet for Mbuf {
         let mut kept: u16 = 0;
         for segment in self.chain() {
             kept += 1;
-            // SAFETY: a live segment; it is written only if nobody shares it.
-            let segment = unsafe { &mut *segment };
-            let held = usize::from(segment.data_len);
+            // SAFETY: `chain` yields live segments, whose lengths nobody writes while they are
+            // shared.
+            let held = usize::from(unsafe { (*segment).data_len });
             if left > held {
                 left -= held;
                 continue;
             }
             // What several own stays as it is for all of them.
-            debug_assert_eq!(segment.refcnt, 1, "only unshared bytes are cut off");
-            if segment.refcnt != 1 {
+            // SAFETY: as above.
+            let alone = unsafe { owners(segment) } == 1;
+            debug_assert!(alone, "only unshared bytes are cut off");
+            if !alone {
                 return;
             }
-            segment.data_len = left as u16;
-            let rest = std::mem::replace(&mut segment.next, ptr::null_mut());
-            if !rest.is_null() {
-                // SAFETY: the rest was this chain's and has just left it.
-                unsafe { dpdk_sys::shim_mbuf_free(rest) };
+            // SAFETY: this segment is ours alone, and the rest leaves the chain before it is freed.
+            unsafe {
+                (*segment).data_len = left as u16;
+                let rest = ptr::replace(&raw mut (*segment).next, ptr::null_mut());
+                if !rest.is_null() {
+                    dpdk_sys::shim_mbuf_free(rest);
+                }
             }
             break;
         }
@@ -312,14 +327,14 @@ impl Packet for Mbuf {
     }
 
     fn share(mut self, strip: usize, headers: &mut [Self]) {
-        let owners =
+        let count =
             u16::try_from(headers.len()).expect("a plan has fewer outputs than refcnt can count");
         let first = self.first_mut();
         let strip = strip.min(first.data_len.into());
         first.data_off += strip as u16;
         first.data_len -= strip as u16;
         first.pkt_len -= strip as u32;
-        if owners == 0 || first.pkt_len == 0 {
+        if count == 0 || first.pkt_len == 0 {
             return;
         }
         let (bytes, mut segments) = (first.pkt_len, first.nb_segs);
@@ -335,7 +350,7 @@ impl Packet for Mbuf {
                 segments -= 1;
             }
             for segment in Chain(payload) {
-                (*segment).refcnt = owners;
+                (*segment).refcnt = count;
             }
         }
         for header in headers {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use dpdk_sys as c;
 
-use super::device::Device;
+use super::device::{Device, detach};
 use super::{DpdkError, Eal, Errno, HEADROOM, Pool, log};
 use crate::wire::MacAddr;
 
@@ -53,7 +53,7 @@ pub struct PortStats {
     pub received: u64,
     /// Their bytes.
     pub bytes_received: u64,
-    /// Frames sent.
+    /// Frames sent. A pcap device without tx_pcap= takes, frees and counts them all the same.
     pub sent: u64,
     /// Their bytes.
     pub bytes_sent: u64,
@@ -89,6 +89,7 @@ pub(super) struct Open {
     /// The driver's buffers are this pool's.
     pool: Pool,
     name: String,
+    device: String,
     id: u16,
     driver: String,
     mac: MacAddr,
@@ -126,6 +127,7 @@ impl Port {
             eal: eal.clone(),
             pool: pool.clone(),
             name: config.name.clone(),
+            device: config.device.clone(),
             id,
             driver: String::new(),
             mac: MacAddr::default(),
@@ -266,6 +268,7 @@ impl Drop for Open {
             }
             c::rte_eth_dev_close(self.id);
         }
+        detach(&self.device);
         self.eal.release_port(self.id);
     }
 }

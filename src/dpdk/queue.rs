@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use dpdk_sys::{SHIM_MBUF_EXTERNAL, SHIM_MBUF_INDIRECT, rte_mbuf, rte_mempool};
 
+use super::mbuf::owners;
 use super::mempool::is_ours;
 use super::port::Open;
 use super::{Mbuf, Port};
@@ -60,17 +61,25 @@ impl DpdkRx {
     /// this may touch the private area: a stranger's need not be ours, or be at all.
     fn accepts(&self, raw: NonNull<rte_mbuf>) -> bool {
         let mut segment = raw.as_ptr();
-        while !segment.is_null() {
-            // SAFETY: the driver handed over a live chain.
-            let at = unsafe { &*segment };
-            let direct = at.ol_flags & (SHIM_MBUF_INDIRECT | SHIM_MBUF_EXTERNAL) == 0;
-            let ours = at.pool == self.pool.as_ptr() || is_ours(at.pool);
-            if !direct || !ours || at.refcnt != 1 {
-                return false;
+        // SAFETY: the driver handed over a live chain; strangers may share it, so that the count
+        // of owners is read as an atomic. `nb_segs` and `next` agree, as every driver has it, and
+        // the former spares a cache line.
+        unsafe {
+            let mut left = (*segment).nb_segs;
+            loop {
+                let direct = (*segment).ol_flags & (SHIM_MBUF_INDIRECT | SHIM_MBUF_EXTERNAL) == 0;
+                let pool = (*segment).pool;
+                let ours = pool == self.pool.as_ptr() || is_ours(pool);
+                if !direct || !ours || owners(segment) != 1 {
+                    return false;
+                }
+                if left <= 1 {
+                    return true;
+                }
+                left -= 1;
+                segment = (*segment).next;
             }
-            segment = at.next;
         }
-        true
     }
 }
 

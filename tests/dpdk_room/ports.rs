@@ -166,6 +166,11 @@ pub fn a_port_has_one_handle_per_queue() {
     assert!(port.rx(0).is_none() && port.rx(1).is_none() && port.tx().is_none());
     drop((rx, tx));
     assert!(port.rx(0).is_some() && port.tx().is_some());
+    drop(port);
+    for _ in 0..3 {
+        let again = PortConfig::new("null", "net_null0");
+        drop(Port::open(&eal, &again, &pool).expect("a closed device opens again"));
+    }
 }
 
 pub fn strangers_are_refused() {
