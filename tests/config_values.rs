@@ -202,3 +202,26 @@ fn narrower_inputs_are_no_conflict() {
         .concat(),
     );
 }
+
+#[test]
+fn output_names_are_unique_in_their_rule() {
+    let config = config(
+        "[[receiver]]
+        name = \"out\"
+        port = \"out\"
+        [[rule]]
+        name = \"r\"
+        input = { destination = \"239.1.0.0/24\", port = \"in\", udp_port = 5000 }
+        output = [
+          { port = \"out\" },
+          { receiver = \"out\", udp_port = 6000 },
+          { receiver = \"out\", port = \"in\", udp_port = 6000 },
+        ]",
+    );
+    let names: Vec<_> = config.rules[0]
+        .outputs
+        .iter()
+        .map(|o| o.name.as_str())
+        .collect();
+    assert_eq!(names, ["out/keep", "out/keep:6000", "out/keep:6000#3"]);
+}

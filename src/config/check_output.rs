@@ -1,6 +1,6 @@
 //! Makes an output of what was read: defaults filled in, checked against its rule and port.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -264,6 +264,13 @@ pub(super) fn name_outputs(outputs: &mut [Output], site: &Site<'_>) {
                 UdpPortRewrite::Fixed(port) => output.name.push_str(&format!(":{port}")),
                 UdpPortRewrite::Shift(shift) => output.name.push_str(&format!(":{shift:+}")),
             }
+        }
+    }
+    // A receiver's outputs on two ports, or a receiver named as a port.
+    let mut taken = HashSet::new();
+    for (i, output) in outputs.iter_mut().enumerate() {
+        if !taken.insert(output.name.clone()) {
+            output.name.push_str(&format!("#{}", i + 1));
         }
     }
 }

@@ -280,8 +280,8 @@ pub struct QueueBound {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
     /// Name in reports: `RECEIVER/DESTINATION` or `PORT/DESTINATION`, where the destination is an
-    /// address or a prefix, or `keep`; `@VLAN` and `:UDP_PORT` are added where the name would not be unique
-    /// in its rule.
+    /// address or a prefix, or `keep`; `@VLAN` and `:UDP_PORT` are added where the name would not
+    /// be unique in its rule, and `#N`, its place among the outputs, where that is not enough.
     pub name: String,
     /// Slot of the receiver, where it has one.
     pub receiver: Option<usize>,
