@@ -16,6 +16,7 @@ pub mod stages;
 pub mod worker;
 pub mod plan;
 pub mod config;
+pub mod manage;
 pub mod testkit;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;

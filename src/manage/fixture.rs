@@ -1,0 +1,347 @@
+//! One populated instance for the tests of this room: two ports, two rules, three outputs, counts
+//! in every field, and a ledger without a residual.
+
+use std::time::Duration;
+
+use super::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
+use crate::config::*;
+use crate::ledger::{Counters, Ledger};
+use crate::packet::DropReason;
+use crate::plan::{Plan, PortFacts};
+use crate::wire::MacAddr;
+
+/// A clock of half nanoseconds, so that a forgotten conversion shows.
+pub const TICKS_PER_SECOND: u64 = 2_000_000_000;
+
+/// All that a report borrows.
+pub struct Fixture {
+    pub config: Config,
+    pub plan: Plan,
+    pub counters: Counters,
+    pub ports: Vec<PortStatus>,
+    pub pools: Vec<PoolStatus>,
+}
+
+impl Fixture {
+    /// After a run that moved 1,000 packets.
+    pub fn new() -> Self {
+        let config = config();
+        let plan = plan(&config);
+        let counters = Counters::new(2, 3, 2);
+        count(&counters);
+        Self {
+            config,
+            plan,
+            counters,
+            ports: ports(),
+            pools: pools(),
+        }
+    }
+
+    /// The report at rest.
+    pub fn report(&self) -> Report {
+        self.report_with(|_| {})
+    }
+
+    /// The report with other inputs.
+    pub fn report_with(&self, change: impl FnOnce(&mut Inputs<'_>)) -> Report {
+        let workers = [WorkerView {
+            lcore: 1,
+            counters: &self.counters,
+        }];
+        let mut inputs = Inputs {
+            config: &self.config,
+            plan: &self.plan,
+            workers: &workers,
+            ports: &self.ports,
+            pools: &self.pools,
+            now: Some(12 * TICKS_PER_SECOND),
+            uptime: Duration::from_millis(12_345),
+            dpdk: "22.11.11",
+            at_rest: true,
+        };
+        change(&mut inputs);
+        Report::gather(&inputs)
+    }
+}
+
+/// The plan of a configuration, on ports that send chains.
+pub fn plan(config: &Config) -> Plan {
+    let facts = |slot| PortFacts {
+        mac: MacAddr([2, 0, 0, 0, 0, slot]),
+        sends_chains: true,
+    };
+    let facts: Vec<_> = (0..config.ports.len() as u8).map(facts).collect();
+    match Plan::build(config, &facts, TICKS_PER_SECOND, 1) {
+        Ok(plan) => plan,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+pub fn config() -> Config {
+    Config {
+        instance: "demo".into(),
+        clock: ClockSource::Capture,
+        idle: Idle::Auto,
+        eal: Eal {
+            memory: EalMemory::NoHuge,
+            lcores: None,
+            extra: Vec::new(),
+        },
+        memory: Memory {
+            packets: 65_536,
+            headers: 65_536,
+        },
+        ports: vec![
+            port("in", "net_pcap0,rx_pcap=demo.pcap", RxMode::Lossless, &[]),
+            port(
+                "out",
+                "net_pcap1,tx_pcap=target/demo/out.pcap",
+                RxMode::Live,
+                &["10.0.0.1/24", "fd00::1/64"],
+            ),
+        ],
+        classes: [(1, 16), (10, 4), (100, 1)].map(|(ms, weight)| ClassConfig {
+            budget: Duration::from_millis(ms),
+            weight,
+        }),
+        receivers: vec![Receiver {
+            name: "desk-eq".into(),
+            port: 1,
+        }],
+        rules: vec![itch(), syslog()],
+        edf_window: 1024,
+        copy_below: 0,
+        limits: Limits {
+            rules: 4_096,
+            outputs: 65_536,
+            rows: 1_048_576,
+            sources: 65_536,
+        },
+    }
+}
+
+fn port(name: &str, device: &str, rx: RxMode, address: &[&str]) -> Port {
+    Port {
+        name: name.into(),
+        device: device.into(),
+        address: address.iter().map(|a| a.parse().unwrap()).collect(),
+        mtu: 1_500,
+        rx,
+        rx_checksum: RxChecksum::Trust,
+    }
+}
+
+fn queue() -> QueueBound {
+    QueueBound {
+        packets: 1_024,
+        bytes: 2 << 20,
+    }
+}
+
+fn output(name: &str) -> Output {
+    Output {
+        name: name.into(),
+        receiver: None,
+        port: 1,
+        destination: None,
+        udp_port: UdpPortRewrite::Keep,
+        source: None,
+        source_port: SourcePortRewrite::Keep,
+        vlan: VlanRewrite::Keep,
+        ttl: TtlRewrite::Decrement,
+        dscp: None,
+        mac: None,
+        sample: 1,
+        weight: 1,
+        queue: queue(),
+    }
+}
+
+fn itch() -> Rule {
+    let desk = Output {
+        receiver: Some(0),
+        destination: Some("239.101.0.0/24".parse().unwrap()),
+        udp_port: UdpPortRewrite::Shift(1_000),
+        vlan: VlanRewrite::Id(200),
+        ttl: TtlRewrite::Set(16),
+        weight: 4,
+        ..output("desk-eq/239.101.0.0/24")
+    };
+    let host = Output {
+        destination: Some("10.0.0.77/32".parse().unwrap()),
+        udp_port: UdpPortRewrite::Fixed(6_002),
+        source: Some("10.0.0.1".parse().unwrap()),
+        source_port: SourcePortRewrite::Destination,
+        ttl: TtlRewrite::Set(3),
+        dscp: Some(46),
+        mac: Some(MacAddr([2, 0, 0x5e, 0x10, 0, 1])),
+        sample: 10,
+        ..output("out/10.0.0.77")
+    };
+    Rule {
+        name: "itch".into(),
+        input: Input {
+            ports: vec![0],
+            destination: vec!["239.1.0.0/24".parse().unwrap()],
+            udp_port: Some(PortRange {
+                first: 5_000,
+                last: 5_007,
+            }),
+            vlan: VlanMatch::Untagged,
+            source: vec!["10.9.0.0/16".parse().unwrap()],
+        },
+        class: Class::High,
+        budget: Duration::from_micros(500),
+        weight: 1,
+        late: Late::Drop,
+        flow: FlowKind::Rule,
+        police: Some(Police {
+            rate: 2_000_000_000,
+            burst: 256 << 10,
+        }),
+        queue: queue(),
+        outputs: vec![desk, host],
+    }
+}
+
+fn syslog() -> Rule {
+    Rule {
+        name: "syslog".into(),
+        input: Input {
+            ports: vec![0, 1],
+            destination: vec!["10.0.0.1/32".parse().unwrap()],
+            udp_port: None,
+            vlan: VlanMatch::Any,
+            source: Vec::new(),
+        },
+        class: Class::Low,
+        budget: Duration::from_millis(100),
+        weight: 2,
+        late: Late::Send,
+        flow: FlowKind::Source,
+        police: None,
+        queue: queue(),
+        outputs: vec![output("out/keep")],
+    }
+}
+
+/// 1,000 received: 20 match nothing, 5 are punted; 900 are the first rule's, of which 10 are
+/// policed and 2 late; 75 are the second's.
+fn count(counters: &Counters) {
+    let mut ledger = Ledger {
+        received: 1_000,
+        punted: 5,
+        admitted: 963,
+        copies: 888 + 89 + 75,
+        sent: 880 + 89 + 75,
+        ..Ledger::default()
+    };
+    for (reason, count) in [
+        (DropReason::NoRule, 20),
+        (DropReason::Policed, 10),
+        (DropReason::Late, 2),
+    ] {
+        ledger.dropped_before[reason.index()] = count;
+    }
+    ledger.dropped_after[DropReason::EgressFull.index()] = 5;
+    ledger.dropped_after[DropReason::EgressLate.index()] = 3;
+    assert_eq!(ledger.residual(), 0);
+    counters.ledger.publish(&ledger);
+    count_rules(counters);
+    count_outputs(counters);
+    counters.ports[0].received.add(1_000);
+    counters.ports[0].bytes_received.add(1_234_567);
+    counters.ports[1].sent.add(1_044);
+    counters.ports[1].bytes_sent.add(1_345_678);
+    counters.worker.turns.add(8_000);
+    counters.worker.busy_turns.add(1_000);
+    counters.worker.heartbeat.set(12 * TICKS_PER_SECOND - 2_000);
+    counters.worker.generation.set(1);
+}
+
+fn count_rules(counters: &Counters) {
+    let itch = &counters.rules[0];
+    itch.packets.add(900);
+    itch.bytes.add(1_200_000);
+    itch.last_packet.set(12 * TICKS_PER_SECOND - 3_000_000);
+    (0..10).for_each(|_| itch.drop_one(DropReason::Policed));
+    (0..2).for_each(|_| itch.drop_one(DropReason::Late));
+    (0..969_u64).for_each(|i| itch.latency.record(20_000 + i * 100));
+    let syslog = &counters.rules[1];
+    syslog.packets.add(75);
+    syslog.bytes.add(30_000);
+    syslog.flow_overflow.add(4);
+    syslog.last_packet.set(2 * TICKS_PER_SECOND);
+    (0..75).for_each(|_| syslog.latency.record(4_000_000));
+}
+
+fn count_outputs(counters: &Counters) {
+    let numbers = [
+        (888, 880, 878, 2, 0),
+        (89, 89, 89, 0, 799),
+        (75, 75, 70, 5, 0),
+    ];
+    for (output, (copies, sent, on_time, late, skipped)) in counters.outputs.iter().zip(numbers) {
+        output.copies.add(copies);
+        output.sent.add(sent);
+        output.bytes.add(sent * 1_333);
+        output.on_time.add(on_time);
+        output.late_sent.add(late);
+        output.not_selected.add(skipped);
+    }
+    (0..5).for_each(|_| counters.outputs[0].drop_one(DropReason::EgressFull));
+    (0..3).for_each(|_| counters.outputs[0].drop_one(DropReason::EgressLate));
+}
+
+fn ports() -> Vec<PortStatus> {
+    let input = PortStatus {
+        link: Link::Up,
+        missed: 7,
+        no_mbuf: 2,
+        rx_errors: 1,
+        tx_chain: TxChain::Native,
+        ..PortStatus::default()
+    };
+    let output = PortStatus {
+        link: Link::Up,
+        tx_errors: 1,
+        originated: 6,
+        tx_chain: TxChain::Linear,
+        ..PortStatus::default()
+    };
+    vec![input, output]
+}
+
+fn pools() -> Vec<PoolStatus> {
+    let payload = PoolStatus {
+        name: "payload".into(),
+        size: 65_536,
+        in_use: 512,
+        in_use_max: 1_999,
+        held: 512,
+    };
+    let headers = PoolStatus {
+        name: "headers".into(),
+        size: 65_536,
+        in_use: 0,
+        in_use_max: 640,
+        held: 0,
+    };
+    vec![payload, headers]
+}
+
+/// Compares `text` with a reviewed file beside this one; `UPDATE_GOLDEN=1` writes it anew.
+pub fn assert_golden(name: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/manage/golden")
+        .join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        text == expected,
+        "{name} has changed (UPDATE_GOLDEN=1 accepts it); it is now\n{text}"
+    );
+}

@@ -1,0 +1,12 @@
+//! Management: what happens beside the packet's way, off the workers' cores.
+//!
+//! It reads the workers' published counters and never touches a queue of theirs; it may read the
+//! wall clock, allocate and write to the terminal.
+
+pub mod wall;
+pub mod text;
+pub mod run;
+pub mod report;
+
+#[cfg(test)]
+mod fixture;

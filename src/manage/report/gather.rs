@@ -1,0 +1,324 @@
+//! Counters, port facts and names -> report.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::latency::{summary, to_nanos};
+use super::{
+    Breaker, DropCounts, LedgerReport, Link, OutputReport, PoolStatus, PortReport, Report,
+    RuleReport, SCHEMA, TxChain, WorkerReport,
+};
+use crate::config::{Config, Output, Rule, UdpPortRewrite};
+use crate::ledger::{Counter, Counters, Drops, Ledger, OutputCounters};
+use crate::packet::{DropReason, Ticks};
+use crate::plan::Plan;
+
+/// What a report is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// The plan in force.
+    pub plan: &'a Plan,
+    /// All workers.
+    pub workers: &'a [WorkerView<'a>],
+    /// By port slot.
+    pub ports: &'a [PortStatus],
+    /// All pools.
+    pub pools: &'a [PoolStatus],
+    /// The time by the workers' clock; `None` takes the latest heartbeat, which is all there is
+    /// where the clock is the capture's.
+    pub now: Option<Ticks>,
+    /// Since the start.
+    pub uptime: Duration,
+    /// The version of DPDK.
+    pub dpdk: &'a str,
+    /// Whether the workers have ended. Then the counters by port and output must agree with the
+    /// totals to the packet, and what does not is part of the residual. While workers run, only
+    /// the published totals are a snapshot of one moment.
+    pub at_rest: bool,
+}
+
+/// A worker as management sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerView<'a> {
+    /// Its lcore.
+    pub lcore: u32,
+    /// Its counters.
+    pub counters: &'a Counters,
+}
+
+/// What the driver says of a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortStatus {
+    /// Its link.
+    pub link: Link,
+    /// Frames that the device dropped because its ring was full.
+    pub missed: u64,
+    /// Frames that the driver dropped because the pool was empty.
+    pub no_mbuf: u64,
+    /// Frames that the device refused.
+    pub rx_errors: u64,
+    /// Copies that it accepted and could not send.
+    pub tx_errors: u64,
+    /// Packets of our own that it sent.
+    pub originated: u64,
+    /// How copies are handed to it.
+    pub tx_chain: TxChain,
+    /// Its circuit breaker.
+    pub breaker: Breaker,
+}
+
+impl PortStatus {
+    /// Frames that came to the port and not to us.
+    fn lost(&self) -> u64 {
+        self.missed + self.no_mbuf + self.rx_errors
+    }
+}
+
+impl Report {
+    /// Reads all counters once.
+    pub fn gather(inputs: &Inputs<'_>) -> Self {
+        let heartbeats = inputs
+            .workers
+            .iter()
+            .map(|worker| worker.counters.worker.heartbeat.get());
+        let now = inputs
+            .now
+            .unwrap_or_else(|| heartbeats.max().unwrap_or_default());
+        Self {
+            schema: SCHEMA,
+            punctual: env!("CARGO_PKG_VERSION").into(),
+            dpdk: inputs.dpdk.into(),
+            generation: inputs.plan.generation,
+            uptime_ns: u64::try_from(inputs.uptime.as_nanos()).unwrap_or(u64::MAX),
+            ledger: ledger(inputs),
+            rules: inputs
+                .config
+                .rules
+                .iter()
+                .enumerate()
+                .map(|(slot, rule)| rule_report(inputs, now, slot, rule))
+                .collect(),
+            ports: port_reports(inputs),
+            workers: inputs
+                .workers
+                .iter()
+                .map(|worker| worker_report(inputs, now, worker))
+                .collect(),
+            pools: inputs.pools.to_vec(),
+        }
+    }
+}
+
+impl Inputs<'_> {
+    /// The sum of one counter over all workers.
+    fn sum(&self, counter: impl Fn(&Counters) -> &Counter) -> u64 {
+        let each = self.workers.iter().map(|w| counter(w.counters).get());
+        each.sum()
+    }
+
+    /// The sum of drops over all workers.
+    fn drops(&self, drops: impl Fn(&Counters) -> Drops) -> Drops {
+        let mut sum = [0; DropReason::COUNT];
+        for worker in self.workers {
+            add(&mut sum, &drops(worker.counters));
+        }
+        sum
+    }
+
+    /// Nanoseconds between two times of the workers' clock; 0 where they are the wrong way round,
+    /// as of a packet that came after `now` was read.
+    fn nanos_between(&self, then: Ticks, now: Ticks) -> u64 {
+        to_nanos(now.saturating_sub(then), self.plan.ticks_per_second)
+    }
+}
+
+fn add(sum: &mut Drops, more: &Drops) {
+    sum.iter_mut()
+        .zip(more)
+        .for_each(|(sum, more)| *sum += more);
+}
+
+/// The totals of several workers.
+pub(in crate::manage) fn total(ledgers: impl Iterator<Item = Ledger>) -> Ledger {
+    ledgers.fold(Ledger::default(), |mut sum, ledger| {
+        sum.received += ledger.received;
+        sum.punted += ledger.punted;
+        sum.admitted += ledger.admitted;
+        sum.waiting_before += ledger.waiting_before;
+        sum.copies += ledger.copies;
+        sum.sent += ledger.sent;
+        sum.waiting_after += ledger.waiting_after;
+        add(&mut sum.dropped_before, &ledger.dropped_before);
+        add(&mut sum.dropped_after, &ledger.dropped_after);
+        sum
+    })
+}
+
+fn ledger(inputs: &Inputs<'_>) -> LedgerReport {
+    let ledgers: Vec<_> = inputs
+        .workers
+        .iter()
+        .map(|worker| worker.counters.ledger.read())
+        .collect();
+    // By worker, so that one's surplus cannot hide another's loss.
+    let mut residual = ledgers.iter().map(Ledger::residual).sum::<u64>();
+    let total = total(ledgers.into_iter());
+    if inputs.at_rest {
+        residual += disagreement(inputs, &total);
+    }
+    let lost = inputs.ports.iter().map(PortStatus::lost).sum::<u64>();
+    LedgerReport {
+        offered: total.received + lost,
+        received: total.received,
+        punted: total.punted,
+        admitted: total.admitted,
+        dropped_before: (&total.dropped_before).into(),
+        waiting_before: total.waiting_before,
+        copies: total.copies,
+        sent: total.sent,
+        dropped_after: (&total.dropped_after).into(),
+        waiting_after: total.waiting_after,
+        residual,
+    }
+}
+
+/// By how much the counters by port and by output are off the totals.
+fn disagreement(inputs: &Inputs<'_>, total: &Ledger) -> u64 {
+    let by_port = |counter: fn(&crate::ledger::PortCounters) -> &Counter| {
+        let ports = 0..inputs.config.ports.len();
+        ports
+            .map(|slot| inputs.sum(|counters| counter(&counters.ports[slot])))
+            .sum::<u64>()
+    };
+    let outputs = 0..inputs.plan.outputs.len();
+    let by_output = |counter: fn(&OutputCounters) -> &Counter| {
+        outputs
+            .clone()
+            .map(|slot| inputs.sum(|counters| counter(&counters.outputs[slot])))
+            .sum::<u64>()
+    };
+    let mut dropped = [0; DropReason::COUNT];
+    for slot in outputs.clone() {
+        let drops = inputs.drops(|counters| counters.outputs[slot].dropped());
+        add(&mut dropped, &drops);
+    }
+    let drops = dropped.iter().zip(&total.dropped_after);
+    total.received.abs_diff(by_port(|port| &port.received))
+        + total.sent.abs_diff(by_port(|port| &port.sent))
+        + total.copies.abs_diff(by_output(|output| &output.copies))
+        + total.sent.abs_diff(by_output(|output| &output.sent))
+        + drops.map(|(a, b)| a.abs_diff(*b)).sum::<u64>()
+}
+
+fn rule_report(inputs: &Inputs<'_>, now: Ticks, slot: usize, rule: &Rule) -> RuleReport {
+    let sum = |counter: fn(&crate::ledger::RuleCounters) -> &Counter| {
+        inputs.sum(|counters| counter(&counters.rules[slot]))
+    };
+    let each = || inputs.workers.iter().map(|w| &w.counters.rules[slot]);
+    let packets = sum(|rule| &rule.packets);
+    let last_packet = each().map(|rule| rule.last_packet.get()).max();
+    let first = inputs.plan.rules[slot].outputs.start as usize;
+    let outputs = rule.outputs.iter().enumerate();
+    RuleReport {
+        name: rule.name.clone(),
+        class: rule.class.name().into(),
+        packets,
+        bytes: sum(|rule| &rule.bytes),
+        dropped: (&inputs.drops(|counters| counters.rules[slot].dropped())).into(),
+        flow_overflow: sum(|rule| &rule.flow_overflow),
+        last_packet_ns_ago: match last_packet {
+            Some(last) if packets > 0 => inputs.nanos_between(last, now),
+            _ => 0,
+        },
+        latency_ns: summary(
+            each().map(|rule| &rule.latency),
+            inputs.plan.ticks_per_second,
+        ),
+        outputs: outputs
+            .map(|(i, output)| output_report(inputs, first + i, output))
+            .collect(),
+    }
+}
+
+fn output_report(inputs: &Inputs<'_>, slot: usize, output: &Output) -> OutputReport {
+    let config = inputs.config;
+    let sum = |counter: fn(&OutputCounters) -> &Counter| {
+        inputs.sum(|counters| counter(&counters.outputs[slot]))
+    };
+    let dropped = inputs.drops(|counters| counters.outputs[slot].dropped());
+    OutputReport {
+        name: output.name.clone(),
+        receiver: output
+            .receiver
+            .map(|slot| config.receivers[slot].name.clone()),
+        port: config.ports[output.port].name.clone(),
+        destination: show_destination(output.destination),
+        udp_port: show_udp_port(output.udp_port),
+        copies: sum(|output| &output.copies),
+        sent: sum(|output| &output.sent),
+        bytes: sum(|output| &output.bytes),
+        on_time: sum(|output| &output.on_time),
+        late_sent: sum(|output| &output.late_sent),
+        late_dropped: dropped[DropReason::EgressLate.index()],
+        not_selected: sum(|output| &output.not_selected),
+        dropped: DropCounts::from(&dropped),
+    }
+}
+
+/// A prefix, an address, or `keep`.
+pub(in crate::manage) fn show_destination(destination: Option<IpNet>) -> String {
+    match destination {
+        None => "keep".into(),
+        Some(net) if net.prefix_len() == net.max_prefix_len() => net.addr().to_string(),
+        Some(net) => net.to_string(),
+    }
+}
+
+/// A number, a shift with its sign, or `keep`.
+pub(in crate::manage) fn show_udp_port(udp_port: UdpPortRewrite) -> String {
+    match udp_port {
+        UdpPortRewrite::Keep => "keep".into(),
+        UdpPortRewrite::Fixed(port) => port.to_string(),
+        UdpPortRewrite::Shift(shift) => format!("{shift:+}"),
+    }
+}
+
+fn port_reports(inputs: &Inputs<'_>) -> Vec<PortReport> {
+    let ports = inputs.config.ports.iter().zip(inputs.ports).enumerate();
+    let report = |(slot, (port, status)): (usize, (&crate::config::Port, &PortStatus))| {
+        let sum = |counter: fn(&crate::ledger::PortCounters) -> &Counter| {
+            inputs.sum(|counters| counter(&counters.ports[slot]))
+        };
+        PortReport {
+            name: port.name.clone(),
+            link: status.link,
+            received: sum(|port| &port.received),
+            sent: sum(|port| &port.sent),
+            bytes_received: sum(|port| &port.bytes_received),
+            bytes_sent: sum(|port| &port.bytes_sent),
+            missed: status.missed,
+            no_mbuf: status.no_mbuf,
+            rx_errors: status.rx_errors,
+            tx_errors: status.tx_errors,
+            originated: status.originated,
+            tx_chain: status.tx_chain,
+            breaker: status.breaker,
+        }
+    };
+    ports.map(report).collect()
+}
+
+fn worker_report(inputs: &Inputs<'_>, now: Ticks, worker: &WorkerView<'_>) -> WorkerReport {
+    let counters = &worker.counters.worker;
+    let turns = counters.turns.get();
+    WorkerReport {
+        lcore: worker.lcore,
+        turns,
+        busy_permille: counters.busy_turns.get() * 1_000 / turns.max(1),
+        heartbeat_age_ns: inputs.nanos_between(counters.heartbeat.get(), now),
+        generation: counters.generation.get(),
+    }
+}

@@ -1,0 +1,283 @@
+//! The report: what `run` leaves at its end and `show --json` answers, one schema.
+//!
+//! Names and nesting are a contract; a field may be added, none is renamed. Every number is exact
+//! and since the start. Values that the configuration writes in several types (`udp_port = 6002`,
+//! `"+1000"`, or absent) are strings here, so that each field has one JSON type: `"6002"`,
+//! `"+1000"`, `"keep"`.
+
+mod drops;
+mod gather;
+mod latency;
+
+pub use drops::DropCounts;
+pub use gather::{Inputs, PortStatus, WorkerView};
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the schema.
+pub const SCHEMA: u32 = 1;
+
+/// A whole report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of the program.
+    pub punctual: String,
+    /// The version of DPDK that it runs on.
+    pub dpdk: String,
+    /// The plan in force, counted from 1.
+    pub generation: u64,
+    /// Nanoseconds since the start.
+    pub uptime_ns: u64,
+    /// Where every packet and every copy is.
+    pub ledger: LedgerReport,
+    /// In file order.
+    pub rules: Vec<RuleReport>,
+    /// In file order.
+    pub ports: Vec<PortReport>,
+    /// In the order of their lcores.
+    pub workers: Vec<WorkerReport>,
+    /// Every packet buffer there is.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// The ledger, the port's view of the input included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerReport {
+    /// What came to the ports: `received` and their `missed`, `no_mbuf` and `rx_errors`.
+    pub offered: u64,
+    /// Packets taken from the ports.
+    pub received: u64,
+    /// Packets that are the slow path's.
+    pub punted: u64,
+    /// Packets that reached fan-out.
+    pub admitted: u64,
+    /// Packets dropped before fan-out.
+    pub dropped_before: DropCounts,
+    /// Packets that wait for fan-out.
+    pub waiting_before: u64,
+    /// Copies that the admitted packets were to become.
+    pub copies: u64,
+    /// Copies that the ports accepted.
+    pub sent: u64,
+    /// Copies dropped behind fan-out.
+    pub dropped_after: DropCounts,
+    /// Copies that wait for their port.
+    pub waiting_after: u64,
+    /// What is unaccounted for: 0.
+    pub residual: u64,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleReport {
+    /// Its name.
+    pub name: String,
+    /// Its class.
+    pub class: String,
+    /// Packets that matched it.
+    pub packets: u64,
+    /// Their bytes, frame overhead included.
+    pub bytes: u64,
+    /// Packets dropped before fan-out.
+    pub dropped: DropCounts,
+    /// Packets that shared its overflow flow because the table of sources was full.
+    pub flow_overflow: u64,
+    /// Nanoseconds since its last packet; 0 where there was none.
+    pub last_packet_ns_ago: u64,
+    /// From the receive burst to the send burst, over all its outputs.
+    pub latency_ns: LatencyReport,
+    /// In file order.
+    pub outputs: Vec<OutputReport>,
+}
+
+/// A distribution of times in nanoseconds; all 0 where `count` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyReport {
+    /// How many were measured.
+    pub count: u64,
+    /// Half took at most this long; quantiles are exact to 12 %, never too small.
+    pub p50: u64,
+    /// 99 of 100.
+    pub p99: u64,
+    /// 999 of 1000.
+    pub p999: u64,
+    /// The longest, exact.
+    pub max: u64,
+}
+
+/// One output of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputReport {
+    /// Its name, unique in its rule.
+    pub name: String,
+    /// Its receiver; null where it has none.
+    pub receiver: Option<String>,
+    /// Its port.
+    pub port: String,
+    /// A prefix, an address, or `keep`.
+    pub destination: String,
+    /// A number, `+N`, `-N` or `keep`.
+    pub udp_port: String,
+    /// Copies it was selected for.
+    pub copies: u64,
+    /// Copies that its port accepted.
+    pub sent: u64,
+    /// Their bytes, frame overhead included.
+    pub bytes: u64,
+    /// Of `sent`: accepted by the deadline.
+    pub on_time: u64,
+    /// Of `sent`: accepted behind it.
+    pub late_sent: u64,
+    /// Of `dropped`: `egress_late`.
+    pub late_dropped: u64,
+    /// Packets that sampling left out; not part of `copies`.
+    pub not_selected: u64,
+    /// Copies that were not sent.
+    pub dropped: DropCounts,
+}
+
+/// Up or down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Link {
+    /// Frames can pass.
+    Up,
+    /// They cannot.
+    #[default]
+    Down,
+}
+
+impl Link {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// How copies are handed to a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TxChain {
+    /// A header chained to the shared payload; nothing is copied.
+    Native,
+    /// One buffer a copy: the driver sends no chains.
+    #[default]
+    Linear,
+}
+
+impl TxChain {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Linear => "linear",
+        }
+    }
+}
+
+/// The state of a port's circuit breaker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Breaker {
+    /// Copies pass.
+    #[default]
+    Closed,
+    /// None is made for this port.
+    Open,
+    /// A few try whether it sends again.
+    HalfOpen,
+}
+
+/// One port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortReport {
+    /// Its name.
+    pub name: String,
+    /// Its link.
+    pub link: Link,
+    /// Packets taken from it.
+    pub received: u64,
+    /// Copies that it accepted.
+    pub sent: u64,
+    /// Bytes of `received`, without frame overhead.
+    pub bytes_received: u64,
+    /// Bytes of `sent`, without frame overhead.
+    pub bytes_sent: u64,
+    /// Frames that the device dropped because its ring was full.
+    pub missed: u64,
+    /// Frames that the driver dropped because the payload pool was empty.
+    pub no_mbuf: u64,
+    /// Frames that the device refused: bad FCS, too long.
+    pub rx_errors: u64,
+    /// Copies that it accepted and could not send.
+    pub tx_errors: u64,
+    /// Packets of our own that it sent: IGMP, ARP.
+    pub originated: u64,
+    /// How copies are handed to it.
+    pub tx_chain: TxChain,
+    /// Its circuit breaker.
+    pub breaker: Breaker,
+}
+
+/// One worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerReport {
+    /// Its lcore.
+    pub lcore: u32,
+    /// Turns since the start.
+    pub turns: u64,
+    /// Of 1000 turns, how many moved a packet.
+    pub busy_permille: u64,
+    /// Nanoseconds since the end of its last turn.
+    pub heartbeat_age_ns: u64,
+    /// The plan that it goes by.
+    pub generation: u64,
+}
+
+/// One pool of packet buffers: `size = free + in_use`, `in_use = ours + held`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// `payload`, `headers`, or `linear/` and the port's name.
+    pub name: String,
+    /// Buffers in all.
+    pub size: u64,
+    /// Buffers that are not free.
+    pub in_use: u64,
+    /// The most that were in use at once, as far as was seen.
+    pub in_use_max: u64,
+    /// Of `in_use`: in the rings of drivers.
+    pub held: u64,
+}
+
+impl PoolStatus {
+    /// Buffers that hold packets of ours: 0 after a drain.
+    pub fn ours(&self) -> u64 {
+        self.in_use.saturating_sub(self.held)
+    }
+}
+
+impl Report {
+    /// The JSON text, indented, with a newline at the end.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self)
+            .unwrap_or_else(|error| unreachable!("a report is plain data: {error}"));
+        text.push('\n');
+        text
+    }
+
+    /// Writes the JSON text to a file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn save(&self, path: &std::path::Path) -> std::io::Result<()> {
+        std::fs::write(path, self.to_json())
+    }
+}
+
+#[cfg(test)]
+mod tests;

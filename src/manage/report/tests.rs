@@ -1,0 +1,130 @@
+//! The schema, field by field, and the residual that it reports.
+
+use super::*;
+use crate::ledger::{Counters, Ledger};
+use crate::manage::fixture::{Fixture, assert_golden};
+use crate::packet::DropReason;
+
+#[test]
+fn a_populated_report_is_the_schema() {
+    assert_golden("report.json", &Fixture::new().report().to_json());
+}
+
+#[test]
+fn a_report_reads_back_as_itself() {
+    let report = Fixture::new().report();
+    let back: Report = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(back, report);
+}
+
+/// A newer daemon may have reasons and fields that this client does not know.
+#[test]
+fn an_unknown_reason_or_field_is_kept_or_ignored() {
+    let report = Fixture::new().report();
+    let newer = report
+        .to_json()
+        .replacen("\"no_rule\"", "\"lost_in_thought\"", 1)
+        .replacen("\"schema\": 1,", "\"schema\": 1, \"mood\": \"good\",", 1);
+    let back: Report = serde_json::from_str(&newer).unwrap();
+    let before = &back.ledger.dropped_before;
+    assert_eq!(before.total(), report.ledger.dropped_before.total());
+    assert_eq!(before.iter().next(), Some(("lost_in_thought", 20)));
+    assert_eq!(before.get(DropReason::NoRule), 0);
+}
+
+#[test]
+fn offered_is_what_the_ports_saw() {
+    let ledger = Fixture::new().report().ledger;
+    assert_eq!(ledger.offered, ledger.received + 7 + 2 + 1);
+    assert_eq!(ledger.residual, 0);
+}
+
+/// Each counter that stands beside the totals is a witness: one packet more or less must show.
+#[test]
+fn at_rest_every_witness_must_agree() {
+    let disturb: [fn(&Counters); 6] = [
+        |c| c.ports[0].received.add(1),
+        |c| c.ports[1].sent.add(1),
+        |c| c.outputs[2].copies.add(1),
+        |c| c.outputs[1].sent.add(1),
+        |c| c.outputs[0].drop_one(DropReason::Mtu),
+        |c| {
+            let ledger = c.ledger.read();
+            c.ledger.publish(&Ledger {
+                punted: ledger.punted + 1,
+                ..ledger
+            });
+        },
+    ];
+    for (i, disturb) in disturb.into_iter().enumerate() {
+        let fixture = Fixture::new();
+        disturb(&fixture.counters);
+        assert_eq!(fixture.report().ledger.residual, 1, "witness {i}");
+    }
+    let fixture = Fixture::new();
+    fixture.counters.ports[0].received.add(1);
+    let running = fixture.report_with(|inputs| inputs.at_rest = false);
+    assert_eq!(running.ledger.residual, 0, "a turn may be under way");
+}
+
+#[test]
+fn one_worker_cannot_hide_what_another_lost() {
+    let fixture = Fixture::new();
+    let (more, less) = (Counters::new(2, 3, 2), Counters::new(2, 3, 2));
+    let received = Ledger {
+        received: 1,
+        ..Ledger::default()
+    };
+    let punted = Ledger {
+        punted: 1,
+        ..Ledger::default()
+    };
+    more.ledger.publish(&received);
+    less.ledger.publish(&punted);
+    let workers = [&more, &less].map(|counters| WorkerView { lcore: 1, counters });
+    let inputs = Inputs {
+        config: &fixture.config,
+        plan: &fixture.plan,
+        workers: &workers,
+        ports: &fixture.ports,
+        pools: &[],
+        now: None,
+        uptime: std::time::Duration::ZERO,
+        dpdk: "22.11.11",
+        at_rest: false,
+    };
+    assert_eq!(Report::gather(&inputs).ledger.residual, 2);
+}
+
+#[test]
+fn without_a_clock_ages_count_from_the_last_heartbeat() {
+    let report = Fixture::new().report_with(|inputs| inputs.now = None);
+    assert_eq!(report.workers[0].heartbeat_age_ns, 0);
+    assert_eq!(report.rules[0].last_packet_ns_ago, 1_499_000);
+}
+
+#[test]
+fn a_rule_without_packets_has_no_last_one() {
+    let fixture = Fixture::new();
+    let counters = Counters::new(2, 3, 2);
+    let report = fixture.report_with(|_| {});
+    assert_eq!(report.rules[1].last_packet_ns_ago, 10_000_000_000);
+    let workers = [WorkerView {
+        lcore: 1,
+        counters: &counters,
+    }];
+    let idle = Inputs {
+        config: &fixture.config,
+        plan: &fixture.plan,
+        workers: &workers,
+        ports: &fixture.ports,
+        pools: &[],
+        now: Some(1_000_000),
+        uptime: std::time::Duration::ZERO,
+        dpdk: "22.11.11",
+        at_rest: true,
+    };
+    let report = Report::gather(&idle);
+    assert_eq!(report.rules[1].last_packet_ns_ago, 0);
+    assert!(report.rules[0].dropped.is_empty());
+}
