@@ -11,6 +11,7 @@ mod latency;
 
 pub use drops::DropCounts;
 pub use gather::{Inputs, PortStatus, WorkerView};
+pub(super) use gather::{show_destination, show_udp_port, total};
 
 use serde::{Deserialize, Serialize};
 
