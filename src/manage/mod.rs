@@ -7,6 +7,8 @@ pub mod wall;
 pub mod text;
 pub mod run;
 pub mod report;
+pub mod table;
+pub mod live;
 
 #[cfg(test)]
 mod fixture;
