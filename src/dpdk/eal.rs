@@ -174,7 +174,7 @@ fn check(config: &EalConfig) -> Result<(), DpdkError> {
 
 /// The CPUs that the calling thread may use: where a container or service was given few, EAL would
 /// fail on others with the text of its whole usage.
-fn allowed_cpus() -> Vec<u32> {
+pub fn allowed_cpus() -> Vec<u32> {
     // SAFETY: all zero is an empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `set` may be written, as many bytes as are said; on failure it stays empty.

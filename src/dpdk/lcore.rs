@@ -28,13 +28,30 @@ pub struct Worker<T> {
     index: usize,
     lcore: u32,
     result: mpsc::Receiver<T>,
+    /// What the closure returned, once it was seen to have ended.
+    ended: Option<Result<T, WorkerPanicked>>,
 }
 
 impl<T> Worker<T> {
+    /// Whether the closure has ended; never waits.
+    pub fn has_ended(&mut self) -> bool {
+        if self.ended.is_none() {
+            self.ended = match self.result.try_recv() {
+                Ok(value) => Some(Ok(value)),
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    Some(Err(WorkerPanicked { index: self.index }))
+                }
+                Err(mpsc::TryRecvError::Empty) => None,
+            };
+        }
+        self.ended.is_some()
+    }
+
     /// Waits for the closure and returns what it returned.
-    pub fn join(self) -> Result<T, WorkerPanicked> {
+    pub fn join(mut self) -> Result<T, WorkerPanicked> {
         let panicked = WorkerPanicked { index: self.index };
-        self.result.recv().map_err(|_| panicked)
+        let ended = self.ended.take();
+        ended.unwrap_or_else(|| self.result.recv().map_err(|_| panicked))
     }
 }
 
@@ -90,5 +107,6 @@ where
         index,
         lcore,
         result,
+        ended: None,
     })
 }

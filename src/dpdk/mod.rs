@@ -22,7 +22,7 @@ mod queue;
 pub mod ring;
 
 pub use clock::TscClock;
-pub use eal::{Eal, EalConfig};
+pub use eal::{Eal, EalConfig, allowed_cpus};
 pub use error::{DpdkError, Errno};
 pub use lcore::{Worker, WorkerPanicked, launch, lcore_id};
 pub use log::recent as recent_log;

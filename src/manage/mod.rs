@@ -7,6 +7,10 @@ pub mod wall;
 pub mod text;
 pub mod run;
 pub mod report;
+#[cfg(feature = "dpdk")]
+pub mod engine;
+#[cfg(feature = "dpdk")]
+pub mod serve;
 pub mod table;
 pub mod live;
 

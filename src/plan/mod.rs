@@ -2,9 +2,11 @@
 //! configuration and the facts of the open ports; immutable from then on.
 
 mod build;
+mod pools;
 mod rows;
 
 pub use build::{PlanError, PortFacts};
+pub use pools::{PoolPlan, PoolPlans};
 pub use rows::{Candidate, Miss, RowTable};
 
 use std::ops::Range;

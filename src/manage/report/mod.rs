@@ -270,14 +270,6 @@ impl Report {
         text.push('\n');
         text
     }
-
-    /// Writes the JSON text to a file.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn save(&self, path: &std::path::Path) -> std::io::Result<()> {
-        std::fs::write(path, self.to_json())
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,283 @@
+//! The engine: EAL, pools, ports and the worker of one configuration, from start to stop.
+
+use std::sync::Arc;
+
+use super::report::{Link, PoolStatus, PortStatus, TxChain};
+use crate::config::{ClockSource, Config, Idle, Lcores};
+use crate::dpdk::{
+    self, DEFAULT_CACHE, Dpdk, DpdkError, Eal, EalConfig, Pool, PoolConfig, Port, PortConfig,
+    TscClock, WorkerPanicked,
+};
+use crate::ledger::Counters;
+use crate::packet::{Clock, PacketPool, Ticks};
+use crate::plan::{Plan, PlanError, PoolPlan, PoolPlans, PortFacts};
+use crate::stages::RxSource;
+use crate::worker::{Control, Parts, Phase, Worker};
+
+/// Memory besides the pools, in MiB: rings, port structures and EAL itself.
+const MEGABYTES_BESIDES: u64 = 32;
+/// The clock of `clock = "capture"` ticks in nanoseconds.
+const CAPTURE_TICKS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Why an instance could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The host lacks something, or DPDK refused.
+    #[error(transparent)]
+    Dpdk(#[from] DpdkError),
+    /// The configuration cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// A running instance. Fields are dropped in this order: the worker first, EAL last.
+#[derive(Debug)]
+pub struct Engine {
+    worker: Option<dpdk::Worker<()>>,
+    ports: Vec<Port>,
+    pools: Vec<WatchedPool>,
+    clock: Option<TscClock>,
+    control: Arc<Control>,
+    /// The worker's counters.
+    pub counters: Arc<Counters>,
+    /// The plan that the worker runs by.
+    pub plan: Arc<Plan>,
+    _eal: Eal,
+}
+
+/// A pool and what was seen of it.
+#[derive(Debug)]
+struct WatchedPool {
+    name: String,
+    pool: Pool,
+    /// Buffers that the ports held before the first packet: in receive rings, or a whole capture.
+    held: usize,
+    in_use_max: usize,
+}
+
+impl Engine {
+    /// Starts everything that `config` names. The calling thread becomes the management lcore.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        let pool_plans = PoolPlans::new(config);
+        let lcores = lcores(config);
+        let eal = Eal::start(&eal_config(config, &lcores, &pool_plans))?;
+        let make = |plan: &PoolPlan| Pool::new(&eal, &pool_config(plan));
+        let payload = make(&pool_plans.payload)?;
+        let headers = make(&pool_plans.headers)?;
+        let ports = config.ports.iter().map(|port| {
+            let mtu = u16::try_from(port.mtu).unwrap_or(u16::MAX);
+            let mut wanted = PortConfig::new(&port.name, &port.device);
+            wanted.mtu = mtu;
+            Port::open(&eal, &wanted, &payload)
+        });
+        let ports: Vec<_> = ports.collect::<Result<_, _>>()?;
+        let linear = pool_plans.linear.iter().zip(&ports).map(|(plan, port)| {
+            let needed = config.copy_below > 0 || !port.sends_chains();
+            plan.as_ref().filter(|_| needed).map(make).transpose()
+        });
+        let linear: Vec<_> = linear.collect::<Result<_, _>>()?;
+
+        let facts: Vec<_> = ports
+            .iter()
+            .map(|port| PortFacts {
+                mac: port.mac(),
+                sends_chains: port.sends_chains(),
+            })
+            .collect();
+        let clock = (config.clock == ClockSource::Tsc).then(|| TscClock::new(&eal));
+        let rate = clock
+            .as_ref()
+            .map_or(CAPTURE_TICKS_PER_SECOND, Clock::ticks_per_second);
+        let plan = Arc::new(Plan::build(config, &facts, rate, 1)?);
+        let counters = Arc::new(Counters::new(
+            plan.rules.len(),
+            plan.outputs.len(),
+            plan.ports.len(),
+        ));
+        let watched = [&payload, &headers]
+            .into_iter()
+            .chain(linear.iter().flatten());
+        let pools = watched.cloned().map(WatchedPool::new).collect();
+        let worker = Worker::<Dpdk>::new(
+            Arc::clone(&plan),
+            parts(config, &ports, payload, headers, linear, clock),
+            Arc::clone(&counters),
+        );
+        let control = Arc::new(Control::default());
+        let adaptive = match config.idle {
+            Idle::Spin => false,
+            Idle::Adaptive => true,
+            Idle::Auto => lcores.workers.contains(&lcores.management),
+        };
+        let worker = Some(launch(&eal, worker, Arc::clone(&control), adaptive)?);
+        Ok(Self {
+            worker,
+            ports,
+            pools,
+            clock,
+            control,
+            counters,
+            plan,
+            _eal: eal,
+        })
+    }
+
+    /// Steers the worker.
+    pub fn set_phase(&self, phase: Phase) {
+        self.control.set(phase);
+    }
+
+    /// Whether the worker has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.worker.as_mut().is_none_or(dpdk::Worker::has_ended)
+    }
+
+    /// Looks at the pools, for their high-water marks; once a tick.
+    pub fn watch(&mut self) {
+        self.pools.iter_mut().for_each(WatchedPool::watch);
+    }
+
+    /// Waits for the worker's end; ports and pools stay as they are.
+    pub fn join(&mut self) -> Result<(), WorkerPanicked> {
+        self.worker.take().map_or(Ok(()), dpdk::Worker::join)
+    }
+
+    /// The time by the worker's clock; none where it is the capture's.
+    pub fn now(&self) -> Option<Ticks> {
+        self.clock.map(|clock| clock.now())
+    }
+
+    /// What the drivers say of the ports, by slot.
+    pub fn port_status(&self) -> Vec<PortStatus> {
+        self.ports.iter().map(port_status).collect()
+    }
+
+    /// The pools; exact where the worker has ended.
+    pub fn pool_status(&self) -> Vec<PoolStatus> {
+        self.pools.iter().map(WatchedPool::status).collect()
+    }
+}
+
+impl WatchedPool {
+    fn new(pool: Pool) -> Self {
+        let held = pool.in_use();
+        Self {
+            name: pool.name().to_owned(),
+            pool,
+            held,
+            in_use_max: held,
+        }
+    }
+
+    fn watch(&mut self) {
+        let in_use = self.pool.size().saturating_sub(self.pool.available());
+        self.in_use_max = self.in_use_max.max(in_use);
+    }
+
+    fn status(&self) -> PoolStatus {
+        let in_use = self.pool.in_use();
+        PoolStatus {
+            name: self.name.clone(),
+            size: self.pool.size() as u64,
+            in_use: in_use as u64,
+            in_use_max: self.in_use_max.max(in_use) as u64,
+            held: self.held.min(in_use) as u64,
+        }
+    }
+}
+
+/// The lcores that are asked for, or the first two CPUs that this process may use; on one CPU
+/// management and worker share it.
+fn lcores(config: &Config) -> Lcores {
+    config.eal.lcores.clone().unwrap_or_else(|| {
+        let allowed = dpdk::allowed_cpus();
+        let management = allowed.first().copied().unwrap_or(0);
+        let worker = allowed.get(1).copied().unwrap_or(management);
+        Lcores {
+            management,
+            workers: vec![worker],
+        }
+    })
+}
+
+fn eal_config(config: &Config, lcores: &Lcores, pools: &PoolPlans) -> EalConfig {
+    let needed = pools
+        .all()
+        .map(|plan| Pool::memory_needed(&pool_config(plan), config.eal.memory));
+    let megabytes = needed.sum::<u64>().div_ceil(1 << 20) + MEGABYTES_BESIDES;
+    EalConfig {
+        name: config.instance.clone(),
+        memory: config.eal.memory,
+        megabytes: u32::try_from(megabytes).unwrap_or(u32::MAX),
+        management_cpu: lcores.management,
+        worker_cpus: lcores.workers.clone(),
+        devices: config
+            .ports
+            .iter()
+            .map(|port| port.device.clone())
+            .collect(),
+        extra: config.eal.extra.clone(),
+    }
+}
+
+fn pool_config(plan: &PoolPlan) -> PoolConfig<'_> {
+    let data_room = u16::try_from(plan.data_room).unwrap_or(u16::MAX);
+    PoolConfig {
+        name: &plan.name,
+        packets: plan.packets,
+        data_room,
+        cache: DEFAULT_CACHE,
+    }
+}
+
+fn parts(
+    config: &Config,
+    ports: &[Port],
+    payload: Pool,
+    headers: Pool,
+    linear: Vec<Option<Pool>>,
+    clock: Option<TscClock>,
+) -> Parts<Dpdk> {
+    let sources = ports.iter().enumerate().filter_map(|(slot, port)| {
+        let mode = config.ports[slot].rx;
+        Some(RxSource {
+            port: port.rx(0)?,
+            slot: slot as u8,
+            mode,
+        })
+    });
+    Parts {
+        rx: sources.collect(),
+        tx: ports.iter().filter_map(Port::tx).collect(),
+        payload,
+        headers,
+        linear,
+        clock,
+    }
+}
+
+fn launch(
+    eal: &Eal,
+    mut worker: Worker<Dpdk>,
+    control: Arc<Control>,
+    adaptive: bool,
+) -> Result<dpdk::Worker<()>, DpdkError> {
+    dpdk::launch(eal, 0, move || worker.run(&control, adaptive))
+}
+
+fn port_status(port: &Port) -> PortStatus {
+    let stats = port.stats();
+    PortStatus {
+        link: if port.link().up { Link::Up } else { Link::Down },
+        missed: stats.missed,
+        no_mbuf: stats.no_mbuf,
+        rx_errors: stats.rx_errors,
+        tx_errors: stats.tx_errors,
+        tx_chain: if port.sends_chains() {
+            TxChain::Native
+        } else {
+            TxChain::Linear
+        },
+        ..PortStatus::default()
+    }
+}

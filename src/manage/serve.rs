@@ -1,0 +1,147 @@
+//! `punctual run`: start, look after the instance until it is to stop, drain, report.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::engine::{Engine, StartError};
+use super::live::{Live, Totals};
+use super::report::{Inputs, Report, WorkerView};
+use super::run::{Activity, Stop, StopPolicy};
+use super::text::Style;
+use super::{table, wall};
+use crate::config::Config;
+use crate::dpdk;
+
+/// How often management looks after things.
+const TICK: Duration = Duration::from_millis(1);
+/// The lcore of the only worker; 0 is management.
+const WORKER_LCORE: u32 = 1;
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The instance did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The report cannot be written.
+    #[error("cannot write the report to {path}: {error}; choose a writable place for --report")]
+    Report {
+        /// Where it was to go.
+        path: PathBuf,
+        /// What the file system says.
+        error: std::io::Error,
+    },
+    /// Signals cannot be caught.
+    #[error("cannot catch signals: {0}")]
+    Signals(std::io::Error),
+    /// The worker panicked: a bug.
+    #[error(transparent)]
+    Worker(#[from] dpdk::WorkerPanicked),
+    /// The ledger does not add up: a bug.
+    #[error("the ledger is off by {0}: this is a bug, please report it with the table above")]
+    Residual(u64),
+}
+
+/// Runs `config` until `policy` or a signal ends it, then prints the table, and writes the report
+/// where `report` says.
+///
+/// # Errors
+/// Where the instance cannot start or report, or its ledger does not add up.
+pub fn serve(config: &Config, policy: StopPolicy, report: Option<&Path>) -> Result<(), RunError> {
+    let signalled = catch_signals().map_err(RunError::Signals)?;
+    let mut report_file = report.map(ReportFile::create).transpose()?;
+    let mut engine = Engine::start(config)?;
+    let uptime = watch(&mut engine, policy, &signalled);
+    engine.join()?;
+    let report = gather(config, &engine, uptime);
+    let stdout = std::io::stdout();
+    let text = table::render(&report, Style::of(&stdout));
+    // A reader that went away is no reason to fail.
+    let _ = stdout.lock().write_all(text.as_bytes());
+    if let Some(file) = &mut report_file {
+        file.write(&report)?;
+    }
+    match report.ledger.residual {
+        0 => Ok(()),
+        residual => Err(RunError::Residual(residual)),
+    }
+}
+
+/// A flag that SIGINT and SIGTERM raise.
+fn catch_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let signalled = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&signalled))?;
+    }
+    Ok(signalled)
+}
+
+/// Ticks until the worker has ended; returns how long that took.
+fn watch(engine: &mut Engine, policy: StopPolicy, signalled: &AtomicBool) -> Duration {
+    let start = wall::now();
+    let mut stop = Stop::new(policy);
+    let mut activity = Activity::default();
+    let mut live = Live::stderr();
+    while !engine.has_ended() {
+        let now = start.elapsed();
+        let last_activity = activity.observe(&engine.counters.ledger.read(), now);
+        engine.set_phase(stop.decide(now, last_activity, signalled.load(Ordering::Relaxed)));
+        engine.watch();
+        live.tick(now, || Totals::read(std::iter::once(&*engine.counters)));
+        std::thread::sleep(TICK);
+    }
+    live.erase();
+    start.elapsed()
+}
+
+fn gather(config: &Config, engine: &Engine, uptime: Duration) -> Report {
+    let (ports, pools) = (engine.port_status(), engine.pool_status());
+    let version = dpdk::version();
+    Report::gather(&Inputs {
+        config,
+        plan: &engine.plan,
+        workers: &[WorkerView {
+            lcore: WORKER_LCORE,
+            counters: &engine.counters,
+        }],
+        ports: &ports,
+        pools: &pools,
+        now: engine.now(),
+        uptime,
+        dpdk: version.trim_start_matches("DPDK "),
+        at_rest: true,
+    })
+}
+
+/// The report's file, opened before the run so that a wrong path is found at once.
+struct ReportFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl ReportFile {
+    fn create(path: &Path) -> Result<Self, RunError> {
+        let file = File::create(path).map_err(|error| RunError::Report {
+            path: path.to_owned(),
+            error,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    fn write(&mut self, report: &Report) -> Result<(), RunError> {
+        let written = self.file.write_all(report.to_json().as_bytes());
+        written.map_err(|error| RunError::Report {
+            path: self.path.clone(),
+            error,
+        })
+    }
+}
