@@ -11,7 +11,7 @@ use crate::sched::{BucketRate, MemberSettings};
 use crate::wire::{IpVersion, Key, MacAddr, OwnMacs, Rewrite, Template};
 
 /// Ethernet header and two VLAN tags: what a frame has besides its IP packet.
-const LINK_HEADERS: u32 = 14 + 2 * 4;
+pub(crate) const LINK_HEADERS: u32 = 14 + 2 * 4;
 
 /// What an open port says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,10 @@
 
 mod build;
 mod pools;
+pub mod memory;
 mod rows;
 
+pub(crate) use build::LINK_HEADERS;
 pub use build::{PlanError, PortFacts};
 pub use pools::{PoolPlan, PoolPlans};
 pub use rows::{Candidate, Miss, RowTable};

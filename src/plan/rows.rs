@@ -171,6 +171,11 @@ impl RowTable {
         self.rows == 0
     }
 
+    /// Bytes that the table takes.
+    pub fn bytes(&self) -> u64 {
+        (size_of_val(&*self.places) + size_of_val(&*self.candidates)) as u64
+    }
+
     /// The most specific rule for a packet with this key and source that came in by `port`.
     pub fn find(&self, key: &Key, source: u128, port: u8) -> Result<Match, Miss> {
         let mut best: Option<(u64, Match)> = None;

@@ -1,0 +1,191 @@
+//! The memory that a plan needs, by arithmetic: what `check` prints and the start goes by.
+//!
+//! A buffer of a pool is a 64-byte object header, the mbuf (128), our metadata (64) and the data
+//! room, rounded up to cache lines and then to an odd number of them, so that buffers spread over
+//! memory channels. Buffers do not cross pages: 2 MiB ones, or 4 KiB ones without hugepages,
+//! where a usual buffer of 2,496 bytes therefore costs a page. To that come the ring of free
+//! buffers (8 bytes each, a power of two) and a cache, which DPDK lays out for every lcore that it
+//! could have.
+
+use super::Plan;
+use crate::config::{Class, Config, EalMemory};
+use crate::ledger::{BUCKETS, OutputCounters, PortCounters, RuleCounters};
+use crate::packet::{Meta, Ticks};
+use crate::sched::TokenBucket;
+use crate::wire::MAX_HEADER;
+
+/// Bytes kept free in front of a frame; part of the data room.
+pub const HEADROOM: u16 = 128;
+/// The largest frame that is surely in one segment, where the MTU asks for no more.
+const FRAME_ROOM: u32 = 2_048;
+/// Network cards take the room of a buffer in these steps.
+const ROOM_STEP: u32 = 1_024;
+/// Room for a header in front of a chained payload: [`MAX_HEADER`] in whole cache lines.
+const HEADER_ROOM: u16 = MAX_HEADER.next_multiple_of(LINE as usize) as u16;
+
+const LINE: u64 = 64;
+/// `struct rte_mbuf`.
+const MBUF: u64 = 128;
+/// `struct rte_mempool_objhdr`, in whole cache lines.
+const OBJECT_HEADER: u64 = 64;
+/// `struct rte_mempool_cache` for each of `RTE_MAX_LCORE`.
+const CACHES: u64 = 128 * 8_256;
+
+/// What the worker keeps of a flow: bucket and last deadline, and a queue in ingress DRR.
+const FLOW: u64 = size_of::<(TokenBucket, Ticks)>() as u64 + LINE;
+/// What it keeps of a source to find its flow.
+const SOURCE: u64 = size_of::<(u128, Ticks, u32)>() as u64;
+/// An output's queue in egress DRR.
+const LANE: u64 = LINE;
+/// The EDF wheels: for each class two of 4,096 buckets, a queue of two words and a bit each.
+const WHEELS: u64 = Class::COUNT as u64 * 2 * (4_096 * 16 + 4_096 / 8);
+
+/// A pool of buffers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSize {
+    /// `payload`, `headers`, or `linear/` and the port's name.
+    pub name: String,
+    /// How many buffers.
+    pub packets: u32,
+    /// Bytes of a buffer that frames lie in, [`HEADROOM`] included.
+    pub data_room: u16,
+}
+
+impl PoolSize {
+    /// Bytes of one buffer with all that belongs to it.
+    pub fn buffer_bytes(&self) -> u64 {
+        let bytes = OBJECT_HEADER + MBUF + size_of::<Meta>() as u64 + u64::from(self.data_room);
+        (bytes.div_ceil(LINE) | 1) * LINE
+    }
+
+    /// Bytes that the pool takes from EAL's memory.
+    pub fn bytes(&self, memory: EalMemory) -> u64 {
+        let page = page_bytes(memory);
+        let packets = u64::from(self.packets);
+        let buffers = match page / self.buffer_bytes() {
+            0 => packets * self.buffer_bytes().next_multiple_of(page),
+            in_page => packets.div_ceil(in_page) * page,
+        };
+        let ring = (packets + 1).next_power_of_two() * 8;
+        buffers + ring + CACHES
+    }
+}
+
+/// Bytes of a page of EAL's memory.
+pub const fn page_bytes(memory: EalMemory) -> u64 {
+    match memory {
+        EalMemory::NoHuge => 4 << 10,
+        EalMemory::Hugepages | EalMemory::InMemory => 2 << 20,
+    }
+}
+
+/// The pools of a plan: payloads, headers, and one for each port that is sent linear copies.
+pub fn pools(config: &Config, plan: &Plan) -> Vec<PoolSize> {
+    let mtu = config.ports.iter().map(|port| port.mtu).max();
+    let frame = mtu.unwrap_or_default() + super::LINK_HEADERS;
+    let room = frame.max(FRAME_ROOM).next_multiple_of(ROOM_STEP);
+    let data_room = HEADROOM + u16::try_from(room).unwrap_or(u16::MAX - HEADROOM);
+    let pool = |name: &str, packets, data_room| PoolSize {
+        name: name.into(),
+        packets,
+        data_room,
+    };
+    let mut pools = vec![
+        pool("payload", config.memory.packets, data_room),
+        pool("headers", config.memory.headers, HEADROOM + HEADER_ROOM),
+    ];
+    for port in &plan.ports {
+        if port.lanes > 0 && (!port.sends_chains || plan.copy_below > 0) {
+            let name = format!("linear/{}", port.name);
+            pools.push(pool(&name, config.memory.headers, data_room));
+        }
+    }
+    pools
+}
+
+/// A table of the process, outside EAL's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSize {
+    /// What it holds.
+    pub name: &'static str,
+    /// How many of them.
+    pub entries: u64,
+    /// Bytes in all.
+    pub bytes: u64,
+}
+
+/// The tables of a plan and of one worker that goes by it.
+pub fn tables(plan: &Plan) -> Vec<TableSize> {
+    let (rules, outputs) = (plan.rules.len() as u64, plan.outputs.len() as u64);
+    let ports = plan.ports.len() as u64;
+    let flows = plan.flows.total() as u64;
+    let of = |count: u64, size: usize| count * size as u64;
+    let counters = of(
+        rules,
+        size_of::<RuleCounters>() + BUCKETS * size_of::<u64>(),
+    ) + of(outputs, size_of::<OutputCounters>())
+        + of(ports, size_of::<PortCounters>());
+    let table = |name, entries, bytes| TableSize {
+        name,
+        entries,
+        bytes,
+    };
+    vec![
+        table("rows", plan.rows.len() as u64, plan.rows.bytes()),
+        table(
+            "flows",
+            flows,
+            flows * FLOW + u64::from(plan.flows.sources) * SOURCE,
+        ),
+        table(
+            "outputs",
+            outputs,
+            of(outputs, size_of::<super::OutputPlan>()) + outputs * LANE,
+        ),
+        table("counters", rules + outputs + ports, counters),
+        table("EDF wheels", Class::COUNT as u64 * 2, WHEELS),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(packets: u32, data_room: u16) -> PoolSize {
+        PoolSize {
+            name: "payload".into(),
+            packets,
+            data_room,
+        }
+    }
+
+    /// The numbers are those of `rte_mempool_calc_obj_size` of DPDK 22.11 for the same element
+    /// (mbuf, metadata, headroom and room), with four memory channels, which it assumes.
+    #[test]
+    fn a_buffer_is_as_large_as_dpdk_makes_it() {
+        let sizes = [
+            (128, 576),
+            (256, 704),
+            (512, 960),
+            (2_048, 2_496),
+            (3_072, 3_520),
+            (9_216, 9_664),
+            (10_240, 10_688),
+        ];
+        for (room, bytes) in sizes {
+            assert_eq!(pool(1, HEADROOM + room).buffer_bytes(), bytes, "{room}");
+        }
+    }
+
+    #[test]
+    fn buffers_do_not_cross_pages() {
+        let pool = pool(1_000, HEADROOM + 2_048);
+        let rest = 1_024 * 8 + CACHES;
+        assert_eq!(pool.bytes(EalMemory::NoHuge), 1_000 * 4_096 + rest);
+        // 840 of 2,496 bytes fit in 2 MiB.
+        assert_eq!(pool.bytes(EalMemory::Hugepages), 2 * (2 << 20) + rest);
+        let jumbo = self::pool(10, HEADROOM + 9_216);
+        let rest = 16 * 8 + CACHES;
+        assert_eq!(jumbo.bytes(EalMemory::NoHuge), 10 * 3 * 4_096 + rest);
+    }
+}
