@@ -13,6 +13,7 @@ pub mod engine;
 pub mod serve;
 pub mod table;
 pub mod live;
+pub mod check;
 
 #[cfg(test)]
 mod fixture;
