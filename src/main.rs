@@ -1,3 +1,7 @@
 //! The `punctual` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    punctual::cli::main(std::env::args_os()).into()
+}

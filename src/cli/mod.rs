@@ -1,0 +1,201 @@
+//! The command line: arguments -> one call each -> an exit code.
+
+mod duration;
+pub mod exit;
+mod load;
+mod run;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::manage::check::{self, Check};
+use crate::manage::run::StopPolicy;
+use crate::manage::text::{Paint, Style};
+use exit::Exit;
+
+/// The version of DPDK that this build runs on; `none` where it was built without.
+pub const DPDK: &str = match option_env!("PUNCTUAL_DPDK") {
+    Some(version) => version,
+    None => "none",
+};
+
+/// The revision of the sources.
+const REVISION: &str = match option_env!("PUNCTUAL_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+/// `0.1.0 (REVISION, DPDK 22.11.11)`.
+pub fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        format!("{version} ({REVISION}, DPDK {DPDK})")
+    })
+}
+
+/// Delivers UDP streams on time, to everyone, and accounts for every packet.
+#[derive(Debug, Parser)]
+#[command(name = "punctual", version = version(), max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Relay until a signal asks for the end; then drain and print the ledger
+    Run(RunArgs),
+    /// Validate a configuration and print the plan, every default and the memory it needs
+    Check(CheckArgs),
+}
+
+/// The arguments of `punctual run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The configuration
+    pub file: PathBuf,
+    /// End after so long without any packet, as in `500ms`
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub stop_after_idle: Option<Duration>,
+    /// End after so long, as in `10s`
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub stop_after: Option<Duration>,
+    /// Write the final report to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// When the run ends by itself.
+    pub fn stop_policy(&self) -> StopPolicy {
+        StopPolicy {
+            idle: self.stop_after_idle,
+            after: self.stop_after,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The configuration
+    file: PathBuf,
+}
+
+/// Does what the arguments ask for, the program's name first.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+    match Cli::try_parse_from(args) {
+        Ok(Cli { command }) => match command {
+            Command::Run(args) => run::run(&args),
+            Command::Check(args) => check(&args.file),
+        },
+        Err(error) => {
+            // Where even that cannot be written there is nobody to tell.
+            let _ = error.print();
+            if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::OK
+            }
+        }
+    }
+}
+
+fn check(path: &Path) -> Exit {
+    let loaded = match load::load(path) {
+        Ok(loaded) => loaded,
+        Err(rendered) => return fail_as_rendered(exit::CONFIG, &rendered),
+    };
+    let plan = match check::plan(&loaded.config) {
+        Ok(plan) => plan,
+        Err(error) => return fail(exit::CONFIG, &error.to_string()),
+    };
+    let check = Check {
+        path,
+        config: &loaded.config,
+        plan: &plan,
+        settings: &loaded.settings,
+        warnings: &loaded.warnings,
+    };
+    print(&check.render(Style::of(&std::io::stdout())));
+    exit::OK
+}
+
+/// Writes to the standard output; a reader that left early (`| head`) is no error.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+}
+
+/// Says on the standard error stream what went wrong, and ends with `exit`.
+fn fail(exit: Exit, message: &str) -> Exit {
+    let head = Style::of(&std::io::stderr()).paint(Paint::Bad, "error:");
+    fail_as_rendered(exit, &format!("{head} {message}"))
+}
+
+/// [`fail`] with a text that calls itself an error already.
+fn fail_as_rendered(exit: Exit, text: &str) -> Exit {
+    // Where even that cannot be written there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+    exit
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("punctual").chain(args.iter().copied()))
+    }
+
+    #[test]
+    fn the_command_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_its_ends_and_its_report() {
+        let args = [
+            "run",
+            "a.toml",
+            "--stop-after-idle",
+            "500ms",
+            "--stop-after",
+            "10s",
+        ];
+        let Ok(Cli {
+            command: Command::Run(args),
+        }) = parse(&args)
+        else {
+            panic!("it does not parse");
+        };
+        assert_eq!(args.file, Path::new("a.toml"));
+        let policy = args.stop_policy();
+        assert_eq!(policy.idle, Some(Duration::from_millis(500)));
+        assert_eq!(policy.after, Some(Duration::from_secs(10)));
+        assert_eq!(args.report, None);
+    }
+
+    #[test]
+    fn what_is_not_asked_for_rightly_is_usage() {
+        for args in [
+            &[][..],
+            &["run"],
+            &["fly", "a.toml"],
+            &["run", "a.toml", "--stop-after", "10"],
+            &["check", "a.toml", "b.toml"],
+        ] {
+            let error = parse(args).unwrap_err();
+            assert!(error.use_stderr(), "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The real binary: what it says of itself, and its exit codes.
+
+use std::process::{Command, Output};
+
+fn punctual(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punctual"));
+    command.args(args).env_remove("NO_COLOR");
+    command.output().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_version_names_revision_and_dpdk() {
+    let output = punctual(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = stdout(&output);
+    let version = text.strip_prefix("punctual 0.1.0 (").unwrap_or_default();
+    let version = version.strip_suffix(")\n").unwrap_or_default();
+    let (revision, dpdk) = version.split_once(", DPDK ").unwrap_or_default();
+    assert!(!revision.is_empty() && !dpdk.is_empty(), "{text}");
+}
+
+#[test]
+fn help_is_no_error() {
+    for args in [
+        &["--help"][..],
+        &["help"],
+        &["run", "--help"],
+        &["check", "--help"],
+    ] {
+        let output = punctual(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(stdout(&output).contains("Usage: punctual"), "{args:?}");
+    }
+}
+
+#[test]
+fn usage_errors_end_with_64() {
+    let wrong = [
+        &[][..],
+        &["fly"],
+        &["run"],
+        &["check"],
+        &["run", "x.toml", "--stop-after", "soon"],
+        &["check", "x.toml", "--colour"],
+    ];
+    for args in wrong {
+        let output = punctual(args);
+        assert_eq!(output.status.code(), Some(64), "{args:?}");
+        let text = stderr(&output);
+        assert!(
+            text.contains("Usage: punctual") || text.contains("--help"),
+            "{text}"
+        );
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_missing_configuration_ends_with_78_and_is_named() {
+    let output = punctual(&["check", "no/such/file.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    let text = stderr(&output);
+    assert!(text.starts_with("error"), "{text}");
+    assert!(text.contains("no/such/file.toml"), "{text}");
+    assert!(output.stdout.is_empty());
+}
+
+#[cfg(not(feature = "dpdk"))]
+#[test]
+fn without_a_data_plane_run_says_what_is_missing() {
+    let output = punctual(&["run", "no/such/file.toml"]);
+    assert_eq!(output.status.code(), Some(69));
+    assert!(stderr(&output).contains("feature `dpdk`"));
+}
