@@ -1,8 +1,10 @@
 //! The configuration as the commands use it: loaded, with its texts rendered.
 
+use std::io::{stderr, stdout};
 use std::path::Path;
 
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::manage::text::Style;
 
 /// What a command needs of a file.
 pub struct Loaded {
@@ -19,8 +21,15 @@ pub struct Loaded {
 /// # Errors
 /// Every mistake, rendered.
 pub fn load(path: &Path) -> Result<Loaded, String> {
-    match std::fs::read(path) {
-        Ok(_) => Err("error: this build reads no configuration".into()),
-        Err(error) => Err(format!("error: {}: {error}", path.display())),
+    match config::load(path) {
+        Ok(loaded) => Ok(Loaded {
+            settings: config::canonical(&loaded.config),
+            warnings: loaded.warnings.render(Style::of(&stdout()).is_coloured()),
+            config: loaded.config,
+        }),
+        Err(errors) => {
+            let styled = Style::of(&stderr()).is_coloured();
+            Err(errors.diagnostics().render(styled))
+        }
     }
 }

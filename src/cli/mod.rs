@@ -1,6 +1,5 @@
 //! The command line: arguments -> one call each -> an exit code.
 
-mod duration;
 pub mod exit;
 mod load;
 mod run;
@@ -13,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config;
 use crate::manage::check::{self, Check};
 use crate::manage::run::StopPolicy;
 use crate::manage::text::{Paint, Style};
@@ -61,10 +61,10 @@ pub struct RunArgs {
     /// The configuration
     pub file: PathBuf,
     /// End after so long without any packet, as in `500ms`
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub stop_after_idle: Option<Duration>,
     /// End after so long, as in `10s`
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub stop_after: Option<Duration>,
     /// Write the final report to this file, as JSON
     #[arg(long, value_name = "FILE")]
@@ -79,6 +79,12 @@ impl RunArgs {
             after: self.stop_after,
         }
     }
+}
+
+/// A duration as the configuration writes it.
+fn duration(text: &str) -> Result<Duration, String> {
+    let nanos = config::parse_duration(text).map_err(|error| error.to_string())?;
+    Ok(Duration::from_nanos(nanos))
 }
 
 #[derive(Debug, Args)]
@@ -132,6 +138,13 @@ fn print(text: &str) {
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
+}
+
+/// Writes warnings to the standard error stream.
+#[cfg(feature = "dpdk")]
+fn warn(rendered: &str) {
+    // Where even that cannot be written there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{}", rendered.trim_end());
 }
 
 /// Says on the standard error stream what went wrong, and ends with `exit`.

@@ -3,7 +3,35 @@
 use super::RunArgs;
 use super::exit::{self, Exit};
 
+/// Runs the configuration until it is to stop.
+#[cfg(feature = "dpdk")]
+pub fn run(args: &RunArgs) -> Exit {
+    use crate::manage::serve::{RunError, serve};
+
+    let loaded = match super::load::load(&args.file) {
+        Ok(loaded) => loaded,
+        Err(rendered) => return super::fail_as_rendered(exit::CONFIG, &rendered),
+    };
+    if !loaded.warnings.is_empty() {
+        super::warn(&loaded.warnings);
+    }
+    match serve(&loaded.config, args.stop_policy(), args.report.as_deref()) {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            let exit = match error {
+                RunError::Plan(_) => exit::CONFIG,
+                RunError::Dpdk(_) | RunError::Report { .. } | RunError::Signals(_) => {
+                    exit::UNAVAILABLE
+                }
+                RunError::Worker(_) | RunError::Residual(_) => exit::INTERNAL,
+            };
+            super::fail(exit, &error.to_string())
+        }
+    }
+}
+
 /// Without DPDK there is nothing that could relay.
+#[cfg(not(feature = "dpdk"))]
 pub fn run(_: &RunArgs) -> Exit {
     let message = "this build has no data plane; build it with the feature `dpdk` \
                    (the default) on a host with DPDK 22.11";

@@ -11,6 +11,7 @@ use dpdk_sys::{rte_mbuf, rte_mempool};
 use super::{DpdkError, Eal, Errno, Mbuf};
 use crate::config::EalMemory;
 use crate::packet::{Meta, Packet, PacketPool};
+use crate::plan::memory::PoolSize;
 
 /// Bytes kept free in front of a received frame; part of the data room.
 pub const HEADROOM: u16 = dpdk_sys::RTE_PKTMBUF_HEADROOM as u16;
@@ -159,29 +160,19 @@ impl Pool {
     }
 
     /// Bytes that a pool takes from EAL's memory.
-    ///
-    /// An object is a 64-byte header, the mbuf (128), the metadata (64) and the data room, rounded
-    /// up to cache lines and then to an odd number of them (so that objects spread over memory
-    /// channels). Objects do not cross pages: 2 MiB ones, or 4 KiB ones in no-huge mode, where the
-    /// usual 2,176-byte room thus costs a page. To that come the ring of free objects (8 bytes
-    /// each, a power of two) and the caches, which DPDK lays out for every possible lcore.
     pub fn memory_needed(config: &PoolConfig<'_>, memory: EalMemory) -> u64 {
-        const LINE: u64 = 64;
-        const CACHE_BYTES: u64 = 16 * 1024;
-        let page: u64 = match memory {
-            EalMemory::NoHuge => 4 << 10,
-            EalMemory::Hugepages | EalMemory::InMemory => 2 << 20,
-        };
-        let packets = u64::from(config.packets);
-        let lines = (64 + 128 + 64 + u64::from(config.data_room)).div_ceil(LINE) | 1;
-        let object = lines * LINE;
-        let objects = match page / object {
-            0 => packets * object.next_multiple_of(page),
-            per_page => packets.div_ceil(per_page) * page,
-        };
-        let ring = (packets + 1).next_power_of_two() * 8;
-        let caches = u64::from(dpdk_sys::RTE_MAX_LCORE) * CACHE_BYTES;
-        objects + ring + if config.cache() > 0 { caches } else { 0 }
+        let PoolConfig {
+            name,
+            packets,
+            data_room,
+            ..
+        } = *config;
+        PoolSize {
+            name: name.into(),
+            packets,
+            data_room,
+        }
+        .bytes(memory)
     }
 }
 

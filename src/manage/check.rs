@@ -6,10 +6,11 @@ use std::path::Path;
 use super::report::{show_destination, show_udp_port};
 use super::text::{Cell, Grid, Paint, Style, grouped, size, wrapped};
 use crate::config::{
-    Class, ClockSource, Config, EalMemory, FlowKind, Idle, Input, Late, Output, QueueBound, Rule,
-    RxChecksum, RxMode, SourcePortRewrite, TtlRewrite, VlanMatch, VlanRewrite,
+    Class, ClockSource, Config, EalMemory, FlowKind, Idle, Late, Output, QueueBound, Rule,
+    RxChecksum, RxMode, SourcePortRewrite, TtlRewrite, VlanMatch, VlanRewrite, rows, show_bytes,
+    show_duration, show_rate,
 };
-use crate::plan::{Plan, PlanError, PortFacts, memory, row_count};
+use crate::plan::{Plan, PlanError, PortFacts, memory};
 use crate::wire::MacAddr;
 
 /// What is printed.
@@ -140,7 +141,7 @@ impl Check<'_> {
             let rules = self.config.rules.iter().filter(|rule| rule.class == class);
             grid.row([
                 Cell::left(format!("  {}", class.name())),
-                Cell::right(duration(settings.budget)),
+                Cell::right(show_duration(settings.budget)),
                 Cell::number(settings.weight.into()),
                 Cell::number(rules.count() as u64),
             ]);
@@ -155,7 +156,7 @@ impl Check<'_> {
             text.push_str(&style.paint(Paint::Head, &rule.name));
             text.push('\n');
             text.push_str(&wrapped("    ", &self.rule_phrases(rule)));
-            text.push_str(&wrapped("    ", &input_phrases(self.config, &rule.input)));
+            text.push_str(&wrapped("    ", &input_phrases(self.config, rule)));
             for output in &rule.outputs {
                 text.push_str(&format!("    -> {}\n", output.name));
                 let phrases = output_phrases(self.config, rule, output);
@@ -166,7 +167,7 @@ impl Check<'_> {
     }
 
     fn rule_phrases(&self, rule: &Rule) -> Vec<String> {
-        let budget = duration(rule.budget);
+        let budget = show_duration(rule.budget);
         let class_budget = self.config.classes[rule.class as usize].budget;
         let whose = if rule.budget == class_budget {
             "the class's"
@@ -174,8 +175,11 @@ impl Check<'_> {
             "its own"
         };
         let police = rule.police.map_or("no police".into(), |police| {
-            let rate = units(police.rate, &RATE_UNITS);
-            format!("police {rate} with burst {} a flow", bytes(police.burst))
+            let rate = show_rate(police.rate);
+            format!(
+                "police {rate} with burst {} a flow",
+                show_bytes(police.burst)
+            )
         });
         vec![
             format!("class {}", rule.class.name()),
@@ -220,7 +224,7 @@ impl Check<'_> {
             Cell::right("in all"),
         ]);
         let mut pools = 0;
-        for pool in memory::pools(self.config, self.plan) {
+        for pool in memory::Pools::new(self.config, self.plan).all() {
             pools += pool.bytes(kind);
             grid.row([
                 Cell::left(format!("  pool {}", pool.name)),
@@ -265,7 +269,8 @@ impl Check<'_> {
     }
 }
 
-fn input_phrases(config: &Config, input: &Input) -> Vec<String> {
+fn input_phrases(config: &Config, rule: &Rule) -> Vec<String> {
+    let input = &rule.input;
     let ports: Vec<_> = input
         .ports
         .iter()
@@ -289,7 +294,7 @@ fn input_phrases(config: &Config, input: &Input) -> Vec<String> {
         [] => "any source".into(),
         _ => format!("source {}", list(&input.source)),
     });
-    let rows = row_count(input);
+    let rows = rows(rule);
     let s = if rows == 1 { "" } else { "s" };
     phrases.push(format!("{} row{s}", grouped(rows)));
     phrases
@@ -347,7 +352,7 @@ fn ttl(output: &Output) -> String {
 
 fn queue(bound: QueueBound) -> String {
     let packets = grouped(bound.packets.into());
-    format!("{packets} packets or {}", bytes(bound.bytes))
+    format!("{packets} packets or {}", show_bytes(bound.bytes))
 }
 
 fn list<T: ToString>(items: &[T]) -> String {
@@ -361,44 +366,6 @@ fn show_memory(memory: EalMemory) -> &'static str {
         EalMemory::InMemory => "hugepages of this process alone",
         EalMemory::NoHuge => "ordinary pages",
     }
-}
-
-const TIME_UNITS: [(&str, u64); 4] = [
-    ("s", 1_000_000_000),
-    ("ms", 1_000_000),
-    ("us", 1_000),
-    ("ns", 1),
-];
-const BYTE_UNITS: [(&str, u64); 4] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
-const RATE_UNITS: [(&str, u64); 4] = [
-    ("Gbps", 1_000_000_000),
-    ("Mbps", 1_000_000),
-    ("kbps", 1_000),
-    ("bps", 1),
-];
-
-/// A duration as the configuration writes it.
-fn duration(duration: std::time::Duration) -> String {
-    units(duration.as_nanos() as u64, &TIME_UNITS)
-}
-
-/// Bytes as the configuration writes them.
-fn bytes(bytes: u64) -> String {
-    units(bytes, &BYTE_UNITS)
-}
-
-/// The largest unit that leaves a whole number.
-fn units(value: u64, units: &[(&str, u64)]) -> String {
-    let whole = units
-        .iter()
-        .find(|(_, worth)| value >= *worth && value.is_multiple_of(*worth));
-    let (name, worth) = whole.or(units.last()).copied().unwrap_or(("", 1));
-    format!("{}{name}", value / worth)
 }
 
 #[cfg(test)]

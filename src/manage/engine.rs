@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::check;
 use super::report::{Link, PoolStatus, PortStatus, TxChain};
+use super::serve::RunError;
 use crate::config::{ClockSource, Config, Idle, Lcores};
 use crate::dpdk::{
     self, DEFAULT_CACHE, Dpdk, DpdkError, Eal, EalConfig, Pool, PoolConfig, Port, PortConfig,
@@ -10,7 +12,8 @@ use crate::dpdk::{
 };
 use crate::ledger::Counters;
 use crate::packet::{Clock, PacketPool, Ticks};
-use crate::plan::{Plan, PlanError, PoolPlan, PoolPlans, PortFacts};
+use crate::plan::memory::{PoolSize, Pools};
+use crate::plan::{Plan, PortFacts};
 use crate::stages::RxSource;
 use crate::worker::{Control, Parts, Phase, Worker};
 
@@ -18,17 +21,6 @@ use crate::worker::{Control, Parts, Phase, Worker};
 const MEGABYTES_BESIDES: u64 = 32;
 /// The clock of `clock = "capture"` ticks in nanoseconds.
 const CAPTURE_TICKS_PER_SECOND: u64 = 1_000_000_000;
-
-/// Why an instance could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The host lacks something, or DPDK refused.
-    #[error(transparent)]
-    Dpdk(#[from] DpdkError),
-    /// The configuration cannot be planned.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-}
 
 /// A running instance. Fields are dropped in this order: the worker first, EAL last.
 #[derive(Debug)]
@@ -57,25 +49,19 @@ struct WatchedPool {
 
 impl Engine {
     /// Starts everything that `config` names. The calling thread becomes the management lcore.
-    pub fn start(config: &Config) -> Result<Self, StartError> {
-        let pool_plans = PoolPlans::new(config);
+    pub fn start(config: &Config) -> Result<Self, RunError> {
+        let pools = Pools::new(config, &check::plan(config)?);
         let lcores = lcores(config);
-        let eal = Eal::start(&eal_config(config, &lcores, &pool_plans))?;
-        let make = |plan: &PoolPlan| Pool::new(&eal, &pool_config(plan));
-        let payload = make(&pool_plans.payload)?;
-        let headers = make(&pool_plans.headers)?;
+        let eal = Eal::start(&eal_config(config, &lcores, &pools))?;
+        let make = |size: &PoolSize| Pool::new(&eal, &pool_config(size));
+        let payload = make(&pools.payload)?;
+        let headers = make(&pools.headers)?;
         let ports = config.ports.iter().map(|port| {
-            let mtu = u16::try_from(port.mtu).unwrap_or(u16::MAX);
             let mut wanted = PortConfig::new(&port.name, &port.device);
-            wanted.mtu = mtu;
+            wanted.mtu = u16::try_from(port.mtu).unwrap_or(u16::MAX);
             Port::open(&eal, &wanted, &payload)
         });
         let ports: Vec<_> = ports.collect::<Result<_, _>>()?;
-        let linear = pool_plans.linear.iter().zip(&ports).map(|(plan, port)| {
-            let needed = config.copy_below > 0 || !port.sends_chains();
-            plan.as_ref().filter(|_| needed).map(make).transpose()
-        });
-        let linear: Vec<_> = linear.collect::<Result<_, _>>()?;
 
         let facts: Vec<_> = ports
             .iter()
@@ -89,6 +75,12 @@ impl Engine {
             .as_ref()
             .map_or(CAPTURE_TICKS_PER_SECOND, Clock::ticks_per_second);
         let plan = Arc::new(Plan::build(config, &facts, rate, 1)?);
+        // Only the open ports say for sure which of them need linear copies.
+        let linear = Pools::new(config, &plan).linear;
+        let linear = linear
+            .iter()
+            .map(|size| size.as_ref().map(make).transpose());
+        let linear: Vec<_> = linear.collect::<Result<_, _>>()?;
         let counters = Arc::new(Counters::new(
             plan.rules.len(),
             plan.outputs.len(),
@@ -200,10 +192,8 @@ fn lcores(config: &Config) -> Lcores {
     })
 }
 
-fn eal_config(config: &Config, lcores: &Lcores, pools: &PoolPlans) -> EalConfig {
-    let needed = pools
-        .all()
-        .map(|plan| Pool::memory_needed(&pool_config(plan), config.eal.memory));
+fn eal_config(config: &Config, lcores: &Lcores, pools: &Pools) -> EalConfig {
+    let needed = pools.all().map(|size| size.bytes(config.eal.memory));
     let megabytes = needed.sum::<u64>().div_ceil(1 << 20) + MEGABYTES_BESIDES;
     EalConfig {
         name: config.instance.clone(),
@@ -220,12 +210,11 @@ fn eal_config(config: &Config, lcores: &Lcores, pools: &PoolPlans) -> EalConfig 
     }
 }
 
-fn pool_config(plan: &PoolPlan) -> PoolConfig<'_> {
-    let data_room = u16::try_from(plan.data_room).unwrap_or(u16::MAX);
+fn pool_config(size: &PoolSize) -> PoolConfig<'_> {
     PoolConfig {
-        name: &plan.name,
-        packets: plan.packets,
-        data_room,
+        name: &size.name,
+        packets: size.packets,
+        data_room: size.data_room,
         cache: DEFAULT_CACHE,
     }
 }

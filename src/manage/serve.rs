@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::engine::{Engine, StartError};
+use super::engine::Engine;
 use super::live::{Live, Totals};
 use super::report::{Inputs, Report, WorkerView};
 use super::run::{Activity, Stop, StopPolicy};
@@ -17,6 +17,7 @@ use super::text::Style;
 use super::{table, wall};
 use crate::config::Config;
 use crate::dpdk;
+use crate::plan::PlanError;
 
 /// How often management looks after things.
 const TICK: Duration = Duration::from_millis(1);
@@ -26,9 +27,12 @@ const WORKER_LCORE: u32 = 1;
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The instance did not start.
+    /// The host lacks something, or DPDK refused.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Dpdk(#[from] dpdk::DpdkError),
+    /// The configuration cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The report cannot be written.
     #[error("cannot write the report to {path}: {error}; choose a writable place for --report")]
     Report {

@@ -23,6 +23,9 @@ const ROOM_STEP: u32 = 1_024;
 /// Room for a header in front of a chained payload: [`MAX_HEADER`] in whole cache lines.
 const HEADER_ROOM: u16 = MAX_HEADER.next_multiple_of(LINE as usize) as u16;
 
+/// Buffers for linear copies on one port, at most: they wait for one send queue only.
+const LINEAR_PACKETS: u32 = 16_384;
+
 const LINE: u64 = 64;
 /// `struct rte_mbuf`.
 const MBUF: u64 = 128;
@@ -79,28 +82,50 @@ pub const fn page_bytes(memory: EalMemory) -> u64 {
     }
 }
 
-/// The pools of a plan: payloads, headers, and one for each port that is sent linear copies.
-pub fn pools(config: &Config, plan: &Plan) -> Vec<PoolSize> {
-    let mtu = config.ports.iter().map(|port| port.mtu).max();
-    let frame = mtu.unwrap_or_default() + super::LINK_HEADERS;
-    let room = frame.max(FRAME_ROOM).next_multiple_of(ROOM_STEP);
-    let data_room = HEADROOM + u16::try_from(room).unwrap_or(u16::MAX - HEADROOM);
-    let pool = |name: &str, packets, data_room| PoolSize {
-        name: name.into(),
-        packets,
-        data_room,
-    };
-    let mut pools = vec![
-        pool("payload", config.memory.packets, data_room),
-        pool("headers", config.memory.headers, HEADROOM + HEADER_ROOM),
-    ];
-    for port in &plan.ports {
-        if port.lanes > 0 && (!port.sends_chains || plan.copy_below > 0) {
-            let name = format!("linear/{}", port.name);
-            pools.push(pool(&name, config.memory.headers, data_room));
+/// The pools of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pools {
+    /// Where received packets lie.
+    pub payload: PoolSize,
+    /// Where the headers of copies lie.
+    pub headers: PoolSize,
+    /// By port slot: where linear copies lie, on ports that are sent such.
+    pub linear: Vec<Option<PoolSize>>,
+}
+
+impl Pools {
+    /// The pools of `plan`.
+    pub fn new(config: &Config, plan: &Plan) -> Self {
+        let mtu = config.ports.iter().map(|port| port.mtu).max();
+        let frame = mtu.unwrap_or_default() + super::LINK_HEADERS;
+        let room = frame.max(FRAME_ROOM).next_multiple_of(ROOM_STEP);
+        let data_room = HEADROOM + u16::try_from(room).unwrap_or(u16::MAX - HEADROOM);
+        let pool = |name: String, packets, data_room| PoolSize {
+            name,
+            packets,
+            data_room,
+        };
+        let linear = plan.ports.iter().map(|port| {
+            let needed = port.lanes > 0 && (!port.sends_chains || plan.copy_below > 0);
+            let packets = config.memory.headers.min(LINEAR_PACKETS);
+            needed.then(|| pool(format!("linear/{}", port.name), packets, data_room))
+        });
+        Self {
+            payload: pool("payload".into(), config.memory.packets, data_room),
+            headers: pool(
+                "headers".into(),
+                config.memory.headers,
+                HEADROOM + HEADER_ROOM,
+            ),
+            linear: linear.collect(),
         }
     }
-    pools
+
+    /// Every pool.
+    pub fn all(&self) -> impl Iterator<Item = &PoolSize> {
+        let linear = self.linear.iter().flatten();
+        [&self.payload, &self.headers].into_iter().chain(linear)
+    }
 }
 
 /// A table of the process, outside EAL's memory.

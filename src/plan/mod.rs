@@ -2,13 +2,11 @@
 //! configuration and the facts of the open ports; immutable from then on.
 
 mod build;
-mod pools;
 pub mod memory;
 mod rows;
 
 pub(crate) use build::LINK_HEADERS;
 pub use build::{PlanError, PortFacts};
-pub use pools::{PoolPlan, PoolPlans};
 pub use rows::{Candidate, Miss, RowTable};
 
 use std::ops::Range;
