@@ -58,9 +58,9 @@ impl Default for LatencyCounts {
 }
 
 impl LatencyCounts {
-    /// Counts one copy that took `ticks`.
-    pub fn record(&self, ticks: Ticks) {
-        self.buckets[bucket_of(ticks)].add(1);
+    /// Counts `count` copies that took `ticks` each.
+    pub fn record(&self, ticks: Ticks, count: u64) {
+        self.buckets[bucket_of(ticks)].add(count);
         self.longest.raise_to(ticks);
     }
 

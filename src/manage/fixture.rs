@@ -267,13 +267,13 @@ fn count_rules(counters: &Counters) {
     itch.last_packet.set(12 * TICKS_PER_SECOND - 3_000_000);
     (0..10).for_each(|_| itch.drop_one(DropReason::Policed));
     (0..2).for_each(|_| itch.drop_one(DropReason::Late));
-    (0..969_u64).for_each(|i| itch.latency.record(20_000 + i * 100));
+    (0..969_u64).for_each(|i| itch.latency.record(20_000 + i * 100, 1));
     let syslog = &counters.rules[1];
     syslog.packets.add(75);
     syslog.bytes.add(30_000);
     syslog.flow_overflow.add(4);
     syslog.last_packet.set(2 * TICKS_PER_SECOND);
-    (0..75).for_each(|_| syslog.latency.record(4_000_000));
+    (0..75).for_each(|_| syslog.latency.record(4_000_000, 1));
 }
 
 fn count_outputs(counters: &Counters) {

@@ -62,9 +62,11 @@ struct Member<P: Packet> {
     /// The member behind this one in the round of its class.
     next: u32,
     bytes: u64,
-    bound_bytes: u64,
-    bound_packets: u32,
+    /// The bound that its last packet was queued under.
+    bound: QueueBound,
     class: Class,
+    /// Whether it holds something and another burst might not fit.
+    tight: bool,
 }
 
 impl<P: Packet> Member<P> {
@@ -76,16 +78,19 @@ impl<P: Packet> Member<P> {
             quantum: 0,
             next: NONE,
             bytes: 0,
-            bound_bytes: 0,
-            bound_packets: 0,
+            bound: QueueBound {
+                packets: 0,
+                bytes: 0,
+            },
             class: Class::High,
+            tight: false,
         }
     }
 
-    /// Whether another burst might not fit; an empty queue is never tight.
-    fn is_tight(&self, burst_bytes: u64) -> bool {
-        let packets = u64::from(self.packets) + BURST as u64 > u64::from(self.bound_packets);
-        self.packets > 0 && (packets || self.bytes + burst_bytes > self.bound_bytes)
+    /// Whether another burst might not fit.
+    fn is_tight(&self, bound: &QueueBound, burst_bytes: u64) -> bool {
+        u64::from(self.packets) + BURST as u64 > u64::from(bound.packets)
+            || self.bytes + burst_bytes > bound.bytes
     }
 }
 
@@ -119,28 +124,30 @@ impl<P: Packet> Drr<P> {
         self.members[member as usize].packets == 0
     }
 
-    /// Puts `packet` behind the others of `member`; gives it back where the queue is full.
-    pub fn enqueue(&mut self, member: u32, settings: &MemberSettings, packet: P) -> Result<(), P> {
+    /// Whether a packet of so many bytes fits behind the others of `member`.
+    pub fn has_room(&self, member: u32, settings: &MemberSettings, bytes: u32) -> bool {
+        let m = &self.members[member as usize];
+        let bound = &settings.bound;
+        m.packets < bound.packets && m.bytes + u64::from(bytes) <= bound.bytes
+    }
+
+    /// Puts `packet` behind the others of `member`, which has room for it.
+    pub fn enqueue(&mut self, member: u32, settings: &MemberSettings, packet: P) {
         let m = &mut self.members[member as usize];
-        let bytes = u64::from(packet.meta().bytes);
-        if m.packets >= settings.bound.packets || m.bytes + bytes > settings.bound.bytes {
-            return Err(packet);
-        }
-        let was_tight = m.is_tight(self.burst_bytes);
-        m.quantum = settings.quantum;
-        m.bound_packets = settings.bound.packets;
-        m.bound_bytes = settings.bound.bytes;
-        m.queue.push_back(packet);
+        m.bytes += u64::from(packet.meta().bytes);
         m.packets += 1;
-        m.bytes += bytes;
-        self.tight += usize::from(m.is_tight(self.burst_bytes));
-        self.tight -= usize::from(was_tight);
+        m.queue.push_back(packet);
+        m.quantum = settings.quantum;
+        m.bound = settings.bound;
+        if !m.tight && m.is_tight(&settings.bound, self.burst_bytes) {
+            m.tight = true;
+            self.tight += 1;
+        }
         self.packets += 1;
         if m.packets == 1 {
             m.class = settings.class;
             self.classes[settings.class as usize].join(&mut self.members, member);
         }
-        Ok(())
     }
 
     /// Takes out the packet whose turn it is.
@@ -178,14 +185,15 @@ impl<P: Packet> Drr<P> {
     fn serve(&mut self, bytes: u32) -> Option<P> {
         let class = &mut self.classes[self.current];
         let m = &mut self.members[class.first as usize];
-        let was_tight = m.is_tight(self.burst_bytes);
         let packet = m.queue.pop_front();
         m.packets -= 1;
         m.bytes -= u64::from(bytes);
         m.deficit -= bytes;
-        self.tight += usize::from(m.is_tight(self.burst_bytes));
-        self.tight -= usize::from(was_tight);
         self.packets -= 1;
+        if m.tight && (m.packets == 0 || !m.is_tight(&m.bound, self.burst_bytes)) {
+            m.tight = false;
+            self.tight -= 1;
+        }
         if m.packets == 0 {
             m.deficit = 0;
             class.leave(&mut self.members);

@@ -23,10 +23,15 @@ const OVERDUE: u32 = 6;
 /// Budgets that a deadline may lie ahead: a rule's budget against its class's.
 pub const HORIZON_BUDGETS: u32 = 3;
 
+/// The head of an empty wheel.
+const NEVER: (Ticks, Ticks) = (Ticks::MAX, Ticks::MAX);
+
 /// The queue: three wheels and a count of the copies that its packets will become.
 #[derive(Debug)]
 pub struct EarliestDeadline<P: Packet> {
     wheels: [Wheel<P>; Class::COUNT],
+    /// Deadline and arrival of the first packet of each wheel; [`NEVER`] where it is empty.
+    heads: [(Ticks, Ticks); Class::COUNT],
     packets: usize,
     copies: u64,
 }
@@ -37,6 +42,7 @@ impl<P: Packet> EarliestDeadline<P> {
         let wheels = budgets.map(|budget| Wheel::new((budget / 1024).max(microsecond)));
         Self {
             wheels,
+            heads: [NEVER; Class::COUNT],
             packets: 0,
             copies: 0,
         }
@@ -59,17 +65,28 @@ impl<P: Packet> EarliestDeadline<P> {
 
     /// Puts `packet` in by the deadline in its metadata.
     pub fn push(&mut self, class: Class, packet: P) {
+        let class = class as usize;
+        let meta = packet.meta();
         self.packets += 1;
-        self.copies += u64::from(packet.meta().copies);
-        self.wheels[class as usize].push(packet);
+        self.copies += u64::from(meta.copies);
+        let may_lead = (meta.deadline, meta.arrival) < self.heads[class];
+        self.wheels[class].push(packet);
+        if may_lead {
+            self.heads[class] = self.wheels[class].head();
+        }
     }
 
     /// Takes out the packet with the earliest deadline.
     pub fn pop(&mut self) -> Option<P> {
-        let heads = self.wheels.iter().enumerate();
-        let heads = heads.filter_map(|(class, wheel)| Some((wheel.head()?, class)));
-        let (_, class) = heads.min()?;
-        let packet = self.wheels[class].pop()?;
+        let mut class = 0;
+        for other in 1..Class::COUNT {
+            if self.heads[other] < self.heads[class] {
+                class = other;
+            }
+        }
+        let wheel = &mut self.wheels[class];
+        let packet = wheel.pop()?;
+        self.heads[class] = wheel.head();
         self.packets -= 1;
         self.copies -= u64::from(packet.meta().copies);
         Some(packet)
@@ -126,9 +143,11 @@ impl<P: Packet> Wheel<P> {
     }
 
     /// Deadline and arrival of the first packet.
-    fn head(&self) -> Option<(Ticks, Ticks)> {
-        let packet = self.overdue.front().or_else(|| self.ahead.front())?;
-        Some((packet.meta().deadline, packet.meta().arrival))
+    fn head(&self) -> (Ticks, Ticks) {
+        let first = self.overdue.front().or_else(|| self.ahead.front());
+        first.map_or(NEVER, |packet| {
+            (packet.meta().deadline, packet.meta().arrival)
+        })
     }
 
     fn pop(&mut self) -> Option<P> {

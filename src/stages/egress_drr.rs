@@ -33,7 +33,12 @@ impl<P: Packet> EgressDrr<P> {
     pub fn enqueue(&mut self, copy: P, plan: &Plan, tally: &mut Tally) {
         let slot = copy.meta().output;
         let output = &plan.outputs[slot as usize];
-        if self.drr.enqueue(output.lane, &output.egress, copy).is_err() {
+        if self
+            .drr
+            .has_room(output.lane, &output.egress, copy.meta().bytes)
+        {
+            self.drr.enqueue(output.lane, &output.egress, copy);
+        } else {
             tally.drop_after(DropReason::EgressFull, slot);
         }
     }

@@ -17,15 +17,15 @@ use crate::packet::{DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool};
 use crate::plan::{OutputPlan, Plan};
 use crate::wire::Origin;
 
-use super::{EgressDrr, Tally};
+use super::Tally;
 
 /// Header buffers kept at hand between packets.
 const STOCK: usize = 256;
 
-/// Where a copy goes: the egress DRR of the port with this slot.
+/// Where copies go: the last two stages of each port.
 pub trait Egress<P: Packet> {
-    /// The egress DRR of a port.
-    fn port(&mut self, slot: u32) -> &mut EgressDrr<P>;
+    /// Takes a finished copy for the port with this slot.
+    fn take(&mut self, port: u32, copy: P, plan: &Plan, tally: &mut Tally);
 }
 
 /// The stage: its buffers and its scratch space.
@@ -201,5 +201,5 @@ fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin:
 fn send<P: Packet>(mut copy: P, plan: &Plan, egress: &mut impl Egress<P>, tally: &mut Tally) {
     copy.meta_mut().bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
     let port = plan.outputs[copy.meta().output as usize].port;
-    egress.port(port).enqueue(copy, plan, tally);
+    egress.take(port, copy, plan, tally);
 }

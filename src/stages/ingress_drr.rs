@@ -12,7 +12,7 @@ use crate::packet::{Burst, DropReason, Packet};
 use crate::plan::Plan;
 use crate::sched::Drr;
 
-use super::{Flows, Tally};
+use super::{Edf, Flows, Tally};
 
 /// The stage: one queue a flow.
 #[derive(Debug)]
@@ -38,17 +38,37 @@ impl<P: Packet> IngressDrr<P> {
         tally: &mut Tally,
     ) {
         for mut packet in burst.drain(..) {
-            let meta = packet.meta_mut();
-            let rule = &plan.rules[meta.rule as usize];
-            let flow = meta.flow;
-            let state = flows.state(flow);
-            let deadline = (meta.arrival + rule.budget).max(state.last_deadline);
-            meta.deadline = deadline;
-            match self.drr.enqueue(flow, &rule.ingress, packet) {
-                Ok(()) => state.last_deadline = deadline,
-                Err(packet) => tally.drop_before(DropReason::IngressFull, &packet),
+            let (rule, flow) = (packet.meta().rule, packet.meta().flow);
+            let rule = &plan.rules[rule as usize];
+            if !self.drr.has_room(flow, &rule.ingress, packet.meta().bytes) {
+                tally.drop_before(DropReason::IngressFull, &packet);
+                continue;
             }
+            stamp(&mut packet, plan, flows);
+            self.drr.enqueue(flow, &rule.ingress, packet);
         }
+    }
+
+    /// Whether this stage and EDF would let the burst through as it is: nothing waits, and it is
+    /// of one flow, whose deadlines only go forward. Sets its deadlines where that is so.
+    pub fn passes(
+        &self,
+        burst: &mut Burst<P>,
+        edf: &Edf<P>,
+        plan: &Plan,
+        flows: &mut Flows,
+    ) -> bool {
+        let Some(flow) = burst.first().map(|packet| packet.meta().flow) else {
+            return false;
+        };
+        let passes = self.packets() + edf.packets() == 0
+            && burst.iter().all(|packet| packet.meta().flow == flow);
+        if passes {
+            burst
+                .iter_mut()
+                .for_each(|packet| stamp(packet, plan, flows));
+        }
+        passes
     }
 
     /// Takes out the packet whose turn it is.
@@ -65,4 +85,13 @@ impl<P: Packet> IngressDrr<P> {
     pub fn is_idle(&self, flow: u32) -> bool {
         self.drr.is_idle(flow)
     }
+}
+
+/// Sets the deadline: by the rule's budget, and never before that of the flow's packet ahead.
+fn stamp<P: Packet>(packet: &mut P, plan: &Plan, flows: &mut Flows) {
+    let meta = packet.meta_mut();
+    let budget = plan.rules[meta.rule as usize].budget;
+    let state = flows.state(meta.flow);
+    state.last_deadline = state.last_deadline.max(meta.arrival + budget);
+    meta.deadline = state.last_deadline;
 }

@@ -31,6 +31,8 @@ pub struct Rx<R: RxPort, C: Clock> {
     sources: Vec<RxSource<R>>,
     next: usize,
     time: Time<C, R::Packet>,
+    /// The time when the clock was read last, or the greatest timestamp seen.
+    now: Ticks,
 }
 
 /// Where time comes from.
@@ -38,9 +40,9 @@ pub struct Rx<R: RxPort, C: Clock> {
 enum Time<C: Clock, P> {
     /// The processor's counter.
     Tsc(C),
-    /// The greatest capture timestamp seen, in nanoseconds; a burst of each source is held back
-    /// until its instant comes.
-    Capture { now: Ticks, held: Vec<Burst<P>> },
+    /// The capture's timestamps, in nanoseconds; a burst of each source is held back until its
+    /// instant comes.
+    Capture { held: Vec<Burst<P>> },
 }
 
 impl<R: RxPort, C: Clock> Rx<R, C> {
@@ -49,38 +51,46 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
         let held = || sources.iter().map(|_| Burst::new()).collect();
         let time = match clock {
             Some(clock) => Time::Tsc(clock),
-            None => Time::Capture {
-                now: 0,
-                held: held(),
-            },
+            None => Time::Capture { held: held() },
         };
         Self {
             sources,
             next: 0,
             time,
+            now: 0,
         }
     }
 
-    /// The time.
+    /// The time, as of the last burst.
     pub fn now(&self) -> Ticks {
-        match &self.time {
-            Time::Tsc(clock) => clock.now(),
-            Time::Capture { now, .. } => *now,
+        self.now
+    }
+
+    /// Reads the clock: once behind each burst, received or sent, and nowhere else.
+    pub fn read_clock(&mut self) -> Ticks {
+        if let Time::Tsc(clock) = &self.time {
+            self.now = clock.now();
         }
+        self.now
+    }
+
+    /// Whether time is the capture's: then each call brings one instant.
+    pub fn is_capture(&self) -> bool {
+        matches!(self.time, Time::Capture { .. })
     }
 
     /// Packets read from a port whose instant has not come.
     pub fn packets(&self) -> usize {
         match &self.time {
             Time::Tsc(_) => 0,
-            Time::Capture { held, .. } => held.iter().map(|burst| burst.len()).sum(),
+            Time::Capture { held } => held.iter().map(|burst| burst.len()).sum(),
         }
     }
 
     /// Frees what is held back; returns how many packets that were.
     pub fn discard(&mut self) -> usize {
         let held = self.packets();
-        if let Time::Capture { held, .. } = &mut self.time {
+        if let Time::Capture { held } = &mut self.time {
             held.iter_mut().for_each(Burst::clear);
         }
         held
@@ -96,7 +106,7 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
         tally: &mut Tally,
     ) {
         match &mut self.time {
-            Time::Tsc(clock) => {
+            Time::Tsc(_) => {
                 let count = self.sources.len();
                 for _ in 0..count {
                     let source = &mut self.sources[self.next];
@@ -108,19 +118,19 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
                         break;
                     }
                 }
-                let now = clock.now();
+                let now = self.read_clock();
                 burst
                     .iter_mut()
                     .for_each(|packet| packet.meta_mut().arrival = now);
             }
             Time::Capture { .. } if !room => {}
-            Time::Capture { now, held } => {
+            Time::Capture { held } => {
                 for (source, held) in self.sources.iter_mut().zip(held.iter_mut()) {
                     if polls && held.is_empty() {
                         poll(source, held, tally);
                     }
                 }
-                release(held, burst, now);
+                release(held, burst, &mut self.now);
             }
         }
     }

@@ -8,10 +8,12 @@
 
 use arrayvec::ArrayVec;
 
-use crate::packet::{BURST, Burst, DropReason, FRAME_OVERHEAD, Packet, Ticks, TxPort};
+use crate::packet::{
+    BURST, Burst, Clock, DropReason, FRAME_OVERHEAD, Packet, RxPort, Ticks, TxPort,
+};
 use crate::plan::Plan;
 
-use super::{EgressDrr, Tally};
+use super::{EgressDrr, Rx, Tally};
 
 /// Bursts that a port is handed a turn, so that a port with a backlog does not stall the others.
 const BURSTS_A_TURN: usize = 32;
@@ -51,25 +53,28 @@ impl<T: TxPort> Tx<T> {
         self.copies.len()
     }
 
-    /// Sends from `egress` until it is empty or the port refuses; `time` is read after each burst.
-    /// Returns how many were sent.
-    pub fn flush(
+    /// Sends from `egress` until it is empty or the port refuses; the clock is read behind each
+    /// burst. Returns how many were sent.
+    pub fn flush<R: RxPort, C: Clock>(
         &mut self,
         egress: &mut EgressDrr<T::Packet>,
         plan: &Plan,
-        mut now: Ticks,
-        time: impl Fn() -> Ticks,
+        clock: &mut Rx<R, C>,
         tally: &mut Tally,
     ) -> usize {
         let mut sent = 0;
         for _ in 0..BURSTS_A_TURN {
-            self.stage(egress, plan, now, tally);
+            while !self.copies.is_full() {
+                let Some(copy) = egress.next(plan, clock.now(), tally) else {
+                    break;
+                };
+                self.stage(copy);
+            }
             if self.copies.is_empty() {
                 break;
             }
             let accepted = self.port.send(&mut self.copies);
-            now = time();
-            self.count(accepted, now, tally);
+            self.count(accepted, clock.read_clock(), tally);
             sent += accepted;
             if !self.copies.is_empty() {
                 tally.counters.ports[self.slot].tx_refused.add(1);
@@ -87,47 +92,45 @@ impl<T: TxPort> Tx<T> {
         }
     }
 
-    /// Fills the burst behind what the port has refused.
-    fn stage(
-        &mut self,
-        egress: &mut EgressDrr<T::Packet>,
-        plan: &Plan,
-        now: Ticks,
-        tally: &mut Tally,
-    ) {
-        while !self.copies.is_full() {
-            let Some(copy) = egress.next(plan, now, tally) else {
-                return;
-            };
-            let meta = copy.meta();
-            self.staged.push(Staged {
-                arrival: meta.arrival,
-                deadline: meta.deadline,
-                output: meta.output,
-                rule: meta.rule,
-                bytes: meta.bytes,
-            });
-            self.copies.push(copy);
-        }
+    /// Whether there is room for `copy`, and what is staged last is of the same output.
+    pub fn continues(&self, copy: &T::Packet) -> bool {
+        let same = |last: &Staged| last.output == copy.meta().output;
+        !self.copies.is_full() && self.staged.last().is_none_or(same)
     }
 
-    /// Counts the first `accepted` copies as sent at `now`.
+    /// Puts a copy behind those that are staged; there is room.
+    pub fn stage(&mut self, copy: T::Packet) {
+        let meta = copy.meta();
+        self.staged.push(Staged {
+            arrival: meta.arrival,
+            deadline: meta.deadline,
+            output: meta.output,
+            rule: meta.rule,
+            bytes: meta.bytes,
+        });
+        self.copies.push(copy);
+    }
+
+    /// Counts the first `accepted` copies as sent at `now`. Egress DRR serves outputs in runs, and
+    /// what arrived together took as long, so that runs are counted, not copies.
     fn count(&mut self, accepted: usize, now: Ticks, tally: &mut Tally) {
         let mut bytes = 0;
-        for copy in self.staged.drain(..accepted) {
-            let output = &tally.counters.outputs[copy.output as usize];
-            output.sent.add(1);
-            output.bytes.add(u64::from(copy.bytes));
-            if now <= copy.deadline {
-                &output.on_time
-            } else {
-                &output.late_sent
-            }
-            .add(1);
-            let rule = &tally.counters.rules[copy.rule as usize];
-            rule.latency.record(now.saturating_sub(copy.arrival));
-            bytes += u64::from(copy.bytes - FRAME_OVERHEAD);
+        let sent = &self.staged[..accepted];
+        for run in sent.chunk_by(|a, b| a.output == b.output && a.arrival == b.arrival) {
+            let (count, first) = (run.len() as u64, run[0]);
+            let run_bytes = run.iter().map(|copy| u64::from(copy.bytes)).sum::<u64>();
+            let on_time = run.iter().filter(|copy| now <= copy.deadline).count() as u64;
+            let output = &tally.counters.outputs[first.output as usize];
+            output.sent.add(count);
+            output.bytes.add(run_bytes);
+            output.on_time.add(on_time);
+            output.late_sent.add(count - on_time);
+            let rule = &tally.counters.rules[first.rule as usize];
+            rule.latency
+                .record(now.saturating_sub(first.arrival), count);
+            bytes += run_bytes - count * u64::from(FRAME_OVERHEAD);
         }
+        self.staged.drain(..accepted);
         let port = &tally.counters.ports[self.slot];
         port.sent.add(accepted as u64);
         port.bytes_sent.add(bytes);

@@ -76,9 +76,22 @@ struct EgressPort<D: Driver> {
 /// The last two stages, by port slot.
 struct EgressPorts<D: Driver>(Vec<EgressPort<D>>);
 
+impl<D: Driver> EgressPorts<D> {
+    /// Whether every output could take another burst.
+    fn has_room(&self) -> bool {
+        self.0.iter().all(|port| port.drr.has_room())
+    }
+}
+
 impl<D: Driver> Egress<D::Packet> for EgressPorts<D> {
-    fn port(&mut self, slot: u32) -> &mut EgressDrr<D::Packet> {
-        &mut self.0[slot as usize].drr
+    fn take(&mut self, port: u32, copy: D::Packet, plan: &Plan, tally: &mut Tally) {
+        let EgressPort { drr, tx } = &mut self.0[port as usize];
+        // Where nothing waits there is nothing to be fair between: a run of one output goes on.
+        if drr.packets() == 0 && tx.continues(&copy) {
+            tx.stage(copy);
+        } else {
+            drr.enqueue(copy, plan, tally);
+        }
     }
 }
 
@@ -120,51 +133,67 @@ impl<D: Driver> Worker<D> {
 
     /// Takes packets one turn further along their way; returns how many moved.
     pub fn turn(&mut self) -> usize {
-        let plan = &*self.plan;
-        let tally = &mut self.tally;
+        let Self {
+            plan,
+            rx,
+            parse,
+            classify,
+            police,
+            ingress_drr,
+            edf,
+            fanout,
+            ..
+        } = self;
+        let Self {
+            egress,
+            flows,
+            payload,
+            tally,
+            ..
+        } = self;
+        let share = BURST.max(2 * std::mem::take(&mut self.served));
+        let enough = tally.ledger.copies + TURN_COPIES;
         let mut received = 0;
-        let share = BURST.max(2 * self.served);
         while received < share {
             let mut burst = Burst::new();
-            let room = has_room(&self.ingress_drr, &self.edf, &self.egress)
-                && self.payload.available() >= 2 * BURST
-                && self.fanout.headers_available() >= self.burst_headers;
-            self.rx.receive(&mut burst, room, self.receiving, tally);
+            let room = ingress_drr.packets() + edf.packets() == 0
+                && egress.has_room()
+                && payload.available() >= 2 * BURST
+                && fanout.headers_available() >= self.burst_headers;
+            rx.receive(&mut burst, room, self.receiving, tally);
             if burst.is_empty() {
                 break;
             }
             received += burst.len();
-            let now = self.rx.now();
-            self.parse.inspect(&mut burst, plan, tally);
-            self.classify.inspect(
-                &mut burst,
-                plan,
-                &mut self.flows,
-                &self.ingress_drr,
-                now,
-                tally,
-            );
-            self.police
-                .inspect(&mut burst, plan, &mut self.flows, tally);
-            self.ingress_drr
-                .enqueue(&mut burst, plan, &mut self.flows, tally);
+            parse.inspect(&mut burst, plan, tally);
+            classify.inspect(&mut burst, plan, flows, ingress_drr, rx.now(), tally);
+            police.inspect(&mut burst, plan, flows, tally);
+            let in_turn = self.served < TURN_PACKETS && tally.ledger.copies < enough;
+            if in_turn && ingress_drr.passes(&mut burst, edf, plan, flows) {
+                self.served += burst.len();
+                burst
+                    .drain(..)
+                    .for_each(|packet| fanout.replicate(packet, plan, egress, tally));
+            } else {
+                ingress_drr.enqueue(&mut burst, plan, flows, tally);
+            }
+            if rx.is_capture() {
+                break;
+            }
         }
 
-        let now = self.rx.now();
-        self.edf.fill(&mut self.ingress_drr, plan, now);
-        self.served = 0;
-        let enough = tally.ledger.copies + TURN_COPIES;
+        edf.fill(ingress_drr, plan, rx.now());
         while self.served < TURN_PACKETS && tally.ledger.copies < enough {
-            let Some(packet) = self.edf.next(plan, now, tally) else {
+            let Some(packet) = edf.next(plan, rx.now(), tally) else {
                 break;
             };
-            self.fanout.replicate(packet, plan, &mut self.egress, tally);
+            fanout.replicate(packet, plan, egress, tally);
             self.served += 1;
         }
 
         let mut sent = 0;
-        for EgressPort { drr, tx } in &mut self.egress.0 {
-            sent += tx.flush(drr, plan, now, || self.rx.now(), tally);
+        for EgressPort { drr, tx } in &mut egress.0 {
+            sent += tx.flush(drr, plan, rx, tally);
         }
         self.publish(received + self.served + sent)
     }
@@ -239,14 +268,4 @@ impl<D: Driver> Worker<D> {
         }
         self.publish(1);
     }
-}
-
-/// Whether nothing of an earlier burst is in the way of a lossless port's next one.
-fn has_room<D: Driver>(
-    ingress_drr: &IngressDrr<D::Packet>,
-    edf: &Edf<D::Packet>,
-    egress: &EgressPorts<D>,
-) -> bool {
-    let upstream = ingress_drr.packets() + edf.packets();
-    upstream == 0 && egress.0.iter().all(|port| port.drr.has_room())
 }

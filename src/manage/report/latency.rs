@@ -56,7 +56,7 @@ mod tests {
     fn quantiles_are_close_and_never_too_small() {
         let workers = [LatencyCounts::default(), LatencyCounts::default()];
         for i in 1..=1_000_u64 {
-            workers[i as usize % 2].record(i * 2_000);
+            workers[i as usize % 2].record(i * 2_000, 1);
         }
         let summary = summary(workers.iter(), 2_000_000_000);
         assert_eq!(summary.count, 1_000);
@@ -85,14 +85,14 @@ mod tests {
     #[test]
     fn the_longest_is_exact_and_bounds_all() {
         let counts = LatencyCounts::default();
-        counts.record(1_001);
+        counts.record(1_001, 1);
         let summary = summary(std::iter::once(&counts), 1_000_000_000);
         assert_eq!(
             (summary.p50, summary.p999, summary.max),
             (1_001, 1_001, 1_001)
         );
         let counts = LatencyCounts::default();
-        counts.record(u64::MAX);
+        counts.record(u64::MAX, 1);
         let summary = super::summary(std::iter::once(&counts), 1_000);
         assert_eq!(summary.max, u64::MAX);
     }
