@@ -168,15 +168,14 @@ impl<D: Driver> Worker<D> {
             parse.inspect(&mut burst, plan, tally);
             classify.inspect(&mut burst, plan, flows, ingress_drr, rx.now(), tally);
             police.inspect(&mut burst, plan, flows, tally);
-            let in_turn = self.served < TURN_PACKETS && tally.ledger.copies < enough;
-            if in_turn && ingress_drr.passes(&mut burst, edf, plan, flows) {
-                self.served += burst.len();
+            if ingress_drr.passes(&mut burst, edf, plan, flows) {
+                self.served = burst.len();
                 burst
                     .drain(..)
                     .for_each(|packet| fanout.replicate(packet, plan, egress, tally));
-            } else {
-                ingress_drr.enqueue(&mut burst, plan, flows, tally);
+                break;
             }
+            ingress_drr.enqueue(&mut burst, plan, flows, tally);
             if rx.is_capture() {
                 break;
             }
