@@ -1,5 +1,37 @@
 #include "wrapper.h"
 
+/* rte_pktmbuf_pool_create with one choice more: packed objects may cross pages, which devices that
+ * read physical memory could not follow. */
+struct rte_mempool *shim_pool_create(const char *name, unsigned int packets, unsigned int cache,
+				     uint16_t private_size, uint16_t data_room, int socket,
+				     int packed)
+{
+	struct rte_pktmbuf_pool_private sizes = {
+		.mbuf_data_room_size = data_room,
+		.mbuf_priv_size = private_size,
+	};
+	unsigned int element = sizeof(struct rte_mbuf) + private_size + data_room;
+	unsigned int flags = packed ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;
+	struct rte_mempool *pool = rte_mempool_create_empty(name, packets, element, cache,
+							    sizeof(sizes), socket, flags);
+	int code;
+
+	if (pool == NULL)
+		return NULL;
+	code = rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL);
+	if (code == 0) {
+		rte_pktmbuf_pool_init(pool, &sizes);
+		code = rte_mempool_populate_default(pool);
+	}
+	if (code < 0) {
+		rte_mempool_free(pool);
+		rte_errno = -code;
+		return NULL;
+	}
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+}
+
 int shim_pool_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **packets, unsigned int count)
 {
 	return rte_pktmbuf_alloc_bulk(pool, packets, count);

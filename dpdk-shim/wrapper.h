@@ -17,6 +17,7 @@
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
 #include <rte_mempool.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_ring.h>
 #include <rte_version.h>
 
@@ -33,6 +34,9 @@ void shim_mbuf_free_segment(struct rte_mbuf *segment);
 void shim_mbuf_free_bulk(struct rte_mbuf **packets, unsigned int count);
 
 /* pool.c */
+struct rte_mempool *shim_pool_create(const char *name, unsigned int packets, unsigned int cache,
+				     uint16_t private_size, uint16_t data_room, int socket,
+				     int packed);
 int shim_pool_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **packets, unsigned int count);
 struct rte_mbuf *shim_pool_alloc(struct rte_mempool *pool);
 unsigned int shim_pool_ready(struct rte_mempool *pool);

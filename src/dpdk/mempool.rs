@@ -89,9 +89,12 @@ impl Pool {
         }
         let name = CString::new(short_name(config.name))
             .map_err(|_| invalid("its name has a zero byte"))?;
+        // Without hugepages no device reads this memory by itself, and a buffer a page would put
+        // all of them into the same few lines of the cache.
+        let packed = eal.memory() == EalMemory::NoHuge;
         // SAFETY: a terminated name and plain numbers; `eal` shows that EAL runs.
         let raw = unsafe {
-            dpdk_sys::rte_pktmbuf_pool_create(
+            dpdk_sys::shim_pool_create(
                 name.as_ptr(),
                 config.packets,
                 config.cache(),
@@ -99,6 +102,7 @@ impl Pool {
                 config.data_room,
                 // Any NUMA node: EAL takes from the nearest that has memory.
                 -1,
+                packed.into(),
             )
         };
         let Some(raw) = NonNull::new(raw) else {

@@ -253,19 +253,13 @@ impl Check<'_> {
             ]);
         }
         grid.row(total("  process memory", heap));
-        let page = memory::page_bytes(kind);
-        let pages = grouped(pools.div_ceil(page));
         let text = grid.render(style);
-        match kind {
-            EalMemory::NoHuge => format!(
-                "{text}  without hugepages a buffer does not cross pages of {}\n",
-                size(page)
-            ),
-            _ => format!(
-                "{text}  at least {pages} hugepages of {}, besides the drivers' own rings\n",
-                size(page)
-            ),
+        if kind == EalMemory::NoHuge {
+            return text;
         }
+        let pages = grouped(pools.div_ceil(memory::HUGEPAGE));
+        let page = size(memory::HUGEPAGE);
+        format!("{text}  at least {pages} hugepages of {page}, besides the drivers' own rings\n")
     }
 }
 

@@ -2,10 +2,9 @@
 //!
 //! A buffer of a pool is a 64-byte object header, the mbuf (128), our metadata (64) and the data
 //! room, rounded up to cache lines and then to an odd number of them, so that buffers spread over
-//! memory channels. Buffers do not cross pages: 2 MiB ones, or 4 KiB ones without hugepages,
-//! where a usual buffer of 2,496 bytes therefore costs a page. To that come the ring of free
-//! buffers (8 bytes each, a power of two) and a cache, which DPDK lays out for every lcore that it
-//! could have.
+//! memory channels. Buffers do not cross hugepages of 2 MiB; without hugepages they are packed. To
+//! that come the ring of free buffers (8 bytes each, a power of two) and a cache, which DPDK lays
+//! out for every lcore that it could have.
 
 use super::Plan;
 use crate::config::{Class, Config, EalMemory};
@@ -25,6 +24,9 @@ const HEADER_ROOM: u16 = MAX_HEADER.next_multiple_of(LINE as usize) as u16;
 
 /// Buffers for linear copies on one port, at most: they wait for one send queue only.
 const LINEAR_PACKETS: u32 = 16_384;
+
+/// Bytes of a hugepage, as EAL asks for them by default.
+pub const HUGEPAGE: u64 = 2 << 20;
 
 const LINE: u64 = 64;
 /// `struct rte_mbuf`.
@@ -63,22 +65,15 @@ impl PoolSize {
 
     /// Bytes that the pool takes from EAL's memory.
     pub fn bytes(&self, memory: EalMemory) -> u64 {
-        let page = page_bytes(memory);
-        let packets = u64::from(self.packets);
-        let buffers = match page / self.buffer_bytes() {
-            0 => packets * self.buffer_bytes().next_multiple_of(page),
-            in_page => packets.div_ceil(in_page) * page,
+        let (packets, buffer) = (u64::from(self.packets), self.buffer_bytes());
+        let buffers = match memory {
+            EalMemory::NoHuge => packets * buffer,
+            EalMemory::Hugepages | EalMemory::InMemory => {
+                packets.div_ceil(HUGEPAGE / buffer) * HUGEPAGE
+            }
         };
         let ring = (packets + 1).next_power_of_two() * 8;
         buffers + ring + CACHES
-    }
-}
-
-/// Bytes of a page of EAL's memory.
-pub const fn page_bytes(memory: EalMemory) -> u64 {
-    match memory {
-        EalMemory::NoHuge => 4 << 10,
-        EalMemory::Hugepages | EalMemory::InMemory => 2 << 20,
     }
 }
 
@@ -203,14 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn buffers_do_not_cross_pages() {
+    fn buffers_do_not_cross_hugepages() {
         let pool = pool(1_000, HEADROOM + 2_048);
         let rest = 1_024 * 8 + CACHES;
-        assert_eq!(pool.bytes(EalMemory::NoHuge), 1_000 * 4_096 + rest);
+        assert_eq!(pool.bytes(EalMemory::NoHuge), 1_000 * 2_496 + rest);
         // 840 of 2,496 bytes fit in 2 MiB.
-        assert_eq!(pool.bytes(EalMemory::Hugepages), 2 * (2 << 20) + rest);
-        let jumbo = self::pool(10, HEADROOM + 9_216);
-        let rest = 16 * 8 + CACHES;
-        assert_eq!(jumbo.bytes(EalMemory::NoHuge), 10 * 3 * 4_096 + rest);
+        assert_eq!(pool.bytes(EalMemory::Hugepages), 2 * HUGEPAGE + rest);
     }
 }

@@ -178,8 +178,11 @@ impl RowTable {
 
     /// The most specific rule for a packet with this key and source that came in by `port`.
     pub fn find(&self, key: &Key, source: u128, port: u8) -> Result<Match, Miss> {
-        let mut best: Option<(u64, Match)> = None;
-        let mut miss = Miss::NoRule;
+        if let [(false, false)] = self.kinds[..] {
+            let row = self.row(key).ok_or(Miss::NoRule)?;
+            return self.candidate(row, source, port).map(|(_, found)| found);
+        }
+        let mut best: Result<(u64, Match), Miss> = Err(Miss::NoRule);
         for &(any_udp_port, any_vlan) in &self.kinds {
             let key = Key {
                 destination: key.destination,
@@ -191,27 +194,35 @@ impl RowTable {
                 vlan: if any_vlan { ANY_VLAN } else { key.vlan },
             };
             let Some(row) = self.row(&key) else { continue };
-            for candidate in self.candidates_of(row) {
-                if candidate.ports >> port & 1 == 0 {
-                    continue;
-                }
-                if source & candidate.source_mask != candidate.source {
-                    miss = Miss::Source;
-                    continue;
-                }
-                if best.is_none_or(|(rank, _)| candidate.rank > rank) {
-                    best = Some((
-                        candidate.rank,
-                        Match {
-                            rule: candidate.rule,
-                            row: row.number,
-                        },
-                    ));
-                }
-                break;
-            }
+            let found = self.candidate(row, source, port);
+            best = match (best, found) {
+                (Ok(best), Ok(found)) => Ok(if found.0 > best.0 { found } else { best }),
+                (Ok(best), Err(_)) => Ok(best),
+                (Err(_), Ok(found)) => Ok(found),
+                (Err(Miss::NoRule), miss) => miss,
+                (miss, Err(_)) => miss,
+            };
         }
-        best.map(|(_, found)| found).ok_or(miss)
+        best.map(|(_, found)| found)
+    }
+
+    /// The first candidate of a row that applies, and its rank.
+    fn candidate(&self, row: &Row, source: u128, port: u8) -> Result<(u64, Match), Miss> {
+        let mut miss = Miss::NoRule;
+        for candidate in self.candidates_of(row) {
+            if candidate.ports >> port & 1 == 0 {
+                continue;
+            }
+            if source & candidate.source_mask == candidate.source {
+                let found = Match {
+                    rule: candidate.rule,
+                    row: row.number,
+                };
+                return Ok((candidate.rank, found));
+            }
+            miss = Miss::Source;
+        }
+        Err(miss)
     }
 
     fn row(&self, key: &Key) -> Option<&Row> {

@@ -44,7 +44,6 @@ impl Classify {
                     return false;
                 }
             };
-            let counters = &tally.counters.rules[found.rule as usize];
             let flow = match plan.rules[found.rule as usize].flow {
                 FlowKind::Rule => found.rule,
                 FlowKind::Row => plan.flows.rules + found.row,
@@ -53,7 +52,9 @@ impl Classify {
                     flows
                         .of_source(found.rule, source, now, idle)
                         .unwrap_or_else(|| {
-                            counters.flow_overflow.add(1);
+                            tally.counters.rules[found.rule as usize]
+                                .flow_overflow
+                                .add(1);
                             found.rule
                         })
                 }
@@ -61,10 +62,15 @@ impl Classify {
             let meta = packet.meta_mut();
             meta.rule = found.rule;
             meta.flow = flow;
-            counters.packets.add(1);
-            counters.bytes.add(u64::from(meta.bytes));
-            counters.last_packet.set(meta.arrival);
             true
         });
+        for run in burst.chunk_by(|a, b| a.meta().rule == b.meta().rule) {
+            let (first, last) = (run[0].meta(), run[run.len() - 1].meta());
+            let counters = &tally.counters.rules[first.rule as usize];
+            let bytes = run.iter().map(|packet| u64::from(packet.meta().bytes));
+            counters.packets.add(run.len() as u64);
+            counters.bytes.add(bytes.sum());
+            counters.last_packet.set(last.arrival);
+        }
     }
 }

@@ -84,34 +84,29 @@ impl<O: PacketPool> Fanout<O> {
         let origin = Origin::read(packet.head(), &meta.headers);
         tally.ledger.admitted += 1;
         self.choose(&meta, &origin, plan, tally);
-        if let [output] = self.chosen[..] {
-            let chained = plan.ports[plan.outputs[output as usize].port as usize].sends_chains;
-            if (chained || packet.segments() == 1)
-                && rewrite(
-                    &mut packet,
-                    meta.headers.payload(),
-                    &plan.outputs[output as usize],
-                    &origin,
-                )
-            {
-                packet.meta_mut().output = output;
-                send(packet, plan, egress, tally);
+        let strip = meta.headers.payload();
+        if let [slot] = self.chosen[..] {
+            let output = &plan.outputs[slot as usize];
+            let chained = plan.ports[output.port as usize].sends_chains;
+            if (chained || packet.segments() == 1) && rewrite(&mut packet, strip, output, &origin) {
+                packet.meta_mut().output = slot;
+                send(packet, output, plan, egress, tally);
                 return;
             }
         }
-        let strip = meta.headers.payload();
         for i in 0..self.chosen.len() {
             let slot = self.chosen[i];
             let output = &plan.outputs[slot as usize];
             match self.copy(&packet, &meta, slot, output, &origin, plan) {
                 Some((copy, true)) => self.built.push(copy),
-                Some((copy, false)) => send(copy, plan, egress, tally),
+                Some((copy, false)) => send(copy, output, plan, egress, tally),
                 None => tally.drop_after(DropReason::HeaderAlloc, slot),
             }
         }
         packet.share(strip, &mut self.built);
         for copy in self.built.drain(..) {
-            send(copy, plan, egress, tally);
+            let output = &plan.outputs[copy.meta().output as usize];
+            send(copy, output, plan, egress, tally);
         }
     }
 
@@ -198,8 +193,13 @@ fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin:
 }
 
 /// Queues a finished copy at its port.
-fn send<P: Packet>(mut copy: P, plan: &Plan, egress: &mut impl Egress<P>, tally: &mut Tally) {
+fn send<P: Packet>(
+    mut copy: P,
+    output: &OutputPlan,
+    plan: &Plan,
+    egress: &mut impl Egress<P>,
+    tally: &mut Tally,
+) {
     copy.meta_mut().bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
-    let port = plan.outputs[copy.meta().output as usize].port;
-    egress.take(port, copy, plan, tally);
+    egress.take(output.port, copy, plan, tally);
 }

@@ -179,7 +179,7 @@ pub fn strangers_are_refused() {
     let mut ports = rings(&eal, &payload, 64);
     // SAFETY: a pool like any other application's: no private area, where our metadata would lie.
     let (other, stranger) = unsafe {
-        let other = dpdk_sys::rte_pktmbuf_pool_create(c"other".as_ptr(), 15, 0, 0, ROOM, -1);
+        let other = dpdk_sys::shim_pool_create(c"other".as_ptr(), 15, 0, 0, ROOM, -1, 0);
         (
             other,
             NonNull::new(dpdk_sys::shim_pool_alloc(other)).expect("it has one"),
