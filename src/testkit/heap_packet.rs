@@ -196,28 +196,31 @@ impl Packet for HeapPacket {
 #[derive(Debug)]
 pub struct HeapPool {
     size: usize,
-    /// The inner one has an owner for each packet taken and not yet freed, the outer one for each
-    /// handle of this pool.
-    taken: Rc<Rc<()>>,
+    tickets: Rc<Tickets>,
 }
+
+/// One owner besides this for each packet taken and not yet freed, however many handles the pool
+/// has.
+#[derive(Debug, Default)]
+struct Tickets(Rc<()>);
 
 impl HeapPool {
     /// A pool that gives up to `size` packets at a time.
     pub fn new(size: usize) -> Self {
         Self {
             size,
-            taken: Rc::default(),
+            tickets: Rc::default(),
         }
     }
 
     /// Packets taken and not yet freed.
     pub fn in_use(&self) -> usize {
-        Rc::strong_count(&*self.taken) - 1
+        Rc::strong_count(&self.tickets.0) - 1
     }
 
     /// An owner's mark for a packet made elsewhere, so that it counts as taken from here.
     pub fn adopt(&self, mut packet: HeapPacket) -> HeapPacket {
-        packet.buffer.ticket = Some(Rc::clone(&*self.taken));
+        packet.buffer.ticket = Some(Rc::clone(&self.tickets.0));
         packet
     }
 
@@ -225,7 +228,7 @@ impl HeapPool {
     pub fn share(&self) -> Self {
         Self {
             size: self.size,
-            taken: Rc::clone(&self.taken),
+            tickets: Rc::clone(&self.tickets),
         }
     }
 }

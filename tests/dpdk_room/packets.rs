@@ -25,7 +25,7 @@ pub fn too_little_memory_names_the_pool() {
     for part in [
         "`payload`",
         "65536",
-        "259 MiB",
+        "159 MiB",
         "16 MiB",
         "[memory] packets",
     ] {
