@@ -286,6 +286,19 @@ fn a_missing_header_costs_exactly_its_copy() {
 }
 
 #[test]
+fn a_lossless_port_is_polled_however_few_headers_there_are() {
+    let mut config = load(FAN_OUT);
+    config.ports[0].rx = config::RxMode::Lossless;
+    let mut site = Site::build(&config, |_| true, true, 40);
+    for n in 0..10 {
+        site.push(&numbered(v4(), n));
+    }
+    let ledger = site.turns(2);
+    assert_eq!((ledger.received, ledger.copies, ledger.sent), (10, 30, 30));
+    site.finish();
+}
+
+#[test]
 fn one_copy_is_rewritten_in_place() {
     let mut site = Site::new(
         r#"

@@ -104,6 +104,8 @@ impl<D: Driver> Worker<D> {
             .map(|rule| rule.fan_out() as usize)
             .max()
             .unwrap_or(0);
+        // A pool that is smaller than a burst may need is asked for all it has.
+        let burst_headers = (BURST * widest).min(parts.headers.available());
         let egress = parts
             .tx
             .into_iter()
@@ -126,7 +128,7 @@ impl<D: Driver> Worker<D> {
             tally: Tally::new(counters),
             receiving: true,
             served: 0,
-            burst_headers: BURST * widest,
+            burst_headers,
             plan,
         }
     }
