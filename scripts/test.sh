@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Everything that must hold before a commit: format, lints, documentation, tests, each with DPDK and
+# without. Every step runs, whatever the one before it said; the end says what failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=()
+
+# step NAME COMMAND...: runs it, says how long it took, remembers whether it failed.
+step() {
+    local name=$1 start=$SECONDS verdict=ok
+    shift
+    echo "== $name"
+    "$@" 2>&1 | tee -a "$log" || verdict=FAILED
+    [[ $verdict == ok ]] || failed+=("$name")
+    echo "== $name: $verdict, $((SECONDS - start)) s"
+}
+
+# A terminal gets colours though there is a pipe between; CARGO_TERM_COLOR decides where it is set.
+if [[ -t 1 ]]; then
+    export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-always}
+fi
+
+step "format" cargo fmt --all --check
+step "lints" cargo clippy --workspace --all-targets -- -D warnings
+step "lints, without DPDK" cargo clippy -p punctual --all-targets --no-default-features -- -D warnings
+step "documentation" env RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc --workspace --no-deps
+: >"$log"
+step "tests, without DPDK" cargo test -p punctual --no-default-features --no-fail-fast
+step "tests" cargo test --workspace --no-fail-fast
+
+if ((${#failed[@]} > 0)); then
+    printf 'FAILED: %s\n' "${failed[@]}"
+fi
+# The sum of cargo's own lines: "test result: ok. 12 passed; 0 failed; ...".
+sed 's/\x1b\[[0-9;]*m//g' "$log" | awk '
+    /^test result: / { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) passed += $(i - 1)
+                                                   if ($i ~ /^failed/) failed += $(i - 1) } }
+    END { printf "%d passed, %d failed\n", passed, failed }'
+((${#failed[@]} == 0))
