@@ -135,8 +135,13 @@ impl TxPort for DpdkTx {
         // SAFETY: the handle is the queue's only one, its port is open as long as it lives; the
         // driver owns the packets that it counts as accepted, from the front.
         let sent = unsafe { dpdk_sys::shim_eth_tx_burst(self.id, self.queue, raw, count) };
-        for packet in packets.drain(..usize::from(sent)) {
-            packet.into_raw();
+        if sent == count {
+            // SAFETY: the driver owns them all, and none may be dropped here.
+            unsafe { packets.set_len(0) };
+        } else {
+            packets
+                .drain(..usize::from(sent))
+                .for_each(|packet| _ = packet.into_raw());
         }
         sent.into()
     }

@@ -8,7 +8,7 @@ mod drop_reason;
 mod meta;
 mod port;
 
-pub use burst::{BURST, Burst};
+pub use burst::{BURST, Burst, keep};
 pub use drop_reason::DropReason;
 pub use meta::{FRAME_OVERHEAD, Headers, Meta};
 pub use port::{Clock, Driver, PacketPool, Received, RxPort, TxPort};

@@ -68,6 +68,7 @@ impl Plan {
             own_macs: OwnMacs::new(facts.iter().map(|port| port.mac)),
             edf_window: u64::from(config.edf_window),
             copy_below: config.copy_below,
+            polices: config.rules.iter().any(|rule| rule.police.is_some()),
             flows: FlowSlots {
                 rules: config.rules.len() as u32,
                 rows: if row_flows { rows.len() as u32 } else { 0 },

@@ -37,6 +37,8 @@ pub struct Plan {
     pub edf_window: u64,
     /// Frames shorter than this are copied by fan-out, not chained; 0 chains all.
     pub copy_below: u32,
+    /// Whether any rule is policed.
+    pub polices: bool,
     /// How flow slots are shared out.
     pub flows: FlowSlots,
     /// The largest frame of any port, overhead included.

@@ -246,10 +246,9 @@ impl RowTable {
 
 /// Where the search for `key` begins; `places` is a power of two.
 fn place_of(key: &Key, places: usize) -> usize {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let [low, high] = [key.destination as u64, (key.destination >> 64) as u64];
     let rest = u64::from(key.udp_port) << 16 | u64::from(key.vlan);
-    let mixed = u128::from(low ^ 0x9e37_79b9_7f4a_7c15)
-        * u128::from(high.rotate_left(32) ^ rest ^ 0xd6e8_feb8_6659_fd93);
-    let hash = (mixed as u64 ^ (mixed >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (hash >> 32) as usize & (places - 1)
+    let mixed = (low ^ high.rotate_left(23) ^ rest.rotate_left(32)).wrapping_mul(ODD);
+    (mixed ^ mixed >> 32) as usize & (places - 1)
 }

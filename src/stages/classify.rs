@@ -8,7 +8,7 @@
 //!           locked.
 
 use crate::config::FlowKind;
-use crate::packet::{Burst, DropReason, Packet, Ticks};
+use crate::packet::{Burst, DropReason, Packet, Ticks, keep};
 use crate::plan::{Miss, Plan};
 use crate::wire::{self, Key};
 
@@ -29,18 +29,18 @@ impl Classify {
         now: Ticks,
         tally: &mut Tally,
     ) {
-        burst.retain(|packet| {
+        let mut run = Run::default();
+        keep(burst, |packet| {
             let headers = packet.meta().headers;
             let key = Key::read(packet.head(), &headers);
             let source = wire::source(packet.head(), &headers);
             let found = match plan.rows.find(&key, source, headers.port) {
                 Ok(found) => found,
-                Err(Miss::NoRule) => {
-                    tally.drop_unmatched(DropReason::NoRule);
-                    return false;
-                }
-                Err(Miss::Source) => {
-                    tally.drop_unmatched(DropReason::Source);
+                Err(miss) => {
+                    tally.drop_unmatched(match miss {
+                        Miss::NoRule => DropReason::NoRule,
+                        Miss::Source => DropReason::Source,
+                    });
                     return false;
                 }
             };
@@ -62,15 +62,41 @@ impl Classify {
             let meta = packet.meta_mut();
             meta.rule = found.rule;
             meta.flow = flow;
+            if meta.rule != run.rule {
+                std::mem::replace(&mut run, Run::of(meta.rule)).count(tally);
+            }
+            run.packets += 1;
+            run.bytes += u64::from(meta.bytes);
+            run.last = meta.arrival;
             true
         });
-        for run in burst.chunk_by(|a, b| a.meta().rule == b.meta().rule) {
-            let (first, last) = (run[0].meta(), run[run.len() - 1].meta());
-            let counters = &tally.counters.rules[first.rule as usize];
-            let bytes = run.iter().map(|packet| u64::from(packet.meta().bytes));
-            counters.packets.add(run.len() as u64);
-            counters.bytes.add(bytes.sum());
-            counters.last_packet.set(last.arrival);
+        run.count(tally);
+    }
+}
+
+/// Packets of one rule, one behind the other: counted as one.
+#[derive(Debug, Default)]
+struct Run {
+    rule: u32,
+    packets: u64,
+    bytes: u64,
+    last: Ticks,
+}
+
+impl Run {
+    fn of(rule: u32) -> Self {
+        Self {
+            rule,
+            ..Self::default()
+        }
+    }
+
+    fn count(self, tally: &Tally) {
+        if self.packets > 0 {
+            let counters = &tally.counters.rules[self.rule as usize];
+            counters.packets.add(self.packets);
+            counters.bytes.add(self.bytes);
+            counters.last_packet.set(self.last);
         }
     }
 }

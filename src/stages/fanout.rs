@@ -80,11 +80,11 @@ impl<O: PacketPool> Fanout<O> {
         egress: &mut impl Egress<O::Packet>,
         tally: &mut Tally,
     ) {
-        let meta = *packet.meta();
-        let origin = Origin::read(packet.head(), &meta.headers);
+        let Meta { rule, headers, .. } = *packet.meta();
+        let origin = Origin::read(packet.head(), &headers);
         tally.ledger.admitted += 1;
-        self.choose(&meta, &origin, plan, tally);
-        let strip = meta.headers.payload();
+        self.choose(rule, &origin, plan, tally);
+        let strip = headers.payload();
         if let [slot] = self.chosen[..] {
             let output = &plan.outputs[slot as usize];
             let chained = plan.ports[output.port as usize].sends_chains;
@@ -94,6 +94,7 @@ impl<O: PacketPool> Fanout<O> {
                 return;
             }
         }
+        let meta = *packet.meta();
         for i in 0..self.chosen.len() {
             let slot = self.chosen[i];
             let output = &plan.outputs[slot as usize];
@@ -111,9 +112,9 @@ impl<O: PacketPool> Fanout<O> {
     }
 
     /// Finds the outputs that get a copy; those that cannot are counted.
-    fn choose(&mut self, meta: &Meta, origin: &Origin, plan: &Plan, tally: &mut Tally) {
+    fn choose(&mut self, rule: u32, origin: &Origin, plan: &Plan, tally: &mut Tally) {
         self.chosen.clear();
-        for slot in plan.rules[meta.rule as usize].outputs.clone() {
+        for slot in plan.rules[rule as usize].outputs.clone() {
             let output = &plan.outputs[slot as usize];
             let counters = &tally.counters.outputs[slot as usize];
             if output.sample > 1 {
@@ -183,6 +184,7 @@ impl<O: PacketPool> Fanout<O> {
 }
 
 /// Replaces the first `strip` bytes of `packet` by the output's headers.
+#[inline(always)]
 fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin: &Origin) -> bool {
     let len = output.template.header_len(origin);
     let Some(room) = packet.replace_front(strip, len) else {
@@ -193,6 +195,7 @@ fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin:
 }
 
 /// Queues a finished copy at its port.
+#[inline(always)]
 fn send<P: Packet>(
     mut copy: P,
     output: &OutputPlan,

@@ -7,7 +7,7 @@
 //! Bounds:   O(1) a packet; with `rx_checksum = "complete"` it reads the payload.
 
 use crate::config::RxChecksum;
-use crate::packet::{Burst, FRAME_OVERHEAD, Headers, Packet};
+use crate::packet::{Burst, FRAME_OVERHEAD, Headers, Packet, keep};
 use crate::plan::Plan;
 use crate::wire::{self, SegmentSum, Verdict};
 
@@ -20,7 +20,7 @@ pub struct Parse;
 impl Parse {
     /// Parses a burst; what stays in it is UDP.
     pub fn inspect<P: Packet>(&self, burst: &mut Burst<P>, plan: &Plan, tally: &mut Tally) {
-        burst.retain(|packet| {
+        keep(burst, |packet| {
             match wire::parse(packet.head(), packet.frame_len(), &plan.own_macs) {
                 Verdict::Udp { headers, frame_len } => {
                     let port = packet.meta().headers.port;

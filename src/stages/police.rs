@@ -6,7 +6,7 @@
 //! Config:   `rule.police`.
 //! Bounds:   O(1) a packet, integer arithmetic; the worker is the bucket's only writer.
 
-use crate::packet::{Burst, DropReason, Packet};
+use crate::packet::{Burst, DropReason, Packet, keep};
 use crate::plan::Plan;
 
 use super::{Flows, Tally};
@@ -24,7 +24,10 @@ impl Police {
         flows: &mut Flows,
         tally: &mut Tally,
     ) {
-        burst.retain(|packet| {
+        if !plan.polices {
+            return;
+        }
+        keep(burst, |packet| {
             let meta = packet.meta();
             let Some(rate) = &plan.rules[meta.rule as usize].police else {
                 return true;
