@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds Punctual and runs the demo: half a second of captured traffic, from one file into two.
+# Builds Punctual and runs the demo: 0.4 s of captured traffic, from one file into two.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
