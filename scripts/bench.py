@@ -23,6 +23,7 @@ FANOUT = (1, 4, 16)
 BUFFERS = 16384
 CACHE = 256  # buffers that an lcore keeps of a pool, as Punctual has it
 STEAL_MAX = 0.01
+OTHERS_MAX = 0.05
 # infinite_rx needs no polling pause and stamps nothing, so the clock is the TSC.
 CONFIG = """\
 schema = 1
@@ -63,9 +64,13 @@ def run(command, **options):
 
 
 def cpu_times():
-    """Ticks that were stolen from this guest, and all of them."""
-    fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
-    return fields[7], sum(fields[:8])
+    """Seconds since boot, over all CPUs: all, stolen from this guest, and busy but not with us."""
+    fields = pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+    user, nice, system, idle, iowait, irq, softirq, steal = (
+        int(field) / os.sysconf("SC_CLK_TCK") for field in fields
+    )
+    busy, ours = user + nice + system + irq + softirq, sum(os.times()[:4])
+    return busy + idle + iowait + steal, steal, busy - ours
 
 
 def huge_pages():
@@ -125,10 +130,10 @@ def testpmd(huge, seconds):
 
 
 def measure(arguments, huge):
-    """Rounds of {name: (in, out)}, and how many were thrown out."""
-    rounds, thrown_out = [], 0
+    """Rounds of {name: (in, out)}, how many were thrown out, and what others took of the CPUs."""
+    rounds, thrown_out, others = [], 0, 0.0
     while len(rounds) < arguments.rounds and thrown_out <= arguments.rounds:
-        stolen, all_before = cpu_times()
+        before = cpu_times()
         # Testpmd in the middle: a drift over the round touches both alike.
         found = {f"1 -> {copies}": None for copies in FANOUT}
         for copies in FANOUT[:2]:
@@ -136,17 +141,18 @@ def measure(arguments, huge):
         found["5tswap"] = testpmd(huge, arguments.seconds)
         for copies in FANOUT[2:]:
             found[f"1 -> {copies}"] = punctual(arguments.punctual, copies, arguments.seconds)
-        now_stolen, all_after = cpu_times()
-        steal = (now_stolen - stolen) / max(1, all_after - all_before)
+        passed, stolen, foreign = (b - a for a, b in zip(before, cpu_times()))
+        steal = stolen / passed
         if steal > STEAL_MAX:
             thrown_out += 1
             print(f"thrown out: {steal:.1%} of the CPU time was stolen", file=sys.stderr)
             continue
+        others = max(others, foreign / passed)
         rounds.append(found)
         print(f"round {len(rounds)} of {arguments.rounds}", file=sys.stderr)
     if len(rounds) < arguments.rounds:
         say_and_exit(f"{thrown_out} rounds thrown out: this host is too busy to measure on", 69)
-    return rounds, thrown_out
+    return rounds, thrown_out, others
 
 
 def spread(values):
@@ -179,13 +185,13 @@ def print_table(rows):
         "out_to_5tswap": ("out / 5tswap", 3),
     }
     print("\nmedian (min..max)")
-    print(" " * 8 + "".join(f"{title:>21}" for title, _ in columns.values()))
+    print(" " * 8 + "".join(f"{title:>26}" for title, _ in columns.values()))
     for name, row in rows.items():
         cells = []
         for column, (_, digits) in columns.items():
             value = row[column]
             middle, low, high = (f"{value[key]:.{digits}f}" for key in ("median", "min", "max"))
-            cells.append(f"{f'{middle} ({low}..{high})':>21}")
+            cells.append(f"{f'{middle} ({low}..{high})':>26}")
         print(f"{name:8}" + "".join(cells))
 
 
@@ -218,13 +224,15 @@ def main():
         each = [f'  {{ port = "out", destination = "239.{100 + i}.0.0/24" }},' for i in range(copies)]
         text = CONFIG.format(memory=memory, buffers=BUFFERS, rx=RX, tx=TX, outputs="\n".join(each))
         (HERE / f"{copies}.toml").write_text(text)
-    rounds, thrown_out = measure(arguments, huge)
+    rounds, thrown_out, others = measure(arguments, huge)
     facts, rows = host(huge), summarise(rounds)
     print_table(rows)
     print(f"\n{', '.join(f'{key} {value}' for key, value in facts.items())}")
     print(f"{len(rounds)} rounds of {arguments.seconds} s each, {thrown_out} thrown out for steal")
+    print(f"other programs took up to {others:.0%} of the CPU time of a round"
+          + ("; measure on an idle host" if others > OTHERS_MAX else ""))
     kept = {"schema": 1, "host": facts, "rounds": len(rounds), "seconds": arguments.seconds,
-            "thrown_out": thrown_out, "results": rows}
+            "thrown_out": thrown_out, "others_max": round(others, 3), "results": rows}
     (HERE / "first.json").write_text(json.dumps(kept, indent=2) + "\n")
     print(f"kept in {HERE}/first.json")
 
