@@ -196,6 +196,8 @@ impl Site {
 
 fn drop_all(ring: &RingPort) {
     while ring.tx.pop().is_some() {}
+    // What the worker never received.
+    while ring.rx.pop().is_some() {}
 }
 
 fn facts(port: &Port) -> PortFacts {

@@ -121,7 +121,7 @@ pub fn copies_share_one_payload() {
             let (watched, copies) = relay(&mut site, n, &frame);
             let payload = payload_of(&watched, &frame);
             let shared: Vec<_> = payload.iter().map(|&(at, len)| (at, len, n)).collect();
-            assert_eq!(copies.len(), n.into());
+            assert_eq!(copies.len(), usize::from(n));
             for copy in &copies {
                 let segments = copy.segment_addresses();
                 assert_eq!(segments[0].2, 1, "a header has one owner");
@@ -132,7 +132,11 @@ pub fn copies_share_one_payload() {
                 .iter()
                 .map(|copy| copy.head()[..6].to_vec())
                 .collect();
-            assert_eq!(to.len(), n.into(), "each copy has a header of its own");
+            assert_eq!(
+                to.len(),
+                usize::from(n),
+                "each copy has a header of its own"
+            );
             // The received header, the headroom and the tail are as they were, too.
             watched.is_unchanged(0..0);
             for copy in copies {
