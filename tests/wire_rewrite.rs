@@ -4,7 +4,7 @@ mod frames;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::{LinkExtSlice, LinkSlice, NetSlice, SlicedPacket, TransportSlice, UdpHeader};
+use frames::copy::{Fields, moved, read};
 use frames::{Checksum, Frame, any, group_mac, v4, v6};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::option;
@@ -83,39 +83,6 @@ fn wish() -> impl Strategy<Value = Wish> {
                 dscp,
             },
         )
-}
-
-/// What of the copy must be, worked out the slow way.
-#[derive(Debug, PartialEq)]
-struct Fields {
-    mac: [u8; 6],
-    source_mac: [u8; 6],
-    tags: Vec<(u16, u16)>,
-    source: IpAddr,
-    destination: IpAddr,
-    ttl: u8,
-    tos: u8,
-    flow_label: u32,
-    id: u16,
-    fragment: u16,
-    source_port: u16,
-    udp_port: u16,
-    payload: Vec<u8>,
-}
-
-/// The address, moved into the prefix.
-fn moved(address: IpAddr, net: Option<IpNet>) -> IpAddr {
-    match (net, address) {
-        (Some(IpNet::V4(net)), IpAddr::V4(to)) => {
-            Ipv4Addr::from_bits(net.network().to_bits() | to.to_bits() & net.hostmask().to_bits())
-                .into()
-        }
-        (Some(IpNet::V6(net)), IpAddr::V6(to)) => {
-            Ipv6Addr::from_bits(net.network().to_bits() | to.to_bits() & net.hostmask().to_bits())
-                .into()
-        }
-        _ => address,
-    }
 }
 
 /// The part of a wish that is for this frame's version.
@@ -219,80 +186,6 @@ fn copy(bytes: &[u8], rewrite: &Rewrite) -> Result<Vec<u8>, TestCaseError> {
     Ok([&header, payload].concat())
 }
 
-/// The fields that etherparse reads, which must leave no byte unread, and the UDP checksum as it
-/// is and as it should be. Fails where the IPv4 header is not plain or its checksum wrong.
-fn read(bytes: &[u8]) -> Result<(Fields, u16, u16), TestCaseError> {
-    let sliced = SlicedPacket::from_ethernet(bytes)
-        .map_err(|error| TestCaseError::fail(format!("etherparse: {error}")))?;
-    let Some(LinkSlice::Ethernet2(ethernet)) = &sliced.link else {
-        return Err(TestCaseError::fail("no Ethernet"));
-    };
-    let Some(TransportSlice::Udp(udp)) = &sliced.transport else {
-        return Err(TestCaseError::fail("no UDP"));
-    };
-    prop_assert_eq!(udp.slice().as_ptr_range().end, bytes.as_ptr_range().end);
-    prop_assert_eq!(usize::from(udp.length()), udp.slice().len());
-    let mut tags = vec![];
-    let mut tpid = ethernet.ether_type().0;
-    for tag in &sliced.link_exts {
-        let LinkExtSlice::Vlan(vlan) = tag else {
-            return Err(TestCaseError::fail("no VLAN tag"));
-        };
-        let [high, low, next_high, next_low] = vlan.to_header().to_bytes();
-        tags.push((tpid, u16::from_be_bytes([high, low])));
-        tpid = u16::from_be_bytes([next_high, next_low]);
-    }
-    let udp_header = UdpHeader {
-        checksum: 0,
-        ..udp.to_header()
-    };
-    let mut fields = Fields {
-        mac: ethernet.destination(),
-        source_mac: ethernet.source(),
-        tags,
-        source: Ipv4Addr::UNSPECIFIED.into(),
-        destination: Ipv4Addr::UNSPECIFIED.into(),
-        ttl: 0,
-        tos: 0,
-        flow_label: 0,
-        id: 0,
-        fragment: 0,
-        source_port: udp.source_port(),
-        udp_port: udp.destination_port(),
-        payload: udp.payload().to_vec(),
-    };
-    let right = match &sliced.net {
-        Some(NetSlice::Ipv4(ip)) => {
-            let header = ip.header().to_header();
-            prop_assert_eq!(header.header_len(), 20);
-            prop_assert_eq!(header.header_checksum, header.calc_header_checksum());
-            fields.source = ip.header().source_addr().into();
-            fields.destination = ip.header().destination_addr().into();
-            fields.ttl = header.time_to_live;
-            fields.tos = header.dscp.value() << 2 | header.ecn.value();
-            fields.id = header.identification;
-            fields.fragment = u16::from_be_bytes([ip.header().slice()[6], ip.header().slice()[7]]);
-            udp_header.calc_checksum_ipv4_raw(header.source, header.destination, udp.payload())
-        }
-        Some(NetSlice::Ipv6(ip)) => {
-            let header = ip.header().to_header();
-            prop_assert!(ip.extensions().is_empty());
-            fields.source = ip.header().source_addr().into();
-            fields.destination = ip.header().destination_addr().into();
-            fields.ttl = header.hop_limit;
-            fields.tos = header.traffic_class;
-            fields.flow_label = header.flow_label.value();
-            udp_header.calc_checksum_ipv6_raw(header.source, header.destination, udp.payload())
-        }
-        other => return Err(TestCaseError::fail(format!("{other:?}"))),
-    };
-    Ok((
-        fields,
-        udp.checksum(),
-        right.expect("the payload is short enough"),
-    ))
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
@@ -301,7 +194,7 @@ proptest! {
         let bytes = frame.bytes();
         let rewrite = rewrite(&frame, &wish);
         let copy = copy(&bytes, &rewrite)?;
-        let (found, checksum, right) = read(&copy)?;
+        let (found, checksum, right) = read(&copy).map_err(TestCaseError::fail)?;
         prop_assert_eq!(found, expected(&frame, &rewrite));
 
         let udp = frame.udp_at();

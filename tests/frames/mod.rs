@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
 pub mod any;
+pub mod copy;
+pub mod vectors;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
