@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 pub type Case = (&'static str, fn());
 
 /// A list of cases from the paths of their functions; `_` in front of one hides it.
+#[allow(unused_macros)]
 macro_rules! cases {
     (@one [$($done:tt)*]) => { [$($done)*] };
     (@one [$($done:tt)*] _ $head:ident $(:: $tail:ident)*, $($rest:tt)*) => {

@@ -70,16 +70,7 @@ pub fn read(bytes: &[u8]) -> Result<(Fields, u16, u16), String> {
         usize::from(udp.length()) == udp.slice().len(),
         "the UDP length is wrong",
     )?;
-    let mut tags = vec![];
-    let mut tpid = ethernet.ether_type().0;
-    for tag in &sliced.link_exts {
-        let LinkExtSlice::Vlan(vlan) = tag else {
-            return Err("no VLAN tag".to_owned());
-        };
-        let [high, low, next_high, next_low] = vlan.to_header().to_bytes();
-        tags.push((tpid, u16::from_be_bytes([high, low])));
-        tpid = u16::from_be_bytes([next_high, next_low]);
-    }
+    let tags = tags(ethernet.ether_type().0, &sliced.link_exts)?;
     let udp_header = UdpHeader {
         checksum: 0,
         ..udp.to_header()
@@ -132,6 +123,20 @@ pub fn read(bytes: &[u8]) -> Result<(Fields, u16, u16), String> {
         udp.checksum(),
         right.expect("the payload is short enough"),
     ))
+}
+
+/// The tags as TPID and TCI; `tpid` is the outermost one's.
+fn tags(mut tpid: u16, exts: &[LinkExtSlice<'_>]) -> Result<Vec<(u16, u16)>, String> {
+    let mut tags = vec![];
+    for tag in exts {
+        let LinkExtSlice::Vlan(vlan) = tag else {
+            return Err("no VLAN tag".to_owned());
+        };
+        let [high, low, next_high, next_low] = vlan.to_header().to_bytes();
+        tags.push((tpid, u16::from_be_bytes([high, low])));
+        tpid = u16::from_be_bytes([next_high, next_low]);
+    }
+    Ok(tags)
 }
 
 fn ensure(holds: bool, why: &str) -> Result<(), String> {
