@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,7 +38,6 @@ pub struct Ended {
 /// A run under way.
 pub struct Running {
     child: Child,
-    /// Its number among the instance's runs.
     stdout: PathBuf,
     stderr: PathBuf,
 }
@@ -96,11 +96,32 @@ impl Instance {
 
     /// Starts the binary in the instance's directory.
     pub fn start(&self, args: &[&str]) -> Running {
+        self.spawn(args, &mut Command::new(env!("CARGO_BIN_EXE_punctual")))
+    }
+
+    /// Runs the binary to its end in an address space of so many bytes.
+    pub fn run_within(&self, bytes: u64, args: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_punctual"));
+        let limit = libc::rlimit {
+            rlim_cur: bytes,
+            rlim_max: bytes,
+        };
+        // SAFETY: between fork and exec it makes one system call, which is allowed there.
+        unsafe {
+            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_AS, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+        self.spawn(args, &mut command).end()
+    }
+
+    fn spawn(&self, args: &[&str], command: &mut Command) -> Running {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let [stdout, stderr] = ["out", "err"].map(|kind| self.path(&format!("{number}.{kind}")));
         let file = |path| File::create(path).expect("the output can be made");
-        let child = Command::new(env!("CARGO_BIN_EXE_punctual"))
+        let child = command
             .args(args)
             .current_dir(&self.directory)
             .stdin(Stdio::null())
@@ -173,6 +194,24 @@ impl Running {
         // SAFETY: our own child, not yet waited for, so that the number is still its.
         let code = unsafe { libc::kill(self.id(), signal) };
         assert_eq!(code, 0);
+    }
+
+    /// Waits until it relays: until EAL's worker thread is there, and a while.
+    pub fn has_started(&mut self) {
+        while !self.has_worker() {
+            assert!(self.is_running(), "{}", self.stderr());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(400));
+        assert!(self.is_running(), "{}", self.stderr());
+    }
+
+    fn has_worker(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id()));
+        let names = tasks.into_iter().flatten().flatten();
+        names
+            .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+            .any(|name| name.contains("worker"))
     }
 
     /// What it has complained about so far.
