@@ -160,6 +160,13 @@ fn check(config: &EalConfig) -> Result<(), DpdkError> {
     if wanted > max {
         return Err(DpdkError::TooManyLcores { wanted, max });
     }
+    if config.memory == EalMemory::NoHuge
+        && let Some(available) = available_megabytes()
+        && u64::from(config.megabytes) > available
+    {
+        let wanted = config.megabytes;
+        return Err(DpdkError::Memory { wanted, available });
+    }
     let allowed = allowed_cpus();
     let mut cpus = std::iter::once(&config.management_cpu).chain(&config.worker_cpus);
     match cpus.find(|cpu| !allowed.contains(cpu)) {
@@ -170,6 +177,16 @@ fn check(config: &EalConfig) -> Result<(), DpdkError> {
             Err(DpdkError::Cpu { cpu, allowed })
         }
     }
+}
+
+/// MiB that the kernel can give without killing anyone, swap included; unknown without `/proc`.
+fn available_megabytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Some((kibibytes("MemAvailable:")? + kibibytes("SwapFree:").unwrap_or(0)) >> 10)
 }
 
 /// The CPUs that the calling thread may use: where a container or service was given few, EAL would

@@ -104,6 +104,18 @@ pub enum DpdkError {
         allowed: String,
     },
 
+    /// More ordinary memory than the host has: the kernel would give it, and kill for it later.
+    #[error(
+        "{wanted} MiB of ordinary memory are asked for and {available} MiB are available; lower \
+         [memory] packets, or make room on the host"
+    )]
+    Memory {
+        /// MiB that the pools and EAL need.
+        wanted: u32,
+        /// MiB that the kernel can give.
+        available: u64,
+    },
+
     /// `rte_eal_init` failed.
     #[error("EAL did not start for instance `{name}` ({errno}): {log}; {remedy}")]
     EalStart {

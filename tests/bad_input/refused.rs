@@ -168,6 +168,26 @@ fn too_little_ordinary_memory() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
+/// The kernel promises more than it has; who then touches it is killed, or kills another. The
+/// bound keeps a program that does not look first from trying.
+#[test]
+fn more_ordinary_memory_than_the_host_has() {
+    let instance = Instance::new();
+    instance.configure("", &site("no-huge", 1 << 24, QUIET, SINK));
+    let ended = instance.run_within(8 << 30, &["run", "config.toml", "--stop-after", "100ms"]);
+    says(&ended, 69, &["MiB", "lower [memory] packets"]);
+    let meminfo = std::fs::read_to_string("/proc/meminfo").expect("Linux has it");
+    let kibibytes = |name: &str| -> u64 {
+        let line = meminfo.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+            .unwrap_or(0)
+    };
+    // 16 Mi buffers of more than 2 KiB.
+    if kibibytes("MemAvailable:") + kibibytes("SwapFree:") < 32 << 20 {
+        says(&ended, 69, &["MiB are available"]);
+    }
+}
+
 /// No host has so many reserved.
 #[test]
 fn too_few_hugepages() {
