@@ -69,6 +69,7 @@ impl Site {
         let facts: Vec<_> = (0..config.ports.len())
             .map(|slot| PortFacts {
                 mac: MacAddr([2, 0, 0, 0, 1, slot as u8]),
+                mtu: config.ports[slot].mtu,
                 sends_chains: sends_chains(slot),
             })
             .collect();

@@ -209,6 +209,15 @@ pub enum DpdkError {
         device: String,
     },
 
+    /// A device that only receives.
+    #[error("port `{port}`: device `{device}` has no send queue; use a device that can send")]
+    NoSendQueue {
+        /// The port.
+        port: String,
+        /// Its device, as configured.
+        device: String,
+    },
+
     /// A step of opening the port failed.
     #[error("port `{port}` ({driver}): {step} failed ({errno}): {log}")]
     PortSetup {

@@ -306,7 +306,11 @@ impl Setup<'_> {
         self.driver = driver.to_string_lossy().into_owned();
         open.driver = self.driver.clone();
         open.rx_queues = self.config.rx_queues.min(info.max_rx_queues).min(32);
-        open.tx_queues = info.max_tx_queues.min(1);
+        if info.max_tx_queues == 0 {
+            let (port, device) = (self.config.name.clone(), self.config.device.clone());
+            return Err(DpdkError::NoSendQueue { port, device });
+        }
+        open.tx_queues = 1;
         open.mtu = fit(self.config.mtu, info.min_mtu, info.max_mtu);
 
         let mut conf = c::rte_eth_conf::default();

@@ -36,6 +36,7 @@ pub struct Check<'a> {
 pub fn plan(config: &Config) -> Result<Plan, PlanError> {
     let facts = config.ports.iter().map(|port| PortFacts {
         mac: MacAddr::default(),
+        mtu: port.mtu,
         sends_chains: !port.device.starts_with("net_af_xdp"),
     });
     // No time is taken by this plan: any clock will do.

@@ -67,6 +67,7 @@ impl Engine {
             .iter()
             .map(|port| PortFacts {
                 mac: port.mac(),
+                mtu: port.mtu().into(),
                 sends_chains: port.sends_chains(),
             })
             .collect();

@@ -69,6 +69,7 @@ impl Fixture {
 pub fn plan(config: &Config) -> Plan {
     let facts = |slot| PortFacts {
         mac: MacAddr([2, 0, 0, 0, 0, slot]),
+        mtu: 9_978,
         sends_chains: true,
     };
     let facts: Vec<_> = (0..config.ports.len() as u8).map(facts).collect();

@@ -18,6 +18,8 @@ pub(crate) const LINK_HEADERS: u32 = 14 + 2 * 4;
 pub struct PortFacts {
     /// Its own MAC address.
     pub mac: MacAddr,
+    /// The longest IP packet that it takes, in bytes; the configuration may ask for less.
+    pub mtu: u32,
     /// Whether it sends chains of segments.
     pub sends_chains: bool,
 }

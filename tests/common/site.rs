@@ -203,6 +203,7 @@ fn drop_all(ring: &RingPort) {
 fn facts(port: &Port) -> PortFacts {
     PortFacts {
         mac: port.mac(),
+        mtu: port.mtu().into(),
         sends_chains: port.sends_chains(),
     }
 }
