@@ -362,15 +362,4 @@ impl Packet for Mbuf {
             first.pkt_len += bytes;
         }
     }
-
-    #[inline]
-    fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch of any address is harmless.
-        unsafe {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(data(self.0.as_ptr()).cast());
-            _mm_prefetch::<_MM_HINT_T0>(Self::meta_place(self.0).as_ptr().cast());
-        }
-    }
 }

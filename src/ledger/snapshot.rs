@@ -8,22 +8,26 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use super::Ledger;
 use crate::packet::DropReason;
 
-/// Words of a ledger.
-const WORDS: usize = 7 + 2 * DropReason::COUNT;
-
 /// The ledger as its worker last published it.
 #[derive(Debug)]
 pub struct Published {
     /// Odd while the writer is at work.
     sequence: AtomicU64,
-    words: [AtomicU64; WORDS],
+    totals: [AtomicU64; TOTALS],
+    dropped_before: [AtomicU64; DropReason::COUNT],
+    dropped_after: [AtomicU64; DropReason::COUNT],
 }
+
+/// Totals of a ledger besides its drops.
+const TOTALS: usize = 7;
 
 impl Default for Published {
     fn default() -> Self {
         Self {
             sequence: AtomicU64::new(0),
-            words: [const { AtomicU64::new(0) }; WORDS],
+            totals: zeros(),
+            dropped_before: zeros(),
+            dropped_after: zeros(),
         }
     }
 }
@@ -34,9 +38,18 @@ impl Published {
         let sequence = self.sequence.load(Ordering::Relaxed);
         self.sequence.store(sequence + 1, Ordering::Relaxed);
         fence(Ordering::Release);
-        for (word, value) in self.words.iter().zip(to_words(ledger)) {
-            word.store(value, Ordering::Relaxed);
-        }
+        let totals = [
+            ledger.received,
+            ledger.punted,
+            ledger.admitted,
+            ledger.waiting_before,
+            ledger.copies,
+            ledger.sent,
+            ledger.waiting_after,
+        ];
+        store(&self.totals, &totals);
+        store(&self.dropped_before, &ledger.dropped_before);
+        store(&self.dropped_after, &ledger.dropped_after);
         self.sequence.store(sequence + 2, Ordering::Release);
     }
 
@@ -44,46 +57,48 @@ impl Published {
     pub fn read(&self) -> Ledger {
         loop {
             let before = self.sequence.load(Ordering::Acquire);
-            let words = std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed));
+            let totals = load(&self.totals);
+            let [
+                received,
+                punted,
+                admitted,
+                waiting_before,
+                copies,
+                sent,
+                waiting_after,
+            ] = totals;
+            let ledger = Ledger {
+                received,
+                punted,
+                admitted,
+                waiting_before,
+                copies,
+                sent,
+                waiting_after,
+                dropped_before: load(&self.dropped_before),
+                dropped_after: load(&self.dropped_after),
+            };
             fence(Ordering::Acquire);
             if before.is_multiple_of(2) && self.sequence.load(Ordering::Relaxed) == before {
-                return from_words(&words);
+                return ledger;
             }
             std::hint::spin_loop();
         }
     }
 }
 
-fn to_words(l: &Ledger) -> impl Iterator<Item = u64> + '_ {
-    let totals = [
-        l.received,
-        l.punted,
-        l.admitted,
-        l.waiting_before,
-        l.copies,
-        l.sent,
-        l.waiting_after,
-    ];
-    totals
-        .into_iter()
-        .chain(l.dropped_before)
-        .chain(l.dropped_after)
+fn zeros<const N: usize>() -> [AtomicU64; N] {
+    [const { AtomicU64::new(0) }; N]
 }
 
-fn from_words(words: &[u64; WORDS]) -> Ledger {
-    let (totals, drops) = words.split_at(7);
-    let (before, after) = drops.split_at(DropReason::COUNT);
-    Ledger {
-        received: totals[0],
-        punted: totals[1],
-        admitted: totals[2],
-        waiting_before: totals[3],
-        copies: totals[4],
-        sent: totals[5],
-        waiting_after: totals[6],
-        dropped_before: std::array::from_fn(|i| before[i]),
-        dropped_after: std::array::from_fn(|i| after[i]),
+fn store<const N: usize>(words: &[AtomicU64; N], values: &[u64; N]) {
+    for (word, value) in words.iter().zip(values) {
+        word.store(*value, Ordering::Relaxed);
     }
+}
+
+fn load<const N: usize>(words: &[AtomicU64; N]) -> [u64; N] {
+    std::array::from_fn(|i| words[i].load(Ordering::Relaxed))
 }
 
 #[cfg(test)]

@@ -68,7 +68,4 @@ pub trait Packet: Linked {
     ///
     /// Expects `strip` within the first segment.
     fn share(self, strip: usize, headers: &mut [Self]);
-
-    /// Asks the cache for the packet's first bytes, ahead of their use.
-    fn prefetch(&self) {}
 }

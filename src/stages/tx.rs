@@ -114,26 +114,59 @@ impl<T: TxPort> Tx<T> {
     /// Counts the first `accepted` copies as sent at `now`. Egress DRR serves outputs in runs, and
     /// what arrived together took as long, so that runs are counted, not copies.
     fn count(&mut self, accepted: usize, now: Ticks, tally: &mut Tally) {
+        let Some(&first) = self.staged.first() else {
+            return;
+        };
+        let mut run = Run::of(first);
         let mut bytes = 0;
-        let sent = &self.staged[..accepted];
-        for run in sent.chunk_by(|a, b| a.output == b.output && a.arrival == b.arrival) {
-            let (count, first) = (run.len() as u64, run[0]);
-            let run_bytes = run.iter().map(|copy| u64::from(copy.bytes)).sum::<u64>();
-            let on_time = run.iter().filter(|copy| now <= copy.deadline).count() as u64;
-            let output = &tally.counters.outputs[first.output as usize];
-            output.sent.add(count);
-            output.bytes.add(run_bytes);
-            output.on_time.add(on_time);
-            output.late_sent.add(count - on_time);
-            let rule = &tally.counters.rules[first.rule as usize];
-            rule.latency
-                .record(now.saturating_sub(first.arrival), count);
-            bytes += run_bytes - count * u64::from(FRAME_OVERHEAD);
+        for copy in &self.staged[..accepted] {
+            if copy.output != run.first.output || copy.arrival != run.first.arrival {
+                std::mem::replace(&mut run, Run::of(*copy)).count(now, tally);
+            }
+            run.count += 1;
+            run.bytes += u64::from(copy.bytes);
+            run.on_time += u64::from(now <= copy.deadline);
+            bytes += u64::from(copy.bytes - FRAME_OVERHEAD);
         }
+        run.count(now, tally);
         self.staged.drain(..accepted);
         let port = &tally.counters.ports[self.slot];
         port.sent.add(accepted as u64);
         port.bytes_sent.add(bytes);
         tally.ledger.sent += accepted as u64;
+    }
+}
+
+/// Copies of one output that arrived together.
+struct Run {
+    first: Staged,
+    count: u64,
+    bytes: u64,
+    on_time: u64,
+}
+
+impl Run {
+    fn of(first: Staged) -> Self {
+        let (count, bytes, on_time) = (0, 0, 0);
+        Self {
+            first,
+            count,
+            bytes,
+            on_time,
+        }
+    }
+
+    fn count(self, now: Ticks, tally: &Tally) {
+        if self.count == 0 {
+            return;
+        }
+        let output = &tally.counters.outputs[self.first.output as usize];
+        output.sent.add(self.count);
+        output.bytes.add(self.bytes);
+        output.on_time.add(self.on_time);
+        output.late_sent.add(self.count - self.on_time);
+        let rule = &tally.counters.rules[self.first.rule as usize];
+        let took = now.saturating_sub(self.first.arrival);
+        rule.latency.record(took, self.count);
     }
 }
