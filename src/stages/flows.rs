@@ -5,7 +5,7 @@
 //! nothing of it waits. Where all eight are busy the caller uses the rule's overflow flow.
 
 use crate::packet::Ticks;
-use crate::plan::{FlowSlots, Plan};
+use crate::plan::Plan;
 use crate::sched::TokenBucket;
 
 /// Slots of a set.
@@ -52,21 +52,9 @@ pub struct Flows {
 impl Flows {
     /// The flows that `plan` has slots for.
     pub fn new(plan: &Plan) -> Self {
-        let FlowSlots { sources, .. } = plan.flows;
-        let sets = (sources as usize / WAYS)
-            .checked_next_power_of_two()
-            .unwrap_or(0);
-        let sets = if sources == 0 {
-            0
-        } else {
-            sets.min(sources as usize / WAYS).max(1)
-        };
         // A power of two of whole sets, within the slots that the plan has.
-        let sets = if sets.is_power_of_two() || sets == 0 {
-            sets
-        } else {
-            1 << sets.ilog2()
-        };
+        let sets = (plan.flows.sources as usize / WAYS).checked_ilog2();
+        let sets = sets.map_or(0, |bits| 1 << bits);
         Self {
             states: vec![FlowState::default(); plan.flows.total()].into(),
             sources: vec![Source::FREE; sets * WAYS].into(),
