@@ -27,12 +27,7 @@ fn revision() -> Option<String> {
     println!("cargo::rerun-if-changed=src");
     println!("cargo::rerun-if-changed=dpdk-shim");
     // Without optional locks, lest asking refresh the index and so change what others watch.
-    let status = git(&[
-        "--no-optional-locks",
-        "status",
-        "--porcelain",
-        "--untracked-files=no",
-    ])?;
+    let status = git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"])?;
     let dirty = if status.is_empty() { "" } else { "+" };
     Some(format!("{revision}{dirty}"))
 }

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The shim, one file per subject.
-const SOURCES: &[&str] = &[
-    "eth.c", "mbuf.c", "pool.c", "ring.c", "clock.c", "thread.c", "log.c", "layout.c",
-];
+const SOURCES: &[&str] =
+    &["eth.c", "mbuf.c", "pool.c", "ring.c", "clock.c", "thread.c", "log.c", "layout.c"];
 
 /// What Rust calls. Named one by one: `rte_.*` drags in packed types that do not compile
 /// (E0588), and a list says what the program stands on.
@@ -51,21 +50,11 @@ const FUNCTIONS: &[&str] = &[
 ];
 
 /// What Rust names besides the functions' own arguments.
-const TYPES: &[&str] = &[
-    "rte_eth_conf",
-    "rte_eth_dev_info",
-    "rte_eth_link",
-    "rte_eth_stats",
-];
+const TYPES: &[&str] = &["rte_eth_conf", "rte_eth_dev_info", "rte_eth_link", "rte_eth_stats"];
 
 /// Constants; those of layout.h and the drivers' directory among them.
-const CONSTANTS: &[&str] = &[
-    "SHIM_.*",
-    "RTE_EAL_PMD_PATH",
-    "RTE_MAX_LCORE",
-    "RTE_MAX_ETHPORTS",
-    "RTE_PKTMBUF_HEADROOM",
-];
+const CONSTANTS: &[&str] =
+    &["SHIM_.*", "RTE_EAL_PMD_PATH", "RTE_MAX_LCORE", "RTE_MAX_ETHPORTS", "RTE_PKTMBUF_HEADROOM"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -104,10 +93,7 @@ fn compiler_flags() -> Vec<String> {
         .args(["--cflags", "libdpdk"])
         .output()
         .unwrap_or_else(|error| stop(&error.to_string()));
-    String::from_utf8_lossy(&output.stdout)
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect()
+    String::from_utf8_lossy(&output.stdout).split_whitespace().map(str::to_owned).collect()
 }
 
 fn compile_shim(flags: &[String]) {
@@ -120,11 +106,7 @@ fn compile_shim(flags: &[String]) {
         build.flag(flag);
     }
     // The shim is DPDK's inline code: without optimisation each burst would crawl in debug builds.
-    build
-        .opt_level(2)
-        .std("gnu11")
-        .warnings(true)
-        .compile("shim");
+    build.opt_level(2).std("gnu11").warnings(true).compile("shim");
 }
 
 fn generate_bindings(flags: &[String]) {
@@ -153,7 +135,5 @@ fn generate_bindings(flags: &[String]) {
         .generate()
         .unwrap_or_else(|error| stop(&format!("bindgen: {error} (is libclang installed?)")));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    bindings
-        .write_to_file(Path::new(&out).join("bindings.rs"))
-        .expect("OUT_DIR can be written");
+    bindings.write_to_file(Path::new(&out).join("bindings.rs")).expect("OUT_DIR can be written");
 }

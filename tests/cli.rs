@@ -29,12 +29,7 @@ fn the_version_names_revision_and_dpdk() {
 
 #[test]
 fn help_is_no_error() {
-    for args in [
-        &["--help"][..],
-        &["help"],
-        &["run", "--help"],
-        &["check", "--help"],
-    ] {
+    for args in [&["--help"][..], &["help"], &["run", "--help"], &["check", "--help"]] {
         let output = punctual(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert!(stdout(&output).contains("Usage: punctual"), "{args:?}");
@@ -55,10 +50,7 @@ fn usage_errors_end_with_64() {
         let output = punctual(args);
         assert_eq!(output.status.code(), Some(64), "{args:?}");
         let text = stderr(&output);
-        assert!(
-            text.contains("Usage: punctual") || text.contains("--help"),
-            "{text}"
-        );
+        assert!(text.contains("Usage: punctual") || text.contains("--help"), "{text}");
         assert!(output.stdout.is_empty(), "{args:?}");
     }
 }

@@ -51,10 +51,7 @@ fn try_load(bytes: Vec<u8>) -> Result<Loaded, String> {
         let _ = errors.diagnostics().render(true);
         let text = errors.to_string();
         let raw = |c: char| c.is_control() && c != '\n';
-        assert!(
-            !text.contains(raw),
-            "control characters reach the terminal: {text:?}"
-        );
+        assert!(!text.contains(raw), "control characters reach the terminal: {text:?}");
         text
     })?;
     let printed = canonical(&loaded.config);
@@ -154,15 +151,9 @@ fn line_ends_and_byte_order_marks_are_fine() {
 #[test]
 fn what_is_no_text_is_refused_with_its_place() {
     let errors = try_load(b"schema = 1\nclock = \"\xff\"\n".to_vec()).unwrap_err();
-    assert!(
-        errors.contains("not UTF-8") && errors.contains("any.toml:2:10"),
-        "{errors}"
-    );
+    assert!(errors.contains("not UTF-8") && errors.contains("any.toml:2:10"), "{errors}");
     let errors = try_load(b"schema = 1\nclock = \"\0\"\n".to_vec()).unwrap_err();
-    assert!(
-        errors.contains("invalid TOML") && errors.contains("any.toml:2:10"),
-        "{errors}"
-    );
+    assert!(errors.contains("invalid TOML") && errors.contains("any.toml:2:10"), "{errors}");
 }
 
 #[test]
@@ -203,24 +194,10 @@ fn many_rules_and_outputs_take_no_endless_time() {
         )
     };
     let rules: String = (0..4_096).map(rule).collect();
-    assert_eq!(
-        try_load(format!("{ports}{rules}").into_bytes())
-            .unwrap()
-            .config
-            .rules
-            .len(),
-        4_096
-    );
+    assert_eq!(try_load(format!("{ports}{rules}").into_bytes()).unwrap().config.rules.len(), 4_096);
 
-    let output = |i: usize| {
-        format!(
-            "{{ port = \"out\", destination = \"239.9.{}.1\" }},",
-            i % 256
-        )
-    };
-    let nets: String = (0..2_000)
-        .map(|i| format!("\"239.{}.{}.0\",", i / 256, i % 256))
-        .collect();
+    let output = |i: usize| format!("{{ port = \"out\", destination = \"239.9.{}.1\" }},", i % 256);
+    let nets: String = (0..2_000).map(|i| format!("\"239.{}.{}.0\",", i / 256, i % 256)).collect();
     let outputs: String = (0..2_000).map(output).collect();
     let rule = "[[rule]]\nname = \"x\"\ninput = { destination = [";
     let text = format!("{ports}{rule}{nets}] }}\noutput = [{outputs}]\n");

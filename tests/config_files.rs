@@ -25,12 +25,7 @@ fn compare(path: &Path, actual: &str) {
         fs::write(path, actual).unwrap();
     }
     let expected = fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(
-        expected,
-        actual,
-        "{} (UPDATE_SNAPSHOTS=1 writes it)",
-        path.display()
-    );
+    assert_eq!(expected, actual, "{} (UPDATE_SNAPSHOTS=1 writes it)", path.display());
 }
 
 #[test]
@@ -38,21 +33,13 @@ fn every_example_loads_and_what_is_printed_loads_as_the_same() {
     for path in toml_files("config/examples") {
         let loaded = load(&path).unwrap_or_else(|errors| panic!("{errors}"));
         let text = fs::read_to_string(&path).unwrap();
-        assert!(
-            text.lines().count() < EXAMPLE_LINES_MAX,
-            "{} is too long",
-            path.display()
-        );
+        assert!(text.lines().count() < EXAMPLE_LINES_MAX, "{} is too long", path.display());
         let groups: u64 = loaded.config.rules.iter().map(rows).sum();
         assert!(groups >= 200, "{}: {groups} rows", path.display());
 
         let printed = canonical(&loaded.config);
-        let again = load_bytes(
-            Path::new("printed.toml"),
-            printed.clone().into_bytes(),
-            &|_| None,
-        )
-        .unwrap_or_else(|errors| panic!("{printed}\n{errors}"));
+        let again = load_bytes(Path::new("printed.toml"), printed.clone().into_bytes(), &|_| None)
+            .unwrap_or_else(|errors| panic!("{printed}\n{errors}"));
         assert_eq!(loaded.config, again.config, "{}", path.display());
     }
 }
@@ -70,10 +57,7 @@ fn five_mistakes_are_five_reports() {
     let errors = load(Path::new("tests/bad_config/five_mistakes.toml")).unwrap_err();
     let all = errors.diagnostics();
     let places: Vec<_> = all.iter().map(|d| all.position(d).unwrap()).collect();
-    let lines: Vec<_> = places
-        .iter()
-        .map(|(_, line, column)| (*line, *column))
-        .collect();
+    let lines: Vec<_> = places.iter().map(|(_, line, column)| (*line, *column)).collect();
     assert_eq!(lines, [(7, 7), (12, 1), (15, 10), (19, 38), (20, 20)]);
 }
 
@@ -82,13 +66,8 @@ fn the_reference_lists_every_key() {
     let path = Path::new("docs/config.md");
     let text = fs::read_to_string(path).unwrap();
     let mark = "<!-- Generated from the key list: UPDATE_SNAPSHOTS=1 cargo test -->\n";
-    let (before, _) = text
-        .split_once(mark)
-        .expect("the mark of the generated part");
-    compare(
-        path,
-        &format!("{before}{mark}\n{}\n", reference().trim_end()),
-    );
+    let (before, _) = text.split_once(mark).expect("the mark of the generated part");
+    compare(path, &format!("{before}{mark}\n{}\n", reference().trim_end()));
 }
 
 #[test]

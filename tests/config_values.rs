@@ -33,46 +33,17 @@ fn built_in_defaults_hold_where_nothing_is_written() {
     assert_eq!((config.clock, config.idle), (ClockSource::Tsc, Idle::Auto));
     assert_eq!(config.instance, "punctual");
     assert_eq!(config.eal.memory, EalMemory::Hugepages);
-    assert_eq!(
-        (config.memory.packets, config.memory.headers),
-        (65_536, 65_536)
-    );
+    assert_eq!((config.memory.packets, config.memory.headers), (65_536, 65_536));
     assert_eq!((config.edf_window, config.copy_below), (1_024, 0));
-    let Limits {
-        rules,
-        outputs,
-        rows,
-        sources,
-    } = config.limits;
-    assert_eq!(
-        (rules, outputs, rows, sources),
-        (4_096, 65_536, 1 << 20, 65_536)
-    );
-    assert_eq!(
-        (config.ports[0].rx, config.ports[1].rx),
-        (RxMode::Lossless, RxMode::Live)
-    );
+    let Limits { rules, outputs, rows, sources } = config.limits;
+    assert_eq!((rules, outputs, rows, sources), (4_096, 65_536, 1 << 20, 65_536));
+    assert_eq!((config.ports[0].rx, config.ports[1].rx), (RxMode::Lossless, RxMode::Live));
     assert_eq!(config.classes.map(|c| c.weight), [16, 4, 1]);
     let rule = &config.rules[0];
-    assert_eq!(
-        (rule.class, rule.budget),
-        (Class::Medium, Duration::from_millis(10))
-    );
-    assert_eq!(
-        (rule.late, rule.flow, rule.weight),
-        (Late::Send, FlowKind::Rule, 1)
-    );
-    assert_eq!(
-        rule.queue,
-        QueueBound {
-            packets: 1_024,
-            bytes: 2 << 20
-        }
-    );
-    assert_eq!(
-        (rule.input.udp_port, rule.input.vlan),
-        (None, VlanMatch::Untagged)
-    );
+    assert_eq!((rule.class, rule.budget), (Class::Medium, Duration::from_millis(10)));
+    assert_eq!((rule.late, rule.flow, rule.weight), (Late::Send, FlowKind::Rule, 1));
+    assert_eq!(rule.queue, QueueBound { packets: 1_024, bytes: 2 << 20 });
+    assert_eq!((rule.input.udp_port, rule.input.vlan), (None, VlanMatch::Untagged));
     assert_eq!(rule.outputs[0].ttl, TtlRewrite::Decrement);
     assert_eq!(rule.outputs[1].ttl, TtlRewrite::Set(16));
     let names: Vec<_> = rule.outputs.iter().map(|o| o.name.as_str()).collect();
@@ -101,10 +72,7 @@ fn the_nearest_layer_wins() {
     );
     let outputs = &config.rules[0].outputs;
     let vlans: Vec<_> = outputs.iter().map(|o| o.vlan).collect();
-    assert_eq!(
-        vlans,
-        [VlanRewrite::Id(4), VlanRewrite::Id(3), VlanRewrite::Id(1)]
-    );
+    assert_eq!(vlans, [VlanRewrite::Id(4), VlanRewrite::Id(3), VlanRewrite::Id(1)]);
     let dscp: Vec<_> = outputs.iter().map(|o| o.dscp).collect();
     assert_eq!(dscp, [Some(2), Some(2), Some(1)]);
     assert!(outputs.iter().all(|o| o.sample == 7 && o.port == 1));
@@ -127,11 +95,8 @@ fn the_port_s_own_address_is_the_one_nearest_to_the_destination() {
         destination = \"10.1.7.7\"
         mac = \"02:00:00:00:00:01\"",
     );
-    let sources: Vec<_> = config.rules[0]
-        .outputs
-        .iter()
-        .map(|o| o.source.unwrap().to_string())
-        .collect();
+    let sources: Vec<_> =
+        config.rules[0].outputs.iter().map(|o| o.source.unwrap().to_string()).collect();
     assert_eq!(sources, ["192.0.2.1", "10.1.0.1"]);
 }
 
@@ -149,25 +114,11 @@ fn included_files_add_up() {
             "tests/include_config/conf.d/20-rules.toml",
         ]
     );
-    let Config {
-        ports,
-        classes,
-        rules,
-        ..
-    } = loaded.config;
-    assert_eq!(
-        ports[0].device,
-        "net_pcap0,rx_pcap=tests/include_config/feed.pcap"
-    );
-    assert_eq!(
-        ports[1].device,
-        "net_pcap1,tx_pcap=tests/include_config/conf.d/out.pcap"
-    );
+    let Config { ports, classes, rules, .. } = loaded.config;
+    assert_eq!(ports[0].device, "net_pcap0,rx_pcap=tests/include_config/feed.pcap");
+    assert_eq!(ports[1].device, "net_pcap1,tx_pcap=tests/include_config/conf.d/out.pcap");
     assert_eq!(classes[0].weight, 64);
-    assert_eq!(
-        (rules[0].outputs[0].port, rules[0].outputs[0].mac),
-        (1, None)
-    );
+    assert_eq!((rules[0].outputs[0].port, rules[0].outputs[0].mac), (1, None));
 }
 
 #[test]
@@ -184,18 +135,9 @@ fn narrower_inputs_are_no_conflict() {
             rule("b", "destination = \"239.1.0.0/25\""),
             rule("c", "destination = \"239.1.0.0/24\", udp_port = \"1-10\""),
             rule("d", "destination = \"239.1.0.0/24\", udp_port = \"10-20\""),
-            rule(
-                "e",
-                "destination = \"239.1.0.0/24\", source = \"10.0.0.0/8\"",
-            ),
-            rule(
-                "f",
-                "destination = \"239.1.0.0/24\", source = \"10.0.0.0/16\"",
-            ),
-            rule(
-                "g",
-                "destination = \"239.1.0.0/24\", source = \"11.0.0.0/8\"",
-            ),
+            rule("e", "destination = \"239.1.0.0/24\", source = \"10.0.0.0/8\""),
+            rule("f", "destination = \"239.1.0.0/24\", source = \"10.0.0.0/16\""),
+            rule("g", "destination = \"239.1.0.0/24\", source = \"11.0.0.0/8\""),
             rule("h", "destination = \"239.1.0.0/24\", vlan = 7"),
             rule("i", "destination = \"239.1.0.0/24\", vlan = \"any\""),
         ]
@@ -218,10 +160,6 @@ fn output_names_are_unique_in_their_rule() {
           { receiver = \"out\", port = \"in\", udp_port = 6000 },
         ]",
     );
-    let names: Vec<_> = config.rules[0]
-        .outputs
-        .iter()
-        .map(|o| o.name.as_str())
-        .collect();
+    let names: Vec<_> = config.rules[0].outputs.iter().map(|o| o.name.as_str()).collect();
     assert_eq!(names, ["out/keep", "out/keep:6000", "out/keep:6000#3"]);
 }

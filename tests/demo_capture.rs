@@ -30,11 +30,7 @@ fn it_holds_every_kind_of_frame_that_the_demo_shows() {
     for record in Capture::new(&file[..]).unwrap() {
         let record = record.unwrap();
         assert!(record.timestamp_ns >= last, "out of order");
-        assert_eq!(
-            record.timestamp_ns % 1_000,
-            0,
-            "finer than any reader of captures"
-        );
+        assert_eq!(record.timestamp_ns % 1_000, 0, "finer than any reader of captures");
         last = record.timestamp_ns;
         let verdict = match parse(&record.bytes, record.bytes.len(), &OwnMacs::default()) {
             Verdict::Udp { headers, .. } if headers.version == 6 => "udp over ipv6",
@@ -67,18 +63,10 @@ fn it_holds_every_kind_of_frame_that_the_demo_shows() {
 #[test]
 fn the_configuration_loads_and_its_three_rules_fan_out_to_16_4_and_2() {
     let loaded = load(Path::new("config/demo.toml")).unwrap_or_else(|errors| panic!("{errors}"));
-    assert!(
-        loaded.warnings.is_empty(),
-        "{}",
-        loaded.warnings.render(false)
-    );
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings.render(false));
     let widths: Vec<_> = (loaded.config.rules.iter())
         .map(|rule| (rule.name.as_str(), rule.class.name(), rule.outputs.len()))
         .collect();
-    let expected = [
-        ("market", "high", 16),
-        ("media", "medium", 4),
-        ("telemetry", "low", 2),
-    ];
+    let expected = [("market", "high", 16), ("media", "medium", 4), ("telemetry", "low", 2)];
     assert_eq!(widths, expected);
 }

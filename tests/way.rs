@@ -74,21 +74,14 @@ impl Site {
             })
             .collect();
         let plan = Arc::new(Plan::build(config, &facts, 1_000_000_000, 1).unwrap());
-        let counters = Arc::new(Counters::new(
-            plan.rules.len(),
-            plan.outputs.len(),
-            plan.ports.len(),
-        ));
+        let counters =
+            Arc::new(Counters::new(plan.rules.len(), plan.outputs.len(), plan.ports.len()));
         let (rx, time) = (MemoryRx::default(), StepClock::default());
         time.step(1 << 40);
         let tx: Vec<_> = config.ports.iter().map(|_| MemoryTx::default()).collect();
         let [payload, headers, linear] = [50_000, headers, 10_000].map(HeapPool::new);
         let parts = Parts {
-            rx: vec![RxSource {
-                port: rx.clone(),
-                slot: 0,
-                mode: config.ports[0].rx,
-            }],
+            rx: vec![RxSource { port: rx.clone(), slot: 0, mode: config.ports[0].rx }],
             tx: tx.clone(),
             payload: payload.share(),
             headers: headers.share(),
@@ -96,22 +89,11 @@ impl Site {
             clock: clock.then(|| time.clone()),
         };
         let worker = Worker::new(Arc::clone(&plan), parts, Arc::clone(&counters));
-        Self {
-            worker,
-            rx,
-            tx,
-            clock: time,
-            counters,
-            payload,
-            headers,
-            linear,
-            plan,
-        }
+        Self { worker, rx, tx, clock: time, counters, payload, headers, linear, plan }
     }
 
     fn push(&self, frame: &Frame) {
-        self.rx
-            .push(self.payload.adopt(HeapFrame::new(&[&frame.bytes()])));
+        self.rx.push(self.payload.adopt(HeapFrame::new(&[&frame.bytes()])));
     }
 
     fn turns(&mut self, count: usize) -> Ledger {
@@ -175,17 +157,11 @@ fn copies_share_one_payload_that_is_freed_once() {
     let mut site = Site::new(FAN_OUT);
     site.push(&v4());
     let ledger = site.turns(1);
-    assert_eq!(
-        (ledger.received, ledger.admitted, ledger.copies, ledger.sent),
-        (1, 1, 3, 3)
-    );
+    assert_eq!((ledger.received, ledger.admitted, ledger.copies, ledger.sent), (1, 1, 3, 3));
     let copies: Vec<_> = site.sent(1).into_iter().chain(site.sent(2)).collect();
     let addresses: Vec<_> = copies.iter().map(|copy| copy.tail_addresses()).collect();
     assert_eq!(addresses[0].len(), 1);
-    assert!(
-        addresses.iter().all(|a| *a == addresses[0]),
-        "{addresses:?}"
-    );
+    assert!(addresses.iter().all(|a| *a == addresses[0]), "{addresses:?}");
     assert_eq!(copies[0].tail_owners(), [3]);
     assert_eq!(site.payload.in_use(), 1);
     drop(copies);
@@ -205,10 +181,7 @@ fn a_flow_keeps_its_order_at_every_output() {
         assert_eq!(sent.len(), 1_000 * outputs);
         let mut by_output = std::collections::HashMap::<u32, Vec<u32>>::new();
         for copy in &sent {
-            by_output
-                .entry(copy.meta().output)
-                .or_default()
-                .push(number(copy));
+            by_output.entry(copy.meta().output).or_default().push(number(copy));
         }
         assert!(by_output.values().all(|numbers| numbers.is_sorted()));
     }
@@ -230,12 +203,8 @@ fn what_a_port_refuses_stays_in_order_and_others_go_on() {
     assert!(site.counters.ports[1].tx_refused.get() > 0);
     site.tx[1].allow(usize::MAX);
     site.turns(50);
-    let numbers: Vec<_> = site
-        .sent(1)
-        .iter()
-        .filter(|c| c.meta().output == 0)
-        .map(number)
-        .collect();
+    let numbers: Vec<_> =
+        site.sent(1).iter().filter(|c| c.meta().output == 0).map(number).collect();
     assert!(numbers.is_sorted());
     let ledger = site.finish();
     assert_eq!(ledger.sent, 1_200);
@@ -260,10 +229,7 @@ fn a_blocked_output_fills_its_own_queue_and_counts_the_rest() {
     site.turns(100);
     assert_eq!(site.sent(2).len(), 1_000);
     // 100 wait in the queue and a burst is staged.
-    assert_eq!(
-        site.dropped_after(0, DropReason::EgressFull),
-        1_000 - 100 - 32
-    );
+    assert_eq!(site.dropped_after(0, DropReason::EgressFull), 1_000 - 100 - 32);
     // What waits for a port that never takes it is dropped when the drain is given up.
     let control = Control::default();
     control.set(Phase::Abort);
@@ -326,11 +292,7 @@ fn ports_that_send_no_chains_get_one_piece() {
     site.turns(1);
     assert!(site.sent(1).iter().all(|copy| copy.segments() == 1));
     let chained = site.sent(2);
-    assert_eq!(
-        chained[0].tail_owners(),
-        [1],
-        "the linear copies own nothing of it"
-    );
+    assert_eq!(chained[0].tail_owners(), [1], "the linear copies own nothing of it");
     drop(chained);
     site.finish();
 }
@@ -342,19 +304,10 @@ fn small_frames_are_copied_where_asked() {
     site.push(&v4());
     site.push(&v4().with(|f| f.payload = vec![7; 100]));
     site.turns(1);
-    let pieces: Vec<_> = site
-        .sent(1)
-        .iter()
-        .map(|copy| (copy.frame_len() > 100, copy.segments()))
-        .collect();
-    assert_eq!(
-        pieces.iter().filter(|&&piece| piece == (false, 1)).count(),
-        2
-    );
-    assert_eq!(
-        pieces.iter().filter(|&&piece| piece == (true, 2)).count(),
-        2
-    );
+    let pieces: Vec<_> =
+        site.sent(1).iter().map(|copy| (copy.frame_len() > 100, copy.segments())).collect();
+    assert_eq!(pieces.iter().filter(|&&piece| piece == (false, 1)).count(), 2);
+    assert_eq!(pieces.iter().filter(|&&piece| piece == (true, 2)).count(), 2);
     site.finish();
 }
 
@@ -383,11 +336,7 @@ fn a_datagram_without_payload_is_headers_alone() {
     let mut site = Site::new(FAN_OUT);
     site.push(&v4().with(|f| f.payload = vec![]));
     site.turns(1);
-    assert!(
-        site.sent(1)
-            .iter()
-            .all(|copy| copy.segments() == 1 && copy.frame_len() >= 42)
-    );
+    assert!(site.sent(1).iter().all(|copy| copy.segments() == 1 && copy.frame_len() >= 42));
     assert_eq!(site.payload.in_use(), 0);
     site.finish();
 }
@@ -501,15 +450,8 @@ fn policers_count_bytes_by_the_capture_clock() {
     let ledger = site.turns(2_000);
     let allowed = (10_000 + 47_000) / 94;
     assert!(ledger.sent.abs_diff(allowed) <= 1, "{}", ledger.sent);
-    assert_eq!(
-        ledger.dropped_before[DropReason::Policed.index()],
-        1_000 - ledger.sent
-    );
-    assert_eq!(
-        site.counters.outputs[0].on_time.get(),
-        ledger.sent,
-        "an instant a turn"
-    );
+    assert_eq!(ledger.dropped_before[DropReason::Policed.index()], 1_000 - ledger.sent);
+    assert_eq!(site.counters.outputs[0].on_time.get(), ledger.sent, "an instant a turn");
     site.finish();
 }
 
@@ -613,16 +555,10 @@ fn the_most_specific_rule_wins() {
     );
     let cases: [(&str, Frame); 6] = [
         ("source", v4()),
-        (
-            "channel",
-            v4().with(|f| f.source = "10.8.0.1".parse().unwrap()),
-        ),
+        ("channel", v4().with(|f| f.source = "10.8.0.1".parse().unwrap())),
         ("channels", v4().with(|f| f.udp_port = 5002)),
         ("group", v4().with(|f| f.udp_port = 9)),
-        (
-            "site",
-            v4().with(|f| f.destination = "239.1.2.3".parse().unwrap()),
-        ),
+        ("site", v4().with(|f| f.destination = "239.1.2.3".parse().unwrap())),
         ("site", v4().with(|f| f.tags = vec![(0x8100, 5)])),
     ];
     for (name, frame) in &cases {
@@ -647,11 +583,7 @@ fn an_unfinished_checksum_is_completed_where_asked() {
     config.ports[0].rx_checksum = config::RxChecksum::Complete;
     let mut site = Site::build(&config, |_| true, true, 100);
     let right = v4().with(|f| f.payload = vec![9; 333]);
-    site.push(
-        &right
-            .clone()
-            .with(|f| f.checksum = frames::Checksum::Off(77)),
-    );
+    site.push(&right.clone().with(|f| f.checksum = frames::Checksum::Off(77)));
     site.push(&right);
     site.turns(1);
     let sent: Vec<_> = site.sent(2).iter().map(|copy| copy.bytes()).collect();
@@ -679,10 +611,7 @@ fn rows_have_flows_of_their_own() {
         site.push(&v4().with(|f| f.udp_port = 5002));
     }
     let ledger = site.turns(20);
-    assert_eq!(
-        ledger.dropped_before[DropReason::Policed.index()],
-        200 - 9_064 / 70
-    );
+    assert_eq!(ledger.dropped_before[DropReason::Policed.index()], 200 - 9_064 / 70);
     site.finish();
 }
 

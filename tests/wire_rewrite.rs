@@ -49,55 +49,27 @@ fn wish() -> impl Strategy<Value = Wish> {
         Just(VlanRewrite::None),
         (1u16..4095).prop_map(VlanRewrite::Id),
     ];
-    let ttl = prop_oneof![
-        Just(TtlRewrite::Decrement),
-        (1u8..).prop_map(TtlRewrite::Set),
-    ];
-    let v4 = (
-        option::of(v4_net),
-        option::of(any::<u32>().prop_map(Ipv4Addr::from_bits)),
-    );
-    let v6 = (
-        option::of(v6_net),
-        option::of(any::<u128>().prop_map(Ipv6Addr::from_bits)),
-    );
-    (
-        v4,
-        v6,
-        option::of(any::<[u8; 6]>()),
-        udp_port,
-        source_port,
-        vlan,
-        ttl,
-        option::of(0u8..64),
-    )
-        .prop_map(
-            |(v4, v6, mac, udp_port, source_port, vlan, ttl, dscp)| Wish {
-                v4,
-                v6,
-                mac,
-                udp_port,
-                source_port,
-                vlan,
-                ttl,
-                dscp,
-            },
-        )
+    let ttl = prop_oneof![Just(TtlRewrite::Decrement), (1u8..).prop_map(TtlRewrite::Set),];
+    let v4 = (option::of(v4_net), option::of(any::<u32>().prop_map(Ipv4Addr::from_bits)));
+    let v6 = (option::of(v6_net), option::of(any::<u128>().prop_map(Ipv6Addr::from_bits)));
+    (v4, v6, option::of(any::<[u8; 6]>()), udp_port, source_port, vlan, ttl, option::of(0u8..64))
+        .prop_map(|(v4, v6, mac, udp_port, source_port, vlan, ttl, dscp)| Wish {
+            v4,
+            v6,
+            mac,
+            udp_port,
+            source_port,
+            vlan,
+            ttl,
+            dscp,
+        })
 }
 
 /// The part of a wish that is for this frame's version.
 fn rewrite(frame: &Frame, wish: &Wish) -> Rewrite {
     let (version, destination, source) = match frame.source {
-        IpAddr::V4(_) => (
-            IpVersion::V4,
-            wish.v4.0.map(IpNet::V4),
-            wish.v4.1.map(IpAddr::V4),
-        ),
-        IpAddr::V6(_) => (
-            IpVersion::V6,
-            wish.v6.0.map(IpNet::V6),
-            wish.v6.1.map(IpAddr::V6),
-        ),
+        IpAddr::V4(_) => (IpVersion::V4, wish.v4.0.map(IpNet::V4), wish.v4.1.map(IpAddr::V4)),
+        IpAddr::V6(_) => (IpVersion::V6, wish.v6.0.map(IpNet::V6), wish.v6.1.map(IpAddr::V6)),
     };
     // A unicast destination needs a MAC.
     let mac = match wish.mac {
@@ -128,9 +100,7 @@ fn expected(frame: &Frame, rewrite: &Rewrite) -> Fields {
         UdpPortRewrite::Shift(by) => (i32::from(frame.udp_port) + by).rem_euclid(65_536) as u16,
     };
     Fields {
-        mac: rewrite
-            .mac
-            .map_or_else(|| group_mac(destination), |mac| mac.0),
+        mac: rewrite.mac.map_or_else(|| group_mac(destination), |mac| mac.0),
         source_mac: PORT_MAC.0,
         tags: match rewrite.vlan {
             VlanRewrite::Keep => frame.tags.clone(),
@@ -146,9 +116,7 @@ fn expected(frame: &Frame, rewrite: &Rewrite) -> Fields {
             TtlRewrite::Decrement => frame.ttl - 1,
             TtlRewrite::Set(ttl) => ttl,
         },
-        tos: rewrite
-            .dscp
-            .map_or(frame.tos, |dscp| dscp << 2 | frame.tos & 3),
+        tos: rewrite.dscp.map_or(frame.tos, |dscp| dscp << 2 | frame.tos & 3),
         flow_label: if v4 { 0 } else { frame.flow_label },
         id: if v4 { frame.id } else { 0 },
         // The reserved flag is none of ours to pass on.
@@ -179,10 +147,7 @@ fn copy(bytes: &[u8], rewrite: &Rewrite) -> Result<Vec<u8>, TestCaseError> {
     prop_assert_eq!(&header[header_len..], [0xa5; 8]);
     header.truncate(header_len);
     let tags = header_len + payload.len() - 14 - template.ip_len(&origin);
-    prop_assert!(
-        matches!(tags, 0 | 4 | 8),
-        "ip_len leaves {tags} bytes of tags"
-    );
+    prop_assert!(matches!(tags, 0 | 4 | 8), "ip_len leaves {tags} bytes of tags");
     Ok([&header, payload].concat())
 }
 
@@ -236,9 +201,7 @@ fn plain(version: IpVersion) -> Rewrite {
 fn nothing_changed_is_nothing_changed() {
     for (version, frame) in [(IpVersion::V4, v4()), (IpVersion::V6, v6())] {
         for word in 0..=u16::MAX {
-            let frame = frame
-                .clone()
-                .with(|f| f.payload = word.to_be_bytes().to_vec());
+            let frame = frame.clone().with(|f| f.payload = word.to_be_bytes().to_vec());
             let mut bytes = frame.bytes();
             let copy = copy(&bytes, &plain(version)).expect("a good frame");
             bytes[6..12].copy_from_slice(&PORT_MAC.0);
@@ -254,10 +217,7 @@ fn only_a_decremented_ttl_expires() {
         let Verdict::Udp { headers, .. } = parse(&bytes, bytes.len(), &OwnMacs::default()) else {
             panic!("a good frame");
         };
-        let template = Template::new(&Rewrite {
-            ttl: rewrite,
-            ..plain(IpVersion::V4)
-        });
+        let template = Template::new(&Rewrite { ttl: rewrite, ..plain(IpVersion::V4) });
         template.ttl_expired(&Origin::read(&bytes, &headers))
     };
     assert!(expired(1, TtlRewrite::Decrement));
@@ -277,15 +237,8 @@ fn lengths_of_what_is_sent() {
         panic!("a good frame");
     };
     let origin = Origin::read(&bytes, &headers);
-    for (vlan, tags) in [
-        (VlanRewrite::Keep, 8),
-        (VlanRewrite::None, 0),
-        (VlanRewrite::Id(5), 4),
-    ] {
-        let template = Template::new(&Rewrite {
-            vlan,
-            ..plain(IpVersion::V6)
-        });
+    for (vlan, tags) in [(VlanRewrite::Keep, 8), (VlanRewrite::None, 0), (VlanRewrite::Id(5), 4)] {
+        let template = Template::new(&Rewrite { vlan, ..plain(IpVersion::V6) });
         assert_eq!(template.header_len(&origin), 14 + tags + 40 + 8);
         assert_eq!(template.ip_len(&origin), 40 + 8 + 4);
     }

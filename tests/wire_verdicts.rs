@@ -71,11 +71,8 @@ fn a_first_segment_cut_at_every_byte() {
         let whole = judge(&bytes);
         for len in 0..bytes.len() {
             let verdict = parse(&bytes[..len], bytes.len(), &OwnMacs::default());
-            let expected = if len < frame.udp_at() + 8 {
-                Verdict::Drop(DropReason::Segmented)
-            } else {
-                whole
-            };
+            let expected =
+                if len < frame.udp_at() + 8 { Verdict::Drop(DropReason::Segmented) } else { whole };
             assert_eq!(verdict, expected, "{len} bytes of {}", bytes.len());
         }
     }

@@ -74,10 +74,7 @@ pub struct RunArgs {
 impl RunArgs {
     /// When the run ends by itself.
     pub fn stop_policy(&self) -> StopPolicy {
-        StopPolicy {
-            idle: self.stop_after_idle,
-            after: self.stop_after,
-        }
+        StopPolicy { idle: self.stop_after_idle, after: self.stop_after }
     }
 }
 
@@ -103,11 +100,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Err(error) => {
             // Where even that cannot be written there is nobody to tell.
             let _ = error.print();
-            if error.use_stderr() {
-                exit::USAGE
-            } else {
-                exit::OK
-            }
+            if error.use_stderr() { exit::USAGE } else { exit::OK }
         }
     }
 }
@@ -135,9 +128,7 @@ fn check(path: &Path) -> Exit {
 /// Writes to the standard output; a reader that left early (`| head`) is no error.
 fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// Writes warnings to the standard error stream.
@@ -177,18 +168,8 @@ mod tests {
 
     #[test]
     fn run_takes_its_ends_and_its_report() {
-        let args = [
-            "run",
-            "a.toml",
-            "--stop-after-idle",
-            "500ms",
-            "--stop-after",
-            "10s",
-        ];
-        let Ok(Cli {
-            command: Command::Run(args),
-        }) = parse(&args)
-        else {
+        let args = ["run", "a.toml", "--stop-after-idle", "500ms", "--stop-after", "10s"];
+        let Ok(Cli { command: Command::Run(args) }) = parse(&args) else {
             panic!("it does not parse");
         };
         assert_eq!(args.file, Path::new("a.toml"));

@@ -17,11 +17,7 @@ pub fn canonical(config: &Config) -> String {
 
 /// A prefix, or an address without its length.
 pub(super) fn show_net(net: &IpNet) -> String {
-    if net.prefix_len() == net.max_prefix_len() {
-        net.addr().to_string()
-    } else {
-        net.to_string()
-    }
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 
 /// A TOML string.
@@ -66,35 +62,18 @@ fn write_config(out: &mut String, config: &Config) -> std::fmt::Result {
     for class in Class::ALL {
         let ClassConfig { budget, weight } = config.classes[class as usize];
         let budget = show_duration(budget);
-        writeln!(
-            out,
-            "\n[class.{}]\nbudget = \"{budget}\"\nweight = {weight}",
-            class.name()
-        )?;
+        writeln!(out, "\n[class.{}]\nbudget = \"{budget}\"\nweight = {weight}", class.name())?;
     }
     for receiver in &config.receivers {
         let port = port_name(config, receiver.port);
-        writeln!(
-            out,
-            "\n[[receiver]]\nname = {}\nport = {port}",
-            quote(&receiver.name)
-        )?;
+        writeln!(out, "\n[[receiver]]\nname = {}\nport = {port}", quote(&receiver.name))?;
     }
     for rule in &config.rules {
         write_rule(out, config, rule)?;
     }
-    let Limits {
-        rules,
-        outputs,
-        rows,
-        sources,
-    } = config.limits;
+    let Limits { rules, outputs, rows, sources } = config.limits;
     writeln!(out, "\n[edf]\nwindow = {}", config.edf_window)?;
-    writeln!(
-        out,
-        "\n[fanout]\ncopy_below = \"{}\"",
-        show_bytes(config.copy_below.into())
-    )?;
+    writeln!(out, "\n[fanout]\ncopy_below = \"{}\"", show_bytes(config.copy_below.into()))?;
     writeln!(out, "\n[limits]\nrules = {rules}\noutputs = {outputs}")?;
     writeln!(out, "rows = {rows}\nsources = {sources}")
 }
@@ -107,19 +86,13 @@ fn write_eal(out: &mut String, eal: &Eal) -> std::fmt::Result {
     };
     let lcores = match &eal.lcores {
         None => "\"auto\"".to_owned(),
-        Some(Lcores {
-            management,
-            workers,
-        }) => {
+        Some(Lcores { management, workers }) => {
             let workers = array(workers, u32::to_string);
             format!("{{ management = {management}, workers = {workers} }}")
         }
     };
     let extra = array(&eal.extra, |a| quote(a));
-    writeln!(
-        out,
-        "\n[eal]\nmemory = \"{memory}\"\nlcores = {lcores}\nextra = {extra}"
-    )
+    writeln!(out, "\n[eal]\nmemory = \"{memory}\"\nlcores = {lcores}\nextra = {extra}")
 }
 
 fn write_port(out: &mut String, port: &Port) -> std::fmt::Result {
@@ -131,29 +104,13 @@ fn write_port(out: &mut String, port: &Port) -> std::fmt::Result {
         RxChecksum::Trust => "trust",
         RxChecksum::Complete => "complete",
     };
-    writeln!(
-        out,
-        "\n[[port]]\nname = {}\ndevice = {}",
-        quote(&port.name),
-        quote(&port.device)
-    )?;
-    writeln!(
-        out,
-        "address = {}",
-        array(&port.address, |net| quote(&net.to_string()))
-    )?;
-    writeln!(
-        out,
-        "mtu = {}\nrx = \"{rx}\"\nrx_checksum = \"{rx_checksum}\"",
-        port.mtu
-    )
+    writeln!(out, "\n[[port]]\nname = {}\ndevice = {}", quote(&port.name), quote(&port.device))?;
+    writeln!(out, "address = {}", array(&port.address, |net| quote(&net.to_string())))?;
+    writeln!(out, "mtu = {}\nrx = \"{rx}\"\nrx_checksum = \"{rx_checksum}\"", port.mtu)
 }
 
 fn port_name(config: &Config, slot: usize) -> String {
-    config
-        .ports
-        .get(slot)
-        .map_or_else(String::new, |port| quote(&port.name))
+    config.ports.get(slot).map_or_else(String::new, |port| quote(&port.name))
 }
 
 fn write_rule(out: &mut String, config: &Config, rule: &Rule) -> std::fmt::Result {
@@ -169,12 +126,7 @@ fn write_rule(out: &mut String, config: &Config, rule: &Rule) -> std::fmt::Resul
     writeln!(out, "\n[[rule]]\nname = {}", quote(&rule.name))?;
     writeln!(out, "input = {}", show_input(config, &rule.input))?;
     writeln!(out, "class = \"{}\"", rule.class.name())?;
-    writeln!(
-        out,
-        "budget = \"{}\"\nweight = {}",
-        show_duration(rule.budget),
-        rule.weight
-    )?;
+    writeln!(out, "budget = \"{}\"\nweight = {}", show_duration(rule.budget), rule.weight)?;
     writeln!(out, "late = \"{late}\"\nflow = \"{flow}\"")?;
     if let Some(Police { rate, burst }) = rule.police {
         let (rate, burst) = (show_rate(rate), show_bytes(burst));
@@ -188,11 +140,7 @@ fn write_rule(out: &mut String, config: &Config, rule: &Rule) -> std::fmt::Resul
 }
 
 fn show_queue(queue: QueueBound) -> String {
-    format!(
-        "{{ packets = {}, bytes = \"{}\" }}",
-        queue.packets,
-        show_bytes(queue.bytes)
-    )
+    format!("{{ packets = {}, bytes = \"{}\" }}", queue.packets, show_bytes(queue.bytes))
 }
 
 fn show_input(config: &Config, input: &Input) -> String {
@@ -232,9 +180,7 @@ fn show_output(config: &Config, output: &Output) -> String {
         UdpPortRewrite::Fixed(port) => keys.push(format!("udp_port = {port}")),
         UdpPortRewrite::Shift(shift) => keys.push(format!("udp_port = \"{shift:+}\"")),
     }
-    let source = output
-        .source
-        .map_or_else(|| "keep".to_owned(), |ip| ip.to_string());
+    let source = output.source.map_or_else(|| "keep".to_owned(), |ip| ip.to_string());
     keys.push(format!("source = \"{source}\""));
     keys.push(match output.source_port {
         SourcePortRewrite::Keep => "source_port = \"keep\"".to_owned(),
@@ -255,10 +201,7 @@ fn show_output(config: &Config, output: &Output) -> String {
         Some(dscp) => format!("dscp = {dscp}"),
     });
     keys.extend(output.mac.map(|mac| format!("mac = \"{mac}\"")));
-    keys.push(format!(
-        "sample = {}, weight = {}",
-        output.sample, output.weight
-    ));
+    keys.push(format!("sample = {}, weight = {}", output.sample, output.weight));
     keys.push(format!("queue = {}", show_queue(output.queue)));
     keys.join(", ")
 }

@@ -28,19 +28,9 @@ pub(super) fn finish_output(
 ) -> Output {
     let settings = &read.settings;
     let changed = read.destination.is_some();
-    let ttl = if changed {
-        TtlRewrite::Set(NEW_TTL)
-    } else {
-        TtlRewrite::Decrement
-    };
+    let ttl = if changed { TtlRewrite::Set(NEW_TTL) } else { TtlRewrite::Decrement };
     let port = settings.port.map_or(0, |p| p.value);
-    let checker = Checker {
-        cx,
-        read,
-        input: &rule.input,
-        input_at,
-        site,
-    };
+    let checker = Checker { cx, read, input: &rule.input, input_at, site };
     let sound = input_sound && !settings.unsound;
     let source = if sound {
         checker.check_destination();
@@ -58,9 +48,7 @@ pub(super) fn finish_output(
         destination: read.destination.map(|d| d.value),
         udp_port: settings.udp_port.map_or(UdpPortRewrite::Keep, |v| v.value),
         source,
-        source_port: settings
-            .source_port
-            .map_or(SourcePortRewrite::Keep, |v| v.value),
+        source_port: settings.source_port.map_or(SourcePortRewrite::Keep, |v| v.value),
         vlan: settings.vlan.map_or(VlanRewrite::Keep, |v| v.value),
         ttl: settings.ttl.map_or(ttl, |v| v.value),
         dscp: settings.dscp.and_then(|v| v.value),
@@ -102,11 +90,7 @@ impl Checker<'_> {
             let label = "allowed: groups and unicast addresses that are routed";
             self.cx.report(Diagnostic::error(at, message).label(label));
         }
-        let odd = self
-            .input
-            .destination
-            .iter()
-            .find(|n| n.prefix_len() != net.prefix_len());
+        let odd = self.input.destination.iter().find(|n| n.prefix_len() != net.prefix_len());
         if let (Some(odd), true) = (odd, net.prefix_len() < net.max_prefix_len()) {
             let message = format!("`{net}` is not as long as the input's `{odd}`");
             related(Diagnostic::error(at, message).label(format!(
@@ -118,18 +102,12 @@ impl Checker<'_> {
 
     /// A shift keeps every port of the input within 1 to 65535.
     fn check_shift(&self) {
-        let Some(At {
-            value: UdpPortRewrite::Shift(shift),
-            at,
-        }) = self.read.settings.udp_port
+        let Some(At { value: UdpPortRewrite::Shift(shift), at }) = self.read.settings.udp_port
         else {
             return;
         };
         let message = format!("the shift {shift:+} leaves the UDP ports");
-        let range = self
-            .input
-            .udp_port
-            .map_or((1, 65_535), |r| (r.first, r.last));
+        let range = self.input.udp_port.map_or((1, 65_535), |r| (r.first, r.last));
         let (first, last) = (i32::from(range.0) + shift, i32::from(range.1) + shift);
         if first >= 1 && last <= 65_535 {
             return;
@@ -141,11 +119,11 @@ impl Checker<'_> {
                 format!("allowed: {least:+} to {most:+}, so that all of the input's stay")
             }
         };
-        self.cx
-            .report(Diagnostic::error(at, message).label(label).related(
-                self.input_at,
-                format!("the input takes {} to {}", range.0, range.1),
-            ));
+        self.cx.report(
+            Diagnostic::error(at, message)
+                .label(label)
+                .related(self.input_at, format!("the input takes {} to {}", range.0, range.1)),
+        );
     }
 
     /// Unicast needs a MAC; a group's is its own.
@@ -159,11 +137,7 @@ impl Checker<'_> {
         let unicast = nets.iter().find(|n| !n.addr().is_multicast());
         match (self.read.settings.mac, unicast) {
             (None, Some(net)) => {
-                let kept = if self.read.destination.is_none() {
-                    " (kept)"
-                } else {
-                    ""
-                };
+                let kept = if self.read.destination.is_none() { " (kept)" } else { "" };
                 let net = show_net(net);
                 let message = format!("the unicast destination `{net}`{kept} needs a `mac`");
                 cx.report(
@@ -180,10 +154,8 @@ impl Checker<'_> {
                 );
             }
             (Some(mac), Some(_)) if mac.value.is_group() => {
-                let message = format!(
-                    "`mac` is {}, a group's, for a unicast destination",
-                    mac.value
-                );
+                let message =
+                    format!("`mac` is {}, a group's, for a unicast destination", mac.value);
                 cx.report(
                     Diagnostic::warning(mac.at, message).label("every host on the link gets it"),
                 );
@@ -213,17 +185,13 @@ impl Checker<'_> {
             Source::Port => {
                 let fits = |net: &&IpNet| net.addr().is_ipv4() == self.is_v4();
                 let near = |net: &&IpNet| {
-                    self.read
-                        .destination
-                        .is_some_and(|d| net.contains(&d.value.addr()))
+                    self.read.destination.is_some_and(|d| net.contains(&d.value.addr()))
                 };
                 let own = || port.address.iter().filter(fits);
                 let found = own().find(near).or_else(|| own().next()).map(IpNet::addr);
                 if found.is_none() {
-                    let message = format!(
-                        "`source` is \"port\", but port `{}` has no {version}",
-                        port.name
-                    );
+                    let message =
+                        format!("`source` is \"port\", but port `{}` has no {version}", port.name);
                     let label = format!("add an {version} `address` to the port");
                     self.cx.report(Diagnostic::error(at, message).label(label));
                 }
@@ -276,9 +244,7 @@ pub(super) fn name_outputs(outputs: &mut [Output], site: &Site<'_>) {
 }
 
 fn base_name(output: &Output, site: &Site<'_>) -> String {
-    let receiver = output
-        .receiver
-        .and_then(|slot| site.layers.receivers.get(slot));
+    let receiver = output.receiver.and_then(|slot| site.layers.receivers.get(slot));
     let owner = match receiver {
         Some(receiver) => receiver.receiver.name.as_str(),
         None => site.ports.get(output.port).map_or("", |p| p.name.as_str()),
@@ -292,13 +258,7 @@ fn base_name(output: &Output, site: &Site<'_>) -> String {
 /// Two outputs with one identity would send everything twice.
 pub(super) fn check_same_outputs(cx: &Context<'_>, rule: &Rule, at: &[Place], sound: &[bool]) {
     let mut seen = HashMap::new();
-    for ((output, at), _) in rule
-        .outputs
-        .iter()
-        .zip(at)
-        .zip(sound)
-        .filter(|(_, sound)| **sound)
-    {
+    for ((output, at), _) in rule.outputs.iter().zip(at).zip(sound).filter(|(_, sound)| **sound) {
         let vlan = match output.vlan {
             VlanRewrite::Keep => -1,
             VlanRewrite::None => 0,

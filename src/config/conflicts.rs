@@ -61,10 +61,7 @@ pub(super) fn check_rules(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits,
 
 /// The EDF window counts copies: those of one packet fit in it.
 fn check_window(cx: &Context<'_>, rules: &[ReadRule], window: u32) {
-    for read in rules
-        .iter()
-        .filter(|r| r.rule.outputs.len() > window as usize)
-    {
+    for read in rules.iter().filter(|r| r.rule.outputs.len() > window as usize) {
         let count = read.rule.outputs.len();
         let message = format!("{count} outputs: the copies of one packet do not fit the window");
         let label = format!("allowed: {window}; raise `window` of [edf]");
@@ -93,13 +90,7 @@ fn check_limits(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits) -> bool {
         outputs += read.rule.outputs.len() as u64;
         if outputs > u64::from(limits.outputs) && !outputs_told {
             outputs_told = true;
-            over(
-                read.at,
-                "outputs in all rules",
-                total,
-                limits.outputs,
-                "outputs",
-            );
+            over(read.at, "outputs in all rules", total, limits.outputs, "outputs");
         }
         if !read.input_sound {
             continue;
@@ -183,10 +174,7 @@ fn check_loops(cx: &Context<'_>, rules: &[ReadRule], index: &PrefixIndex) {
                 continue;
             };
             let message = if std::ptr::eq(fed, read) {
-                format!(
-                    "the output feeds the input of its own rule `{}`",
-                    read.rule.name
-                )
+                format!("the output feeds the input of its own rule `{}`", read.rule.name)
             } else {
                 format!("the output feeds the input of rule `{}`", fed.rule.name)
             };
@@ -208,10 +196,7 @@ fn feeds(from: &Input, output: &Output, into: &Input) -> bool {
     };
     let vlan = vlan == into.vlan || vlan == VlanMatch::Any || into.vlan == VlanMatch::Any;
     let shifted = |range: PortRange, shift: i32| {
-        (
-            i32::from(range.first) + shift,
-            i32::from(range.last) + shift,
-        )
+        (i32::from(range.first) + shift, i32::from(range.last) + shift)
     };
     let sent = match (output.udp_port, from.udp_port) {
         (UdpPortRewrite::Fixed(port), _) => Some((i32::from(port), i32::from(port))),
@@ -252,9 +237,6 @@ fn warn_high_beside_late(cx: &Context<'_>, rules: &[ReadRule]) {
             format!("rule `{name}` of class high shares the worker with {plural} late"),
         )
         .label("its packets may wait behind theirs")
-        .related(
-            first.at,
-            format!("`{other}` sends late; `late = \"drop\"` would spare the time"),
-        ),
+        .related(first.at, format!("`{other}` sends late; `late = \"drop\"` would spare the time")),
     );
 }

@@ -8,16 +8,8 @@ use super::types::Rule;
 
 /// Exact rows of a rule: addresses x UDP ports (`any` is one). Saturates.
 pub fn rows(rule: &Rule) -> u64 {
-    let count = rule
-        .input
-        .destination
-        .iter()
-        .map(address_count)
-        .fold(0, u64::saturating_add);
-    let ports = rule
-        .input
-        .udp_port
-        .map_or(1, |r| u64::from(r.last) - u64::from(r.first) + 1);
+    let count = rule.input.destination.iter().map(address_count).fold(0, u64::saturating_add);
+    let ports = rule.input.udp_port.map_or(1, |r| u64::from(r.last) - u64::from(r.first) + 1);
     count.saturating_mul(ports)
 }
 
@@ -33,11 +25,7 @@ pub fn addresses(net: &IpNet) -> impl Iterator<Item = IpAddr> + use<> {
     let v4 = matches!(net, IpNet::V4(_));
     (first..=last).map(move |bits| {
         // What came from 32 bits fits in 32 bits.
-        if v4 {
-            Ipv4Addr::from(bits as u32).into()
-        } else {
-            Ipv6Addr::from(bits).into()
-        }
+        if v4 { Ipv4Addr::from(bits as u32).into() } else { Ipv6Addr::from(bits).into() }
     })
 }
 
@@ -57,10 +45,7 @@ mod tests {
     fn a_prefix_has_all_its_addresses() {
         let net: IpNet = "239.1.0.252/30".parse().unwrap();
         let all: Vec<_> = addresses(&net).map(|ip| ip.to_string()).collect();
-        assert_eq!(
-            all,
-            ["239.1.0.252", "239.1.0.253", "239.1.0.254", "239.1.0.255"]
-        );
+        assert_eq!(all, ["239.1.0.252", "239.1.0.253", "239.1.0.254", "239.1.0.255"]);
         assert_eq!(address_count(&net), 4);
         let net: IpNet = "ff1e::/126".parse().unwrap();
         assert_eq!(addresses(&net).last(), Some("ff1e::3".parse().unwrap()));

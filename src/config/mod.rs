@@ -101,10 +101,7 @@ pub fn load_bytes(
     }
     let (text, bad) = source::decode(bytes);
     let mut undecodable: Vec<_> = bad.map(|offset| (0, offset)).into_iter().collect();
-    let mut sources = vec![Source {
-        path: path.to_owned(),
-        text,
-    }];
+    let mut sources = vec![Source { path: path.to_owned(), text }];
     let (includes, mut list) = {
         let cx = Context::new(&sources, variable);
         let (tree, _) = DeTable::parse_recoverable(&sources[0].text);
@@ -130,11 +127,7 @@ pub fn load_bytes(
     if errors > 0 || !mistakes.is_empty() {
         return Err(ConfigErrors(Diagnostics::new(sources, mistakes)));
     }
-    Ok(Loaded {
-        config,
-        warnings: Diagnostics::new(sources, warnings),
-        files,
-    })
+    Ok(Loaded { config, warnings: Diagnostics::new(sources, warnings), files })
 }
 
 /// Reads all files; the configuration counts only where no error was reported.
@@ -154,10 +147,7 @@ fn read(cx: &Context<'_>, undecodable: &[(usize, usize)]) -> Config {
             };
             let (tree, errors) = DeTable::parse_recoverable(text);
             for error in errors {
-                cx.syntax(
-                    Place::new(file, error.span().unwrap_or(0..0)),
-                    error.message(),
-                );
+                cx.syntax(Place::new(file, error.span().unwrap_or(0..0)), error.message());
             }
             tree
         })
@@ -166,11 +156,7 @@ fn read(cx: &Context<'_>, undecodable: &[(usize, usize)]) -> Config {
         .iter()
         .enumerate()
         .map(|(file, tree)| {
-            let section = if file == 0 {
-                &keys::TOP
-            } else {
-                &keys::INCLUDED
-            };
+            let section = if file == 0 { &keys::TOP } else { &keys::INCLUDED };
             Table::root(cx, section, tree.get_ref(), Place::new(file, 0..0))
         })
         .collect();
@@ -208,12 +194,7 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
     let default_rule = default("rule", &keys::DEFAULT_RULE);
     let default_rule = default_rule.map_or_else(RuleSettings::default, |t| read_rule_settings(&t));
     read_receivers(tops, &mut layers);
-    let site = Site {
-        ports: &ports,
-        classes: &classes,
-        layers: &layers,
-        default_rule,
-    };
+    let site = Site { ports: &ports, classes: &classes, layers: &layers, default_rule };
     let rules = read_rules(tops, &site);
     let edf_window = read_site::read_edf_window(main);
     conflicts::check_rules(cx, &rules, &limits, edf_window);

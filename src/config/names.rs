@@ -23,11 +23,7 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(what: &'static str) -> Self {
-        Self {
-            what,
-            slots: HashMap::new(),
-            incomplete: false,
-        }
+        Self { what, slots: HashMap::new(), incomplete: false }
     }
 
     /// Takes a name for a slot; the second of two is reported with both places.
@@ -86,11 +82,7 @@ pub(super) fn suggest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> O
         let slips = strsim::osa_distance(name, known);
         let near = slips <= 1 + known.len() / 4 && slips < known.len();
         let likeness = strsim::jaro_winkler(name, known);
-        if near {
-            2.0 - slips as f64 / 100.0 + likeness / 1_000.0
-        } else {
-            likeness
-        }
+        if near { 2.0 - slips as f64 / 100.0 + likeness / 1_000.0 } else { likeness }
     };
     known
         .map(|k| (likeness(k), k))

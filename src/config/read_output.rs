@@ -101,19 +101,14 @@ fn union<T>(
 ) -> Option<At<T>> {
     let node = table.get(name)?;
     let value = match node.value {
-        DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix())
-            .ok()
-            .and_then(integer),
+        DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix()).ok().and_then(integer),
         DeValue::String(s) => text(s),
         _ => None,
     };
     if value.is_none() {
         table.cx.wrong(table.key(name), node);
     }
-    Some(At {
-        value: value?,
-        at: node.at,
-    })
+    Some(At { value: value?, at: node.at })
 }
 
 fn vlan_id(id: i64) -> Option<u16> {
@@ -169,10 +164,7 @@ pub(super) fn read_port_range(table: &Table<'_>) -> Option<PortRange> {
 
 /// Digits alone: no sign, no space.
 fn decimal(text: &str) -> Option<i64> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn read_udp_port(table: &Table<'_>) -> Option<At<UdpPortRewrite>> {
@@ -197,20 +189,12 @@ fn read_source(table: &Table<'_>) -> Option<At<Source>> {
     let value = match text.value {
         "keep" => Some(Source::Keep),
         "port" => Some(Source::Port),
-        _ => text
-            .value
-            .parse::<IpAddr>()
-            .ok()
-            .filter(is_host)
-            .map(Source::Address),
+        _ => text.value.parse::<IpAddr>().ok().filter(is_host).map(Source::Address),
     };
     if value.is_none() {
         table.cx.wrong(table.key("source"), table.get("source")?);
     }
-    Some(At {
-        value: value?,
-        at: text.at,
-    })
+    Some(At { value: value?, at: text.at })
 }
 
 /// Whether it can be the address of one host on a wire.
@@ -236,12 +220,7 @@ fn read_ttl(table: &Table<'_>) -> Option<At<TtlRewrite>> {
     union(
         table,
         "ttl",
-        |ttl| {
-            u8::try_from(ttl)
-                .ok()
-                .filter(|t| *t > 0)
-                .map(TtlRewrite::Set)
-        },
+        |ttl| u8::try_from(ttl).ok().filter(|t| *t > 0).map(TtlRewrite::Set),
         |text| (text == "decrement").then_some(TtlRewrite::Decrement),
     )
 }
@@ -286,13 +265,9 @@ pub(super) fn read_receivers(tops: &[Table<'_>], layers: &mut Layers) {
     for top in tops {
         for table in top.tables("receiver", &keys::RECEIVER) {
             let name = table.name("name");
-            layers
-                .receiver_names
-                .insert(table.cx, name, layers.receivers.len());
+            layers.receiver_names.insert(table.cx, name, layers.receivers.len());
             let settings = read_settings(&table, &layers.ports);
-            let below = settings
-                .over(&layers.default_receiver)
-                .over(&layers.default_output);
+            let below = settings.over(&layers.default_receiver).over(&layers.default_output);
             if below.port.is_none() && !below.unsound {
                 table.missing("port");
             }
@@ -319,23 +294,17 @@ pub(super) struct ReadOutput {
 pub(super) fn read_output(table: &Table<'_>, layers: &Layers) -> ReadOutput {
     let cx = table.cx;
     let before = cx.errors();
-    let receiver = table
-        .text("receiver")
-        .and_then(|n| layers.receiver_names.find(cx, n));
-    let destination = table
-        .text("destination")
-        .and_then(|text| match parse_net(text.value) {
-            Ok(value) => Some(At { value, at: text.at }),
-            Err(reason) => {
-                cx.wrong_because(table.key("destination"), table.get("destination")?, reason);
-                None
-            }
-        });
+    let receiver = table.text("receiver").and_then(|n| layers.receiver_names.find(cx, n));
+    let destination = table.text("destination").and_then(|text| match parse_net(text.value) {
+        Ok(value) => Some(At { value, at: text.at }),
+        Err(reason) => {
+            cx.wrong_because(table.key("destination"), table.get("destination")?, reason);
+            None
+        }
+    });
     let mut settings = read_settings(table, &layers.ports);
     if let Some(receiver) = receiver.and_then(|slot| layers.receivers.get(slot)) {
-        settings = settings
-            .over(&receiver.settings)
-            .over(&layers.default_receiver);
+        settings = settings.over(&receiver.settings).over(&layers.default_receiver);
     }
     settings = settings.over(&layers.default_output);
     settings.unsound |= cx.errors() > before;
@@ -347,12 +316,7 @@ pub(super) fn read_output(table: &Table<'_>, layers: &Layers) -> ReadOutput {
         );
         settings.unsound = true;
     }
-    ReadOutput {
-        at: table.at,
-        receiver,
-        destination,
-        settings,
-    }
+    ReadOutput { at: table.at, receiver, destination, settings }
 }
 
 /// The bound that holds where no layer sets one.

@@ -59,11 +59,7 @@ fn read_port(table: &Table<'_>, name: String, devices: &mut HashMap<String, Plac
     let driver = device.trim_start_matches("vdev:");
     let patient = PATIENT_DRIVERS.iter().any(|d| driver.starts_with(d));
     let rx = table.choice("rx", &[RxMode::Live, RxMode::Lossless]);
-    let preset = if patient {
-        RxMode::Lossless
-    } else {
-        RxMode::Live
-    };
+    let preset = if patient { RxMode::Lossless } else { RxMode::Live };
     Port {
         name,
         address: read_addresses(table),
@@ -114,11 +110,8 @@ fn expand_variables(cx: &Context<'_>, text: &str, at: Place) -> Option<String> {
         };
         let Some(value) = value else {
             cx.report(
-                Diagnostic::error(
-                    at,
-                    format!("the variable `{}` is not set", name.escape_debug()),
-                )
-                .label("allowed: variables of the environment, and ${CONFIG_DIR}"),
+                Diagnostic::error(at, format!("the variable `{}` is not set", name.escape_debug()))
+                    .label("allowed: variables of the environment, and ${CONFIG_DIR}"),
             );
             return None;
         };
@@ -156,7 +149,7 @@ fn check_device(table: &Table<'_>, device: &str, at: Place, devices: &mut HashMa
         None if vdev.starts_with("net_") || vdev.starts_with("eth_") => vdev.to_owned(),
         None => {
             return bad(
-                "neither; for a kernel interface write net_af_packet0,iface=NAME".to_owned(),
+                "neither; for a kernel interface write net_af_packet0,iface=NAME".to_owned()
             );
         }
     };
@@ -175,9 +168,7 @@ fn check_device(table: &Table<'_>, device: &str, at: Place, devices: &mut HashMa
 fn pci_address(text: &str) -> Option<String> {
     let hex = |part: &str, len: usize, max: u32| {
         let good = part.len() == len && part.bytes().all(|b| b.is_ascii_hexdigit());
-        good.then(|| u32::from_str_radix(part, 16).ok())
-            .flatten()
-            .filter(|v| *v <= max)
+        good.then(|| u32::from_str_radix(part, 16).ok()).flatten().filter(|v| *v <= max)
     };
     let text = text.strip_prefix("pci:").unwrap_or(text);
     let (head, function) = text.rsplit_once('.')?;
@@ -185,8 +176,5 @@ fn pci_address(text: &str) -> Option<String> {
     let (domain, bus) = head.rsplit_once(':').unwrap_or(("0000", head));
     let domain = hex(domain, 4, 0xffff)?;
     let (bus, device) = (hex(bus, 2, 0xff)?, hex(device, 2, 0x1f)?);
-    Some(format!(
-        "{domain:04x}:{bus:02x}:{device:02x}.{}",
-        hex(function, 1, 7)?
-    ))
+    Some(format!("{domain:04x}:{bus:02x}:{device:02x}.{}", hex(function, 1, 7)?))
 }

@@ -69,10 +69,7 @@ pub(super) struct Site<'s> {
 impl Site<'_> {
     /// The longest frame, with overhead, that one of these ports carries.
     pub(super) fn largest_frame(&self, ports: &[usize]) -> u64 {
-        let mtus = ports
-            .iter()
-            .filter_map(|slot| self.ports.get(*slot))
-            .map(|p| p.mtu);
+        let mtus = ports.iter().filter_map(|slot| self.ports.get(*slot)).map(|p| p.mtu);
         mtus.max().map_or(0, |mtu| u64::from(mtu) + FRAME_EXTRA)
     }
 }
@@ -90,22 +87,13 @@ pub(super) fn read_rule_settings(table: &Table<'_>) -> RuleSettings {
         queue: read_queue(table),
         unsound: false,
     };
-    RuleSettings {
-        unsound: table.cx.errors() > before,
-        ..settings
-    }
+    RuleSettings { unsound: table.cx.errors() > before, ..settings }
 }
 
 fn read_police(table: &Table<'_>) -> Option<At<Police>> {
     let police = table.table("police", &keys::POLICE)?;
     let (rate, burst) = (police.number("rate"), police.number("burst"));
-    Some(At {
-        value: Police {
-            rate: rate?.value,
-            burst: burst?.value,
-        },
-        at: burst?.at,
-    })
+    Some(At { value: Police { rate: rate?.value, burst: burst?.value }, at: burst?.at })
 }
 
 /// `queue`, its absent half filled with the listed default.
@@ -113,24 +101,12 @@ pub(super) fn read_queue(table: &Table<'_>) -> Option<At<QueueBound>> {
     let queue = table.table("queue", &keys::QUEUE)?;
     let at = queue.peek("bytes").map_or(queue.at, |n| n.at);
     let packets = queue.number32("packets");
-    Some(At {
-        value: QueueBound {
-            packets,
-            bytes: queue.number_or_preset("bytes"),
-        },
-        at,
-    })
+    Some(At { value: QueueBound { packets, bytes: queue.number_or_preset("bytes") }, at })
 }
 
 /// The bound of a queue that nothing was said of.
 pub(super) fn preset_queue() -> QueueBound {
-    let preset = |name| {
-        keys::QUEUE
-            .keys
-            .iter()
-            .find(|k| k.name == name)
-            .map(preset_number)
-    };
+    let preset = |name| keys::QUEUE.keys.iter().find(|k| k.name == name).map(preset_number);
     QueueBound {
         packets: clamp32(preset("packets").unwrap_or(1)),
         bytes: preset("bytes").unwrap_or(1),
@@ -142,11 +118,8 @@ pub(super) fn check_queue(cx: &Context<'_>, queue: Option<At<QueueBound>>, frame
     if let Some(queue) = queue.filter(|q| q.value.bytes < frame) {
         let found = show_bytes(queue.value.bytes);
         cx.report(
-            Diagnostic::error(
-                queue.at,
-                format!("a queue of {found} cannot hold one frame"),
-            )
-            .label(format!("allowed: at least {frame}B (mtu + 46)")),
+            Diagnostic::error(queue.at, format!("a queue of {found} cannot hold one frame"))
+                .label(format!("allowed: at least {frame}B (mtu + 46)")),
         );
     }
 }
@@ -154,9 +127,7 @@ pub(super) fn check_queue(cx: &Context<'_>, queue: Option<At<QueueBound>>, frame
 /// An address or a prefix; else the reason.
 pub(super) fn parse_net(text: &str) -> Result<IpNet, String> {
     if !text.contains('/') {
-        let address = text
-            .parse::<IpAddr>()
-            .map_err(|_| "no address".to_owned())?;
+        let address = text.parse::<IpAddr>().map_err(|_| "no address".to_owned())?;
         return Ok(IpNet::from(address));
     }
     let net = text.parse::<IpNet>().map_err(|_| "no prefix".to_owned())?;
@@ -173,13 +144,7 @@ pub(super) fn unroutable(net: &IpNet) -> Option<&'static str> {
         other.is_ok_and(|other| net.contains(&other) || other.contains(net))
     };
     let groups = ["224.0.0.0/24", "ff01::/16", "ff02::/16"];
-    let hosts = [
-        "0.0.0.0/8",
-        "127.0.0.0/8",
-        "255.255.255.255/32",
-        "::/128",
-        "::1/128",
-    ];
+    let hosts = ["0.0.0.0/8", "127.0.0.0/8", "255.255.255.255/32", "::/128", "::1/128"];
     if groups.into_iter().any(overlaps) {
         Some("it holds link-local groups (224.0.0.0/24, ff02::/16), which are never relayed")
     } else if hosts.into_iter().any(overlaps) {
@@ -220,10 +185,7 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
         late: own.late.or(below.late).map_or(Late::Send, |v| v.value),
         flow: own.flow.or(below.flow).map_or(FlowKind::Rule, |v| v.value),
         police: own.police.or(below.police).map(|p| p.value),
-        queue: own
-            .queue
-            .or(below.queue)
-            .map_or_else(preset_queue, |q| q.value),
+        queue: own.queue.or(below.queue).map_or_else(preset_queue, |q| q.value),
         outputs: Vec::new(),
         input,
     };
@@ -257,15 +219,7 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
     }
     name_outputs(&mut rule.outputs, site);
     check_same_outputs(cx, &rule, &output_at, &output_sound);
-    ReadRule {
-        rule,
-        at,
-        class_at,
-        input_at,
-        output_at,
-        output_sound,
-        input_sound,
-    }
+    ReadRule { rule, at, class_at, input_at, output_at, output_sound, input_sound }
 }
 
 fn report_no_outputs(table: &Table<'_>) {
@@ -284,32 +238,22 @@ fn check_budget(cx: &Context<'_>, rule: &Rule, at: Place, site: &Site<'_>) {
         let (found, class) = (show_duration(rule.budget), rule.class.name());
         let most = show_duration(most);
         cx.report(
-            Diagnostic::error(
-                at,
-                format!("a budget of {found} is beyond class {class}'s horizon"),
-            )
-            .label(format!(
-                "allowed: at most {most}, three times the class's budget"
-            )),
+            Diagnostic::error(at, format!("a budget of {found} is beyond class {class}'s horizon"))
+                .label(format!("allowed: at most {most}, three times the class's budget")),
         );
     }
 }
 
 fn check_police(cx: &Context<'_>, police: Option<At<Police>>, frame: u64) {
-    let Some(At {
-        value: Police { rate, burst },
-        at,
-    }) = police
-    else {
+    let Some(At { value: Police { rate, burst }, at }) = police else {
         return;
     };
     let most = (u128::from(rate) * u128::from(BURST_SECONDS_MAX) / 8).min(u128::from(u64::MAX));
     if burst < frame || u128::from(burst) > most {
         let found = show_bytes(burst);
         cx.report(
-            Diagnostic::error(at, format!("`burst` is {found}")).label(format!(
-                "allowed: {frame}B (mtu + 46) to {most}B (1,000 s of the rate)"
-            )),
+            Diagnostic::error(at, format!("`burst` is {found}"))
+                .label(format!("allowed: {frame}B (mtu + 46) to {most}B (1,000 s of the rate)")),
         );
     }
 }
@@ -329,10 +273,8 @@ fn read_input(rule: &Table<'_>, site: &Site<'_>) -> (Input, Place, bool) {
     };
     let before = table.cx.errors();
     let names = table.texts("port");
-    let mut ports: Vec<_> = names
-        .iter()
-        .filter_map(|n| site.layers.ports.find(table.cx, *n))
-        .collect();
+    let mut ports: Vec<_> =
+        names.iter().filter_map(|n| site.layers.ports.find(table.cx, *n)).collect();
     ports.sort_unstable();
     ports.dedup();
     if table.peek("port").is_none() {
@@ -348,26 +290,16 @@ fn read_input(rule: &Table<'_>, site: &Site<'_>) -> (Input, Place, bool) {
     let vlan = read_vlan_match(&table);
     let at = table.peek("destination").map_or(table.at, |n| n.at);
     let nets = |list: Vec<At<IpNet>>| list.into_iter().map(|n| n.value).collect();
-    let input = Input {
-        ports,
-        destination: nets(destination),
-        udp_port,
-        vlan,
-        source: nets(source),
-    };
+    let input =
+        Input { ports, destination: nets(destination), udp_port, vlan, source: nets(source) };
     (input, at, table.cx.errors() == before)
 }
 
 fn report_empty(table: &Table<'_>, name: &str) {
     let Some(node) = table.peek(name) else { return };
     if matches!(node.value, DeValue::Array(array) if array.is_empty()) {
-        let label = format!(
-            "allowed: at least one of: {}",
-            table.key(name).kind.allowed()
-        );
-        table
-            .cx
-            .report(Diagnostic::error(node.at, format!("`{name}` is empty")).label(label));
+        let label = format!("allowed: at least one of: {}", table.key(name).kind.allowed());
+        table.cx.report(Diagnostic::error(node.at, format!("`{name}` is empty")).label(label));
     }
 }
 
@@ -395,11 +327,7 @@ fn read_nets(table: &Table<'_>, name: &str) -> Vec<At<IpNet>> {
 /// IP versions agree, destinations can be relayed and do not overlap, sources are hosts.
 fn check_input_nets(cx: &Context<'_>, destination: &[At<IpNet>], source: &[At<IpNet>]) {
     let version = |net: &IpNet| {
-        if matches!(net, IpNet::V4(_)) {
-            "IPv4"
-        } else {
-            "IPv6"
-        }
+        if matches!(net, IpNet::V4(_)) { "IPv4" } else { "IPv6" }
     };
     let Some(first) = destination.first() else {
         return;
@@ -409,10 +337,7 @@ fn check_input_nets(cx: &Context<'_>, destination: &[At<IpNet>], source: &[At<Ip
             let found = format!("`{}` is {}", show_net(&net.value), version(&net.value));
             cx.report(
                 Diagnostic::error(net.at, found)
-                    .label(format!(
-                        "allowed: {}, as the destination",
-                        version(&first.value)
-                    ))
+                    .label(format!("allowed: {}, as the destination", version(&first.value)))
                     .related(first.at, "the destination"),
             );
         }

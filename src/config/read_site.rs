@@ -22,10 +22,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     fn new(top: &Table<'a>, name: &str, section: &'static keys::Section) -> Self {
-        Self {
-            table: top.table(name, section),
-            section,
-        }
+        Self { table: top.table(name, section), section }
     }
 
     fn key(&self, name: &str) -> &'static keys::Key {
@@ -74,19 +71,12 @@ pub(super) fn read_eal(top: &Table<'_>) -> Eal {
     let kinds = [EalMemory::Hugepages, EalMemory::InMemory, EalMemory::NoHuge];
     let memory = section.choice("memory", &kinds);
     let Some(table) = section.table else {
-        return Eal {
-            memory,
-            lcores: None,
-            extra: Vec::new(),
-        };
+        return Eal { memory, lcores: None, extra: Vec::new() };
     };
     let extra = table.texts("extra");
     for argument in &extra {
         if argument.value.contains('\0') {
-            top.cx.report(Diagnostic::error(
-                argument.at,
-                "an EAL argument holds a NUL byte",
-            ));
+            top.cx.report(Diagnostic::error(argument.at, "an EAL argument holds a NUL byte"));
         }
     }
     Eal {
@@ -112,10 +102,7 @@ fn read_lcores(eal: &Table<'_>) -> Option<Lcores> {
     let mut workers = Vec::new();
     let list = table.list("workers");
     for worker in &list {
-        let one = keys::Key {
-            name: "workers",
-            ..*cpu
-        };
+        let one = keys::Key { name: "workers", ..*cpu };
         workers.extend(number(table.cx, &one, *worker).map(clamp32));
     }
     if let (Some(node), false) = (table.peek("workers"), list.len() == 1) {
@@ -124,10 +111,7 @@ fn read_lcores(eal: &Table<'_>) -> Option<Lcores> {
                 .label("allowed: exactly one; more workers are not available in this version"),
         );
     }
-    Some(Lcores {
-        management,
-        workers,
-    })
+    Some(Lcores { management, workers })
 }
 
 /// `[memory]`, with the place to blame where it is too small.
@@ -136,9 +120,7 @@ pub(super) fn read_memory(top: &Table<'_>) -> (Memory, Place) {
     let packets = section.number("packets");
     let headers = section.table.and_then(|t| t.number("headers"));
     let headers = headers.map_or(packets, |v| clamp32(v.value));
-    let at = section
-        .table
-        .map_or(top.at, |t| t.peek("packets").map_or(t.at, |n| n.at));
+    let at = section.table.map_or(top.at, |t| t.peek("packets").map_or(t.at, |n| n.at));
     (Memory { packets, headers }, at)
 }
 
@@ -175,10 +157,7 @@ pub(super) fn read_limits(top: &Table<'_>) -> Limits {
 
 /// `[class.*]` of all files.
 pub(super) fn read_classes(tops: &[Table<'_>]) -> [ClassConfig; Class::COUNT] {
-    let class = |millis, weight| ClassConfig {
-        budget: Duration::from_millis(millis),
-        weight,
-    };
+    let class = |millis, weight| ClassConfig { budget: Duration::from_millis(millis), weight };
     let mut classes = [class(1, 16), class(10, 4), class(100, 1)];
     for class in Class::ALL {
         let node = once(tops, "class", &keys::CLASSES, class.name());

@@ -61,10 +61,7 @@ impl<'a> Context<'a> {
         if self.list.borrow().len() >= KEPT_MAX {
             return;
         }
-        let line = self
-            .sources
-            .get(at.file)
-            .map_or(1, |s| s.line_at(at.start).0);
+        let line = self.sources.get(at.file).map_or(1, |s| s.line_at(at.start).0);
         let diagnostic = Diagnostic::error(at, format!("invalid TOML: {message}"));
         self.list.borrow_mut().push(diagnostic);
         self.broken.borrow_mut().push((at.file, line));
@@ -78,10 +75,7 @@ impl<'a> Context<'a> {
         if self.list.borrow().len() >= KEPT_MAX {
             return;
         }
-        if diagnostic
-            .place()
-            .is_some_and(|at| self.explained(at, diagnostic.missing))
-        {
+        if diagnostic.place().is_some_and(|at| self.explained(at, diagnostic.missing)) {
             return;
         }
         self.list.borrow_mut().push(diagnostic);
@@ -93,13 +87,8 @@ impl<'a> Context<'a> {
         if broken.is_empty() {
             return false;
         }
-        let line = self
-            .sources
-            .get(at.file)
-            .map_or(1, |s| s.line_at(at.start).0);
-        broken
-            .iter()
-            .any(|&(file, l)| file == at.file && (missing || l == line))
+        let line = self.sources.get(at.file).map_or(1, |s| s.line_at(at.start).0);
+        broken.iter().any(|&(file, l)| file == at.file && (missing || l == line))
     }
 
     /// How many errors there were; more of them later means that what was read between is unsound.
@@ -196,12 +185,7 @@ impl<'a> Table<'a> {
         map: &'a DeTable<'a>,
         at: Place,
     ) -> Self {
-        Self {
-            cx,
-            section,
-            at,
-            map,
-        }
+        Self { cx, section, at, map }
     }
 
     fn check_key(&self, name: &str, at: Place) {
@@ -246,10 +230,7 @@ impl<'a> Table<'a> {
     /// The value as it is.
     pub(super) fn peek(&self, name: &str) -> Option<Node<'a>> {
         let value = self.map.get(name)?;
-        Some(Node {
-            value: value.get_ref(),
-            at: Place::new(self.at.file, value.span()),
-        })
+        Some(Node { value: value.get_ref(), at: Place::new(self.at.file, value.span()) })
     }
 
     /// Reports that the key must be there.
@@ -261,8 +242,7 @@ impl<'a> Table<'a> {
             _ => format!("add `{name}`, {kind}: {allowed}"),
         };
         let message = format!("{} has no `{name}`", self.section.heading);
-        self.cx
-            .report(Diagnostic::error(self.at, message).label(label).missing());
+        self.cx.report(Diagnostic::error(self.at, message).label(label).missing());
     }
 
     /// A whole number, quantity included, within the key's bounds.
@@ -274,8 +254,7 @@ impl<'a> Table<'a> {
 
     /// [`Self::number`], or the listed default.
     pub(super) fn number_or_preset(&self, name: &str) -> u64 {
-        self.number(name)
-            .map_or_else(|| preset_number(self.key(name)), |v| v.value)
+        self.number(name).map_or_else(|| preset_number(self.key(name)), |v| v.value)
     }
 
     /// [`Self::number_or_preset`] for keys whose bounds fit in 32 bits.
@@ -287,10 +266,7 @@ impl<'a> Table<'a> {
     pub(super) fn text(&self, name: &str) -> Option<At<&'a str>> {
         let node = self.get(name)?;
         match node.value {
-            DeValue::String(text) => Some(At {
-                value: text.as_ref(),
-                at: node.at,
-            }),
+            DeValue::String(text) => Some(At { value: text.as_ref(), at: node.at }),
             _ => {
                 self.cx.wrong(self.key(name), node);
                 None
@@ -325,9 +301,7 @@ impl<'a> Table<'a> {
         let Some(&value) = index.and_then(|i| values.get(i)) else {
             let node = self.get(name)?;
             match suggest(text.value, choices.iter().copied()) {
-                Some(help) => self
-                    .cx
-                    .report(self.cx.wrong_diagnostic(key, node).help(help)),
+                Some(help) => self.cx.report(self.cx.wrong_diagnostic(key, node).help(help)),
                 None => self.cx.wrong(key, node),
             }
             return None;
@@ -337,8 +311,7 @@ impl<'a> Table<'a> {
 
     /// [`Self::choice`], or the listed default.
     pub(super) fn choice_or_preset<T: Copy>(&self, name: &str, values: &[T]) -> T {
-        self.choice(name, values)
-            .map_or_else(|| preset_choice(self.key(name), values), |v| v.value)
+        self.choice(name, values).map_or_else(|| preset_choice(self.key(name), values), |v| v.value)
     }
 
     /// A table under the key.
@@ -354,10 +327,7 @@ impl<'a> Table<'a> {
         match node.value {
             DeValue::Array(array) => array
                 .iter()
-                .map(|v| Node {
-                    value: v.get_ref(),
-                    at: Place::new(self.at.file, v.span()),
-                })
+                .map(|v| Node { value: v.get_ref(), at: Place::new(self.at.file, v.span()) })
                 .collect(),
             _ => vec![node],
         }
@@ -368,10 +338,7 @@ impl<'a> Table<'a> {
         let mut texts = Vec::new();
         for node in self.list(name) {
             match node.value {
-                DeValue::String(text) => texts.push(At {
-                    value: text.as_ref(),
-                    at: node.at,
-                }),
+                DeValue::String(text) => texts.push(At { value: text.as_ref(), at: node.at }),
                 _ => self.cx.wrong(self.key(name), node),
             }
         }
@@ -390,10 +357,7 @@ impl<'a> Table<'a> {
             );
             return Vec::new();
         }
-        self.list(name)
-            .into_iter()
-            .filter_map(|n| Table::new(self.cx, section, n))
-            .collect()
+        self.list(name).into_iter().filter_map(|n| Table::new(self.cx, section, n)).collect()
     }
 }
 

@@ -10,10 +10,7 @@ pub fn reference() -> String {
     for section in SECTIONS {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "### `{}`\n\n{}\n", section.heading, section.about);
-        let _ = writeln!(
-            text,
-            "| key | type | default | allowed | applies | what it does |"
-        );
+        let _ = writeln!(text, "| key | type | default | allowed | applies | what it does |");
         let _ = writeln!(text, "|---|---|---|---|---|---|");
         for key in section.keys {
             let _ = writeln!(text, "{}", row(key));
@@ -41,8 +38,5 @@ fn row(key: &Key) -> String {
         Preset::Told(words) => words.to_owned(),
     };
     let (kind, allowed) = (key.kind.type_name(), key.kind.allowed());
-    format!(
-        "| `{}` | {kind} | {default} | {allowed} | at start | {} |",
-        key.name, key.about
-    )
+    format!("| `{}` | {kind} | {default} | {allowed} | at start | {} |", key.name, key.about)
 }

@@ -49,18 +49,12 @@ impl Diagnostic {
     }
 
     pub(super) fn warning(at: Place, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(at, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(at, message) }
     }
 
     /// An error of a whole file.
     pub(super) fn file(message: impl Into<String>) -> Self {
-        Self {
-            at: None,
-            ..Self::error(Place::new(0, 0..0), message)
-        }
+        Self { at: None, ..Self::error(Place::new(0, 0..0), message) }
     }
 
     pub(super) fn label(mut self, label: impl Into<String>) -> Self {
@@ -107,11 +101,7 @@ impl Diagnostic {
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
-            shown.extend(c.escape_default())
-        } else {
-            shown.push(c)
-        }
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown
 }
@@ -158,11 +148,7 @@ impl Diagnostics {
 
     /// All of them with the lines they point at; `styled` adds terminal colours.
     pub fn render(&self, styled: bool) -> String {
-        let renderer = if styled {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
         for diagnostic in self.list.iter().take(SHOWN_MAX) {
             text.push_str(&renderer.render(&[self.group(diagnostic)]));
@@ -206,32 +192,17 @@ impl Diagnostics {
         };
         let (number, line) = source.line_at(at.start);
         let span = source.clip(at);
-        let line_start = source
-            .clip(Place::new(at.file, line.start..line.start))
-            .start;
+        let line_start = source.clip(Place::new(at.file, line.start..line.start)).start;
         // A very long line is shown up to a bound; the place in it stays exact.
-        let excerpt_end = line
-            .end
-            .min(span.end.max(line.start.saturating_add(EXCERPT_BYTES_MAX)));
-        let excerpt_end = source
-            .clip(Place::new(at.file, line.start..excerpt_end))
-            .end;
+        let excerpt_end = line.end.min(span.end.max(line.start.saturating_add(EXCERPT_BYTES_MAX)));
+        let excerpt_end = source.clip(Place::new(at.file, line.start..excerpt_end)).end;
         let excerpt = source.text.get(line_start..excerpt_end).unwrap_or_default();
         // The renderer shows C0 controls; C1 ones are as long as the sign that stands for them.
         let excerpt = excerpt.replace(|c| ('\u{80}'..='\u{9f}').contains(&c), "\u{a4}");
         let annotation = kind.span(span.start - line_start..span.end - line_start);
-        let annotation = if label.is_empty() {
-            annotation
-        } else {
-            annotation.label(label)
-        };
+        let annotation = if label.is_empty() { annotation } else { annotation.label(label) };
         let path = printable(&source.path.to_string_lossy());
-        group.element(
-            Snippet::source(excerpt)
-                .line_start(number)
-                .path(path)
-                .annotation(annotation),
-        )
+        group.element(Snippet::source(excerpt).line_start(number).path(path).annotation(annotation))
     }
 }
 

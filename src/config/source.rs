@@ -21,11 +21,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new(file: usize, span: Range<usize>) -> Self {
-        Self {
-            file,
-            start: span.start,
-            end: span.end,
-        }
+        Self { file, start: span.start, end: span.end }
     }
 }
 
@@ -44,19 +40,10 @@ impl Source {
         let bytes = self.text.as_bytes();
         let offset = offset.min(bytes.len());
         let number = bytes[..offset].iter().filter(|b| **b == b'\n').count() + 1;
-        let start = bytes[..offset]
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |i| i + 1);
-        let end = bytes[offset..]
-            .iter()
-            .position(|b| *b == b'\n')
-            .map_or(bytes.len(), |i| offset + i);
-        let end = if end > start && bytes[end - 1] == b'\r' {
-            end - 1
-        } else {
-            end
-        };
+        let start = bytes[..offset].iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        let end =
+            bytes[offset..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |i| offset + i);
+        let end = if end > start && bytes[end - 1] == b'\r' { end - 1 } else { end };
         (number, start..end)
     }
 
@@ -115,14 +102,8 @@ pub(super) fn read_bounded(path: &Path, included: bool) -> Result<Vec<u8>, ReadE
     }
     let file = File::open(path).map_err(ReadError::Io)?;
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(ReadError::Io)?;
-    if bytes.len() > FILE_BYTES_MAX {
-        Err(ReadError::TooLong)
-    } else {
-        Ok(bytes)
-    }
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    if bytes.len() > FILE_BYTES_MAX { Err(ReadError::TooLong) } else { Ok(bytes) }
 }
 
 /// The text of a file's bytes, without a byte order mark; where they are not UTF-8, also the first
@@ -135,10 +116,7 @@ pub(super) fn decode(mut bytes: Vec<u8>) -> (String, Option<usize>) {
         Ok(text) => (text, None),
         Err(error) => {
             let offset = error.utf8_error().valid_up_to();
-            (
-                String::from_utf8_lossy(error.as_bytes()).into_owned(),
-                Some(offset),
-            )
+            (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(offset))
         }
     }
 }

@@ -9,18 +9,8 @@ use std::time::Duration;
 /// Names of one unit family with their worth, smallest first.
 type Units = &'static [(&'static str, u64)];
 
-const DURATION: Units = &[
-    ("ns", 1),
-    ("us", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-];
-const BYTES: Units = &[
-    ("B", 1),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-];
+const DURATION: Units = &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
+const BYTES: Units = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 const RATE: Units = &[
     ("bps", 1),
     ("kbps", 1_000),
@@ -90,18 +80,14 @@ pub fn show_rate(bits: u64) -> String {
 }
 
 fn parse(text: &str, units: Units) -> Result<u64, UnitError> {
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (whole, rest) = text.split_at(digits_end);
     if whole.is_empty() {
         return Err(UnitError::NoNumber);
     }
     let (fraction, unit) = match rest.strip_prefix('.') {
         Some(rest) => {
-            let end = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len());
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             if end == 0 {
                 return Err(UnitError::NoNumber);
             }
@@ -114,10 +100,7 @@ fn parse(text: &str, units: Units) -> Result<u64, UnitError> {
         return Err(UnitError::NoUnit(names(units)));
     }
     let Some(&(_, worth)) = units.iter().find(|(name, _)| *name == unit) else {
-        return Err(UnitError::UnknownUnit {
-            unit: unit.to_owned(),
-            known: names(units),
-        });
+        return Err(UnitError::UnknownUnit { unit: unit.to_owned(), known: names(units) });
     };
     scale(whole, fraction.trim_end_matches('0'), worth, units[0].0)
 }
@@ -140,9 +123,7 @@ fn scale(
     let digits = u32::try_from(fraction.len()).map_err(|_| not_whole())?;
     let denominator = 10u128.checked_pow(digits).ok_or_else(not_whole)?;
     let numerator: u128 = fraction.parse().map_err(|_| not_whole())?;
-    let product = numerator
-        .checked_mul(u128::from(worth))
-        .ok_or_else(not_whole)?;
+    let product = numerator.checked_mul(u128::from(worth)).ok_or_else(not_whole)?;
     if !product.is_multiple_of(denominator) {
         return Err(not_whole());
     }
@@ -195,14 +176,8 @@ mod tests {
         assert_eq!(parse_duration("-1s"), Err(UnitError::NoNumber));
         assert_eq!(parse_duration("1.s"), Err(UnitError::NoNumber));
         assert!(matches!(parse_duration("10"), Err(UnitError::NoUnit(_))));
-        assert!(matches!(
-            parse_bytes("1KB"),
-            Err(UnitError::UnknownUnit { .. })
-        ));
-        assert_eq!(
-            parse_rate("99999999999999999999bps"),
-            Err(UnitError::TooLarge)
-        );
+        assert!(matches!(parse_bytes("1KB"), Err(UnitError::UnknownUnit { .. })));
+        assert_eq!(parse_rate("99999999999999999999bps"), Err(UnitError::TooLarge));
         assert_eq!(parse_duration("18446744074s"), Err(UnitError::TooLarge));
     }
 

@@ -56,20 +56,12 @@ impl<'a> Device<'a> {
     /// Reads what the configuration says.
     pub(super) fn parse(port: &'a str, text: &'a str) -> Result<Self, DpdkError> {
         let (name, arguments) = text.split_once(',').unwrap_or((text, ""));
-        let device = Self {
-            port,
-            text,
-            name,
-            arguments,
-        };
+        let device = Self { port, text, name, arguments };
         let known = Self::is_pci(text) || name.starts_with("net_");
         if known && !text.contains('\0') {
             Ok(device)
         } else {
-            Err(DpdkError::InvalidDevice {
-                port: port.into(),
-                device: text.into(),
-            })
+            Err(DpdkError::InvalidDevice { port: port.into(), device: text.into() })
         }
     }
 
@@ -79,10 +71,7 @@ impl<'a> Device<'a> {
             return Ok(id);
         }
         if Self::is_pci(self.text) {
-            let log = log::recent()
-                .into_iter()
-                .rev()
-                .find(|line| line.contains(self.name));
+            let log = log::recent().into_iter().rev().find(|line| line.contains(self.name));
             return Err(DpdkError::PciDevice {
                 port: self.port.into(),
                 address: self.name.into(),
@@ -97,12 +86,7 @@ impl<'a> Device<'a> {
             }
             let log = log::since(mark);
             let (port, device) = (self.port.into(), self.text.into());
-            DpdkError::DeviceRefused {
-                port,
-                device,
-                errno,
-                log,
-            }
+            DpdkError::DeviceRefused { port, device, errno, log }
         };
         hotplug(self.name, self.arguments).map_err(refused)?;
         self.find().ok_or_else(|| refused(Errno(libc::ENODEV)))
@@ -112,11 +96,7 @@ impl<'a> Device<'a> {
     fn find(&self) -> Option<u16> {
         // EAL writes the domain out, people often do not.
         let short = Self::is_pci(self.text) && self.name.len() == "00:00.0".len();
-        let name = if short {
-            format!("0000:{}", self.name)
-        } else {
-            self.name.into()
-        };
+        let name = if short { format!("0000:{}", self.name) } else { self.name.into() };
         let name = CString::new(name).ok()?;
         let mut id = 0;
         // SAFETY: a terminated name and a place for the answer.
@@ -129,30 +109,17 @@ impl<'a> Device<'a> {
         if !self.name.starts_with("net_pcap") {
             return Ok(());
         }
-        for (key, path) in self
-            .arguments
-            .split(',')
-            .filter_map(|pair| pair.split_once('='))
-        {
+        for (key, path) in self.arguments.split(',').filter_map(|pair| pair.split_once('=')) {
             let opened = match key {
                 "rx_pcap" => File::open(path),
                 // Created if need be, never truncated: the driver does that when the port starts.
-                "tx_pcap" => OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(path),
+                "tx_pcap" => OpenOptions::new().write(true).create(true).truncate(false).open(path),
                 _ => continue,
             };
             if let Err(source) = opened {
                 let (port, key) = (self.port.into(), key.into());
                 let path = Path::new(path).into();
-                return Err(DpdkError::CaptureFile {
-                    port,
-                    key,
-                    path,
-                    source,
-                });
+                return Err(DpdkError::CaptureFile { port, key, path, source });
             }
         }
         Ok(())
@@ -161,9 +128,7 @@ impl<'a> Device<'a> {
     /// The driver's name and library: virtual devices are called after their driver, with a
     /// number or a word behind.
     fn driver(&self) -> (&str, &str) {
-        let known = VIRTUAL
-            .iter()
-            .find(|(driver, _)| self.name.starts_with(driver));
+        let known = VIRTUAL.iter().find(|(driver, _)| self.name.starts_with(driver));
         known.copied().unwrap_or_else(|| {
             let digits = |c: char| c.is_ascii_digit();
             let driver = self.name.trim_end_matches(digits).trim_end_matches('_');
@@ -179,11 +144,7 @@ impl<'a> Device<'a> {
             port: self.port.into(),
             device: self.name.into(),
             package: format!("the package {package}* (`apt-cache search {package}`)"),
-            installed: if present.is_empty() {
-                "none".into()
-            } else {
-                present.join(", ")
-            },
+            installed: if present.is_empty() { "none".into() } else { present.join(", ") },
         }
     }
 }
@@ -192,9 +153,7 @@ impl<'a> Device<'a> {
 fn installed(library: &str) -> bool {
     let directory = CStr::from_bytes_with_nul(dpdk_sys::RTE_EAL_PMD_PATH).unwrap_or_default();
     let directory = directory.to_string_lossy();
-    Path::new(&*directory)
-        .join(format!("librte_net_{library}.so"))
-        .exists()
+    Path::new(&*directory).join(format!("librte_net_{library}.so")).exists()
 }
 
 /// Takes a virtual device off its bus, after its port was closed: else its name stays taken, and
@@ -230,14 +189,7 @@ mod tests {
         for text in ["0000:03:00.0", "03:00.1", "0000:03:00.0,arg=1"] {
             assert!(Device::is_pci(text), "{text}");
         }
-        for text in [
-            "net_pcap0,rx_pcap=a.b",
-            "eth0",
-            "03:00",
-            "",
-            "0000:03:00.0.1",
-            "g0:00.0",
-        ] {
+        for text in ["net_pcap0,rx_pcap=a.b", "eth0", "03:00", "", "0000:03:00.0.1", "g0:00.0"] {
             assert!(!Device::is_pci(text), "{text}");
         }
     }
@@ -245,10 +197,7 @@ mod tests {
     #[test]
     fn what_is_no_device_is_refused_with_its_port() {
         let error = Device::parse("in", "eth0").unwrap_err().to_string();
-        assert!(
-            error.contains("`in`") && error.contains("`eth0`"),
-            "{error}"
-        );
+        assert!(error.contains("`in`") && error.contains("`eth0`"), "{error}");
     }
 
     #[test]

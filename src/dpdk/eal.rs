@@ -153,10 +153,7 @@ fn check(config: &EalConfig) -> Result<(), DpdkError> {
         let name = config.name.clone();
         return Err(DpdkError::InvalidName { name });
     }
-    let (wanted, max) = (
-        1 + config.worker_cpus.len(),
-        dpdk_sys::RTE_MAX_LCORE as usize,
-    );
+    let (wanted, max) = (1 + config.worker_cpus.len(), dpdk_sys::RTE_MAX_LCORE as usize);
     if wanted > max {
         return Err(DpdkError::TooManyLcores { wanted, max });
     }
@@ -206,10 +203,7 @@ pub fn allowed_cpus() -> Vec<u32> {
 fn arguments(config: &EalConfig) -> Vec<String> {
     // Lcore 0 is management, worker i is lcore i + 1, whatever CPUs they are on.
     let cpus = std::iter::once(&config.management_cpu).chain(&config.worker_cpus);
-    let lcores: Vec<String> = cpus
-        .enumerate()
-        .map(|(i, cpu)| format!("{i}@{cpu}"))
-        .collect();
+    let lcores: Vec<String> = cpus.enumerate().map(|(i, cpu)| format!("{i}@{cpu}")).collect();
     let mut arguments = vec![
         "punctual".to_owned(),
         format!("--file-prefix={}", config.name),
@@ -223,11 +217,7 @@ fn arguments(config: &EalConfig) -> Vec<String> {
         EalMemory::InMemory => arguments.push("--in-memory".into()),
         EalMemory::NoHuge => arguments.push("--no-huge".into()),
     }
-    let mut pci = config
-        .devices
-        .iter()
-        .filter(|text| Device::is_pci(text))
-        .peekable();
+    let mut pci = config.devices.iter().filter(|text| Device::is_pci(text)).peekable();
     if pci.peek().is_none() {
         // Without an address to look for, a scan would only find what is not ours.
         arguments.push("--no-pci".into());
@@ -266,22 +256,15 @@ fn failed(config: &EalConfig, errno: Errno, mark: usize) -> DpdkError {
         let shared = directory.join("config");
         if let Some(process) = holder(&shared) {
             let name = config.name.clone();
-            let holder = format!(
-                "process {process}, another DPDK program, holds {}",
-                shared.display()
-            );
+            let holder =
+                format!("process {process}, another DPDK program, holds {}", shared.display());
             return DpdkError::NameBusy { name, holder };
         }
         remove(directory);
     }
     let name = config.name.clone();
     let remedy = remedy(config, &log);
-    DpdkError::EalStart {
-        name,
-        errno,
-        log,
-        remedy,
-    }
+    DpdkError::EalStart { name, errno, log, remedy }
 }
 
 fn remedy(config: &EalConfig, log: &str) -> String {
@@ -326,10 +309,7 @@ fn holder(path: &Path) -> Option<i32> {
 /// Removes EAL's directory; only ours, which the name's lock says.
 fn remove(directory: &Path) {
     // EAL leaves its files after a clean end too, in no-huge mode.
-    if directory
-        .parent()
-        .is_some_and(|parent| parent.ends_with("dpdk"))
-    {
+    if directory.parent().is_some_and(|parent| parent.ends_with("dpdk")) {
         let _ = fs::remove_dir_all(directory);
     }
 }

@@ -102,11 +102,5 @@ where
         drop(unsafe { Box::from_raw(argument) });
         return Err(refused(errno, "the lcore is at work already"));
     }
-    Ok(Worker {
-        _eal: eal.clone(),
-        index,
-        lcore,
-        result,
-        ended: None,
-    })
+    Ok(Worker { _eal: eal.clone(), index, lcore, result, ended: None })
 }

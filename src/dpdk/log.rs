@@ -31,11 +31,8 @@ struct Lines {
     partial: String,
 }
 
-static LINES: Mutex<Lines> = Mutex::new(Lines {
-    kept: VecDeque::new(),
-    written: 0,
-    partial: String::new(),
-});
+static LINES: Mutex<Lines> =
+    Mutex::new(Lines { kept: VecDeque::new(), written: 0, partial: String::new() });
 
 fn lines() -> MutexGuard<'static, Lines> {
     LINES.lock().unwrap_or_else(PoisonError::into_inner)
@@ -77,14 +74,8 @@ pub(super) fn mark() -> usize {
 pub(super) fn since(mark: usize) -> String {
     let lines = lines();
     let count = lines.written.saturating_sub(mark).min(lines.kept.len());
-    let all = lines
-        .kept
-        .iter()
-        .skip(lines.kept.len() - count)
-        .map(String::as_str);
-    let told = all
-        .clone()
-        .filter(|line| !NOISE.iter().any(|noise| line.contains(noise)));
+    let all = lines.kept.iter().skip(lines.kept.len() - count).map(String::as_str);
+    let told = all.clone().filter(|line| !NOISE.iter().any(|noise| line.contains(noise)));
     let mut quoted: Vec<&str> = told.collect();
     if quoted.is_empty() {
         quoted = all.collect();
@@ -92,10 +83,7 @@ pub(super) fn since(mark: usize) -> String {
     if quoted.is_empty() {
         return "it did not say why".into();
     }
-    format!(
-        "\"{}\"",
-        quoted[quoted.len().saturating_sub(QUOTED_MAX)..].join("; ")
-    )
+    format!("\"{}\"", quoted[quoted.len().saturating_sub(QUOTED_MAX)..].join("; "))
 }
 
 /// The last lines that EAL and the drivers have logged, the oldest first.

@@ -64,13 +64,7 @@ impl Mbuf {
     pub fn segment_addresses(&self) -> Vec<(usize, usize, u16)> {
         let segments = self.chain().map(|segment| {
             // SAFETY: `chain` yields live segments.
-            unsafe {
-                (
-                    data(segment) as usize,
-                    (*segment).data_len.into(),
-                    owners(segment),
-                )
-            }
+            unsafe { (data(segment) as usize, (*segment).data_len.into(), owners(segment)) }
         });
         segments.collect()
     }
@@ -144,12 +138,7 @@ pub(super) unsafe fn owners(segment: *mut rte_mbuf) -> u16 {
 /// The segment is live.
 unsafe fn data(segment: *mut rte_mbuf) -> *mut u8 {
     // SAFETY: the data starts within the segment's buffer.
-    unsafe {
-        (*segment)
-            .buf_addr
-            .cast::<u8>()
-            .add((*segment).data_off.into())
-    }
+    unsafe { (*segment).buf_addr.cast::<u8>().add((*segment).data_off.into()) }
 }
 
 /// A segment's bytes.
@@ -236,14 +225,8 @@ impl Packet for Mbuf {
             return None;
         }
         // SAFETY: EAL gave out this offset within the mbuf, for an aligned u64.
-        let value = unsafe {
-            self.0
-                .as_ptr()
-                .cast::<u8>()
-                .add(timestamp.offset)
-                .cast::<u64>()
-                .read()
-        };
+        let value =
+            unsafe { self.0.as_ptr().cast::<u8>().add(timestamp.offset).cast::<u64>().read() };
         // Only the pcap driver stamps without being asked (we never ask), in microseconds.
         Some(value.wrapping_mul(NANOSECONDS_PER_MICROSECOND))
     }

@@ -28,10 +28,7 @@ static POOLS: [AtomicPtr<rte_mempool>; POOLS_MAX] =
 
 /// Whether `pool` was made here: whether its packets carry our metadata.
 pub(super) fn is_ours(pool: *mut rte_mempool) -> bool {
-    !pool.is_null()
-        && POOLS
-            .iter()
-            .any(|slot| slot.load(Ordering::Relaxed) == pool)
+    !pool.is_null() && POOLS.iter().any(|slot| slot.load(Ordering::Relaxed) == pool)
 }
 
 /// What a pool is to be.
@@ -78,14 +75,10 @@ unsafe impl Sync for Inner {}
 impl Pool {
     /// Makes a pool.
     pub fn new(eal: &Eal, config: &PoolConfig<'_>) -> Result<Self, DpdkError> {
-        let invalid = |why: &str| DpdkError::InvalidPool {
-            pool: config.name.into(),
-            why: why.into(),
-        };
+        let invalid =
+            |why: &str| DpdkError::InvalidPool { pool: config.name.into(), why: why.into() };
         if config.packets == 0 || config.data_room < HEADROOM {
-            return Err(invalid(
-                "it needs a packet, and a data room of at least the headroom",
-            ));
+            return Err(invalid("it needs a packet, and a data room of at least the headroom"));
         }
         let name = CString::new(short_name(config.name))
             .map_err(|_| invalid("its name has a zero byte"))?;
@@ -121,14 +114,9 @@ impl Pool {
         let null = std::ptr::null_mut();
         let registered = POOLS.iter().any(|slot| {
             let order = Ordering::Relaxed;
-            slot.compare_exchange(null, raw.as_ptr(), order, order)
-                .is_ok()
+            slot.compare_exchange(null, raw.as_ptr(), order, order).is_ok()
         });
-        if registered {
-            Ok(Self(Arc::new(inner)))
-        } else {
-            Err(invalid("there are 64 already"))
-        }
+        if registered { Ok(Self(Arc::new(inner))) } else { Err(invalid("there are 64 already")) }
     }
 
     /// Its name.
@@ -165,18 +153,8 @@ impl Pool {
 
     /// Bytes that a pool takes from EAL's memory.
     pub fn memory_needed(config: &PoolConfig<'_>, memory: EalMemory) -> u64 {
-        let PoolConfig {
-            name,
-            packets,
-            data_room,
-            ..
-        } = *config;
-        PoolSize {
-            name: name.into(),
-            packets,
-            data_room,
-        }
-        .bytes(memory)
+        let PoolConfig { name, packets, data_room, .. } = *config;
+        PoolSize { name: name.into(), packets, data_room }.bytes(memory)
     }
 }
 
@@ -192,11 +170,7 @@ impl PacketPool for Pool {
         let free = unsafe { into.as_mut_ptr().add(held).cast::<*mut rte_mbuf>() };
         // SAFETY: DPDK writes `room` pointers there, or none and fails.
         let whole = unsafe { dpdk_sys::shim_pool_alloc_bulk(pool, free, room as u32) } == 0;
-        let taken = if whole {
-            room
-        } else {
-            take_singly(pool, free, room)
-        };
+        let taken = if whole { room } else { take_singly(pool, free, room) };
         // SAFETY: `taken` handles were written: fresh packets of a pool of ours, owned by nobody.
         unsafe { into.set_len(held + taken) };
         for packet in &mut into[held..] {
@@ -257,11 +231,7 @@ pub(super) fn short_name(name: &str) -> String {
         return name.to_owned();
     }
     let number = CUT.fetch_add(1, Ordering::Relaxed);
-    let start: String = name
-        .chars()
-        .filter(char::is_ascii)
-        .take(NAME_MAX - 6)
-        .collect();
+    let start: String = name.chars().filter(char::is_ascii).take(NAME_MAX - 6).collect();
     format!("{start}~{number}")
 }
 
@@ -271,10 +241,7 @@ fn refused(eal: &Eal, config: &PoolConfig<'_>, errno: Errno) -> DpdkError {
             libc::EEXIST => "its name is another pool's already".into(),
             _ => format!("DPDK refused it: {errno}"),
         };
-        return DpdkError::InvalidPool {
-            pool: config.name.into(),
-            why,
-        };
+        return DpdkError::InvalidPool { pool: config.name.into(), why };
     }
     DpdkError::PoolMemory {
         pool: config.name.into(),

@@ -22,11 +22,8 @@ impl NameLock {
     /// Takes the lock on `name`.
     pub(super) fn take(name: &str) -> Result<Self, DpdkError> {
         let path = directory().join(format!("{name}.lock"));
-        let failed = |source| DpdkError::NameLock {
-            name: name.to_owned(),
-            path: path.clone(),
-            source,
-        };
+        let failed =
+            |source| DpdkError::NameLock { name: name.to_owned(), path: path.clone(), source };
         for _ in 0..ATTEMPTS {
             let mut file = open(&path).map_err(failed)?;
             if !lock(&file).map_err(failed)? {
@@ -72,10 +69,7 @@ fn directory() -> PathBuf {
 
 fn open(path: &Path) -> io::Result<File> {
     if let Some(parent) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
     OpenOptions::new()
         .read(true)

@@ -116,12 +116,7 @@ impl Port {
             let (port, device) = (config.name.clone(), config.device.clone());
             return Err(DpdkError::DeviceInUse { port, device });
         }
-        let mut setup = Setup {
-            config,
-            id,
-            mark: log::mark(),
-            driver: String::new(),
-        };
+        let mut setup = Setup { config, id, mark: log::mark(), driver: String::new() };
         // From here on `open` closes and releases the port, whatever happens.
         let mut open = Open {
             eal: eal.clone(),
@@ -283,24 +278,20 @@ struct Setup<'a> {
 
 impl Setup<'_> {
     fn check(&self, step: &'static str, code: i32) -> Result<(), DpdkError> {
-        Errno::check(code)
-            .map(drop)
-            .map_err(|errno| DpdkError::PortSetup {
-                port: self.config.name.clone(),
-                driver: self.driver.clone(),
-                step,
-                errno,
-                log: log::since(self.mark),
-            })
+        Errno::check(code).map(drop).map_err(|errno| DpdkError::PortSetup {
+            port: self.config.name.clone(),
+            driver: self.driver.clone(),
+            step,
+            errno,
+            log: log::since(self.mark),
+        })
     }
 
     /// Asks the device what it can and chooses.
     fn configure(&mut self, open: &mut Open) -> Result<(), DpdkError> {
         let mut info = c::rte_eth_dev_info::default();
         // SAFETY: `info` may be written.
-        self.check("asking what it can", unsafe {
-            c::rte_eth_dev_info_get(self.id, &mut info)
-        })?;
+        self.check("asking what it can", unsafe { c::rte_eth_dev_info_get(self.id, &mut info) })?;
         // SAFETY: the driver's name is a static text.
         let driver = unsafe { CStr::from_ptr(info.driver_name) };
         self.driver = driver.to_string_lossy().into_owned();

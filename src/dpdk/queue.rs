@@ -48,11 +48,7 @@ impl Port {
     /// The send queue; `None` where there is none or its handle is given out.
     pub fn tx(&self) -> Option<DpdkTx> {
         let port = self.open_port();
-        port.claim_tx().then(|| DpdkTx {
-            port: Arc::clone(port),
-            id: port.id(),
-            queue: 0,
-        })
+        port.claim_tx().then(|| DpdkTx { port: Arc::clone(port), id: port.id(), queue: 0 })
     }
 }
 
@@ -94,10 +90,7 @@ impl RxPort for DpdkRx {
         let count =
             unsafe { dpdk_sys::shim_eth_rx_burst(self.id, self.queue, raw.as_mut_ptr(), room) };
         let mut strangers = ArrayVec::<*mut rte_mbuf, BURST>::new();
-        for packet in raw[..count.into()]
-            .iter()
-            .filter_map(|raw| NonNull::new(*raw))
-        {
+        for packet in raw[..count.into()].iter().filter_map(|raw| NonNull::new(*raw)) {
             if self.accepts(packet) {
                 // SAFETY: `accepts` has seen what `from_raw` asks for, and the driver gave it up.
                 let mut packet = unsafe { Mbuf::from_raw(packet) };
@@ -112,10 +105,7 @@ impl RxPort for DpdkRx {
             // SAFETY: the driver gave them up; DPDK returns each to whoever it belongs to.
             unsafe { dpdk_sys::shim_mbuf_free_bulk(strangers.as_mut_ptr(), foreign) };
         }
-        Received {
-            frames: count.into(),
-            foreign,
-        }
+        Received { frames: count.into(), foreign }
     }
 }
 
@@ -139,9 +129,7 @@ impl TxPort for DpdkTx {
             // SAFETY: the driver owns them all, and none may be dropped here.
             unsafe { packets.set_len(0) };
         } else {
-            packets
-                .drain(..usize::from(sent))
-                .for_each(|packet| _ = packet.into_raw());
+            packets.drain(..usize::from(sent)).for_each(|packet| _ = packet.into_raw());
         }
         sent.into()
     }

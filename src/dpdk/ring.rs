@@ -26,21 +26,14 @@ unsafe impl Sync for Ring {}
 impl Ring {
     /// A ring for `capacity` packets. Its few bytes stay until EAL ends: a port may still poll it.
     pub fn new(eal: &Eal, name: &str, capacity: u32) -> Result<Self, DpdkError> {
-        let refused = |errno| DpdkError::Ring {
-            ring: name.into(),
-            capacity,
-            errno,
-        };
+        let refused = |errno| DpdkError::Ring { ring: name.into(), capacity, errno };
         let text = CString::new(short_name(name)).map_err(|_| refused(Errno(libc::EINVAL)))?;
         // The next power of two holds one less than its size; ask for room for all of them.
         let slots = capacity.saturating_add(1).next_power_of_two();
         // SAFETY: a terminated name and plain numbers; `eal` shows that EAL runs.
         let raw = unsafe { dpdk_sys::rte_ring_create(text.as_ptr(), slots, -1, 0) };
         match NonNull::new(raw) {
-            Some(raw) => Ok(Self {
-                _eal: eal.clone(),
-                raw,
-            }),
+            Some(raw) => Ok(Self { _eal: eal.clone(), raw }),
             None => Err(refused(Errno::last())),
         }
     }
@@ -127,11 +120,7 @@ impl RingPort {
         let rx = Ring::new(eal, &format!("{name}_rx"), rx)?;
         let tx = Ring::new(eal, &format!("{name}_tx"), tx)?;
         let (received, sent) = ([rx.raw.as_ptr()], [tx.raw.as_ptr()]);
-        let refused = |errno| DpdkError::Ring {
-            ring: name.into(),
-            capacity: 0,
-            errno,
-        };
+        let refused = |errno| DpdkError::Ring { ring: name.into(), capacity: 0, errno };
         let text = CString::new(name).map_err(|_| refused(Errno(libc::EINVAL)))?;
         // SAFETY: lists of one ring each, which stay until EAL ends; NUMA node 0 always exists.
         let code = unsafe {
@@ -141,11 +130,7 @@ impl RingPort {
         if code < 0 {
             return Err(refused(Errno::last()));
         }
-        Ok(Self {
-            rx,
-            tx,
-            device: format!("net_ring_{name}"),
-        })
+        Ok(Self { rx, tx, device: format!("net_ring_{name}") })
     }
 
     /// The device's name.

@@ -13,10 +13,7 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds; only by the owning worker, so no read-modify-write is needed.
     pub fn add(&self, count: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(count),
-            Ordering::Relaxed,
-        );
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
     /// Overwrites; only by the owning worker.

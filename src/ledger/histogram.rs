@@ -47,13 +47,8 @@ pub struct LatencyCounts {
 
 impl Default for LatencyCounts {
     fn default() -> Self {
-        let buckets = std::iter::repeat_with(Counter::default)
-            .take(BUCKETS)
-            .collect();
-        Self {
-            buckets,
-            longest: Counter::default(),
-        }
+        let buckets = std::iter::repeat_with(Counter::default).take(BUCKETS).collect();
+        Self { buckets, longest: Counter::default() }
     }
 }
 
@@ -66,11 +61,7 @@ impl LatencyCounts {
 
     /// Each bucket that counted something: its top in ticks, and how often.
     pub fn counts(&self) -> impl Iterator<Item = (Ticks, u64)> + '_ {
-        let counts = self
-            .buckets
-            .iter()
-            .enumerate()
-            .map(|(i, c)| (bucket_top(i), c.get()));
+        let counts = self.buckets.iter().enumerate().map(|(i, c)| (bucket_top(i), c.get()));
         counts.filter(|&(_, count)| count > 0)
     }
 

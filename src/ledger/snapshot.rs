@@ -58,15 +58,7 @@ impl Published {
         loop {
             let before = self.sequence.load(Ordering::Acquire);
             let totals = load(&self.totals);
-            let [
-                received,
-                punted,
-                admitted,
-                waiting_before,
-                copies,
-                sent,
-                waiting_after,
-            ] = totals;
+            let [received, punted, admitted, waiting_before, copies, sent, waiting_after] = totals;
             let ledger = Ledger {
                 received,
                 punted,
@@ -111,11 +103,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 1..=200_000 {
-                    let mut ledger = Ledger {
-                        received: n,
-                        admitted: n,
-                        ..Ledger::default()
-                    };
+                    let mut ledger = Ledger { received: n, admitted: n, ..Ledger::default() };
                     ledger.copies = 3 * n;
                     ledger.sent = 2 * n;
                     ledger.dropped_after[DropReason::Mtu.index()] = n;

@@ -170,17 +170,10 @@ impl Check<'_> {
     fn rule_phrases(&self, rule: &Rule) -> Vec<String> {
         let budget = show_duration(rule.budget);
         let class_budget = self.config.classes[rule.class as usize].budget;
-        let whose = if rule.budget == class_budget {
-            "the class's"
-        } else {
-            "its own"
-        };
+        let whose = if rule.budget == class_budget { "the class's" } else { "its own" };
         let police = rule.police.map_or("no police".into(), |police| {
             let rate = show_rate(police.rate);
-            format!(
-                "police {rate} with burst {} a flow",
-                show_bytes(police.burst)
-            )
+            format!("police {rate} with burst {} a flow", show_bytes(police.burst))
         });
         vec![
             format!("class {}", rule.class.name()),
@@ -235,12 +228,7 @@ impl Check<'_> {
             ]);
         }
         let total = |name: &str, bytes| {
-            [
-                Cell::left(name),
-                Cell::left(""),
-                Cell::left(""),
-                Cell::right(size(bytes)),
-            ]
+            [Cell::left(name), Cell::left(""), Cell::left(""), Cell::right(size(bytes))]
         };
         grid.row(total("  EAL memory", pools));
         let mut heap = 0;
@@ -266,11 +254,7 @@ impl Check<'_> {
 
 fn input_phrases(config: &Config, rule: &Rule) -> Vec<String> {
     let input = &rule.input;
-    let ports: Vec<_> = input
-        .ports
-        .iter()
-        .map(|&slot| config.ports[slot].name.as_str())
-        .collect();
+    let ports: Vec<_> = input.ports.iter().map(|&slot| config.ports[slot].name.as_str()).collect();
     let mut phrases = vec![
         format!("from {}", ports.join(" and ")),
         format!("destination {}", list(&input.destination)),
@@ -314,15 +298,9 @@ fn output_phrases(config: &Config, rule: &Rule, output: &Output) -> Vec<String> 
             VlanRewrite::Id(id) => format!("VLAN {id}"),
         },
         format!("TTL {}", ttl(output)),
-        output
-            .dscp
-            .map_or("DSCP kept".into(), |dscp| format!("DSCP {dscp}")),
-        output
-            .mac
-            .map_or("MAC from the group".into(), |mac| format!("MAC {mac}")),
-        output
-            .source
-            .map_or("source kept".into(), |source| format!("source {source}")),
+        output.dscp.map_or("DSCP kept".into(), |dscp| format!("DSCP {dscp}")),
+        output.mac.map_or("MAC from the group".into(), |mac| format!("MAC {mac}")),
+        output.source.map_or("source kept".into(), |source| format!("source {source}")),
         format!("source port {source_port}"),
         format!("weight {}", output.weight),
     ];

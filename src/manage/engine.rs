@@ -72,24 +72,15 @@ impl Engine {
             })
             .collect();
         let clock = (config.clock == ClockSource::Tsc).then(|| TscClock::new(&eal));
-        let rate = clock
-            .as_ref()
-            .map_or(CAPTURE_TICKS_PER_SECOND, Clock::ticks_per_second);
+        let rate = clock.as_ref().map_or(CAPTURE_TICKS_PER_SECOND, Clock::ticks_per_second);
         let plan = Arc::new(Plan::build(config, &facts, rate, 1)?);
         // Only the open ports say for sure which of them need linear copies.
         let linear = Pools::new(config, &plan).linear;
-        let linear = linear
-            .iter()
-            .map(|size| size.as_ref().map(make).transpose());
+        let linear = linear.iter().map(|size| size.as_ref().map(make).transpose());
         let linear: Vec<_> = linear.collect::<Result<_, _>>()?;
-        let counters = Arc::new(Counters::new(
-            plan.rules.len(),
-            plan.outputs.len(),
-            plan.ports.len(),
-        ));
-        let watched = [&payload, &headers]
-            .into_iter()
-            .chain(linear.iter().flatten());
+        let counters =
+            Arc::new(Counters::new(plan.rules.len(), plan.outputs.len(), plan.ports.len()));
+        let watched = [&payload, &headers].into_iter().chain(linear.iter().flatten());
         let pools = watched.cloned().map(WatchedPool::new).collect();
         let worker = Worker::<Dpdk>::new(
             Arc::clone(&plan),
@@ -103,16 +94,7 @@ impl Engine {
             Idle::Auto => lcores.workers.contains(&lcores.management),
         };
         let worker = Some(launch(&eal, worker, Arc::clone(&control), adaptive)?);
-        Ok(Self {
-            worker,
-            ports,
-            pools,
-            clock,
-            control,
-            counters,
-            plan,
-            _eal: eal,
-        })
+        Ok(Self { worker, ports, pools, clock, control, counters, plan, _eal: eal })
     }
 
     /// Steers the worker.
@@ -154,12 +136,7 @@ impl Engine {
 impl WatchedPool {
     fn new(pool: Pool) -> Self {
         let held = pool.in_use();
-        Self {
-            name: pool.name().to_owned(),
-            pool,
-            held,
-            in_use_max: held,
-        }
+        Self { name: pool.name().to_owned(), pool, held, in_use_max: held }
     }
 
     fn watch(&mut self) {
@@ -186,10 +163,7 @@ fn lcores(config: &Config) -> Lcores {
         let allowed = dpdk::allowed_cpus();
         let management = allowed.first().copied().unwrap_or(0);
         let worker = allowed.get(1).copied().unwrap_or(management);
-        Lcores {
-            management,
-            workers: vec![worker],
-        }
+        Lcores { management, workers: vec![worker] }
     })
 }
 
@@ -202,11 +176,7 @@ fn eal_config(config: &Config, lcores: &Lcores, pools: &Pools) -> EalConfig {
         megabytes: u32::try_from(megabytes).unwrap_or(u32::MAX),
         management_cpu: lcores.management,
         worker_cpus: lcores.workers.clone(),
-        devices: config
-            .ports
-            .iter()
-            .map(|port| port.device.clone())
-            .collect(),
+        devices: config.ports.iter().map(|port| port.device.clone()).collect(),
         extra: config.eal.extra.clone(),
     }
 }
@@ -230,11 +200,7 @@ fn parts(
 ) -> Parts<Dpdk> {
     let sources = ports.iter().enumerate().filter_map(|(slot, port)| {
         let mode = config.ports[slot].rx;
-        Some(RxSource {
-            port: port.rx(0)?,
-            slot: slot as u8,
-            mode,
-        })
+        Some(RxSource { port: port.rx(0)?, slot: slot as u8, mode })
     });
     Parts {
         rx: sources.collect(),
@@ -263,11 +229,7 @@ fn port_status(port: &Port) -> PortStatus {
         no_mbuf: stats.no_mbuf,
         rx_errors: stats.rx_errors,
         tx_errors: stats.tx_errors,
-        tx_chain: if port.sends_chains() {
-            TxChain::Native
-        } else {
-            TxChain::Linear
-        },
+        tx_chain: if port.sends_chains() { TxChain::Native } else { TxChain::Linear },
         ..PortStatus::default()
     }
 }

@@ -29,13 +29,7 @@ impl Fixture {
         let plan = plan(&config);
         let counters = Counters::new(2, 3, 2);
         count(&counters);
-        Self {
-            config,
-            plan,
-            counters,
-            ports: ports(),
-            pools: pools(),
-        }
+        Self { config, plan, counters, ports: ports(), pools: pools() }
     }
 
     /// The report at rest.
@@ -45,10 +39,7 @@ impl Fixture {
 
     /// The report with other inputs.
     pub fn report_with(&self, change: impl FnOnce(&mut Inputs<'_>)) -> Report {
-        let workers = [WorkerView {
-            lcore: 1,
-            counters: &self.counters,
-        }];
+        let workers = [WorkerView { lcore: 1, counters: &self.counters }];
         let mut inputs = Inputs {
             config: &self.config,
             plan: &self.plan,
@@ -67,11 +58,8 @@ impl Fixture {
 
 /// The plan of a configuration, on ports that send chains.
 pub fn plan(config: &Config) -> Plan {
-    let facts = |slot| PortFacts {
-        mac: MacAddr([2, 0, 0, 0, 0, slot]),
-        mtu: 9_978,
-        sends_chains: true,
-    };
+    let facts =
+        |slot| PortFacts { mac: MacAddr([2, 0, 0, 0, 0, slot]), mtu: 9_978, sends_chains: true };
     let facts: Vec<_> = (0..config.ports.len() as u8).map(facts).collect();
     match Plan::build(config, &facts, TICKS_PER_SECOND, 1) {
         Ok(plan) => plan,
@@ -84,15 +72,8 @@ pub fn config() -> Config {
         instance: "demo".into(),
         clock: ClockSource::Capture,
         idle: Idle::Auto,
-        eal: Eal {
-            memory: EalMemory::NoHuge,
-            lcores: None,
-            extra: Vec::new(),
-        },
-        memory: Memory {
-            packets: 65_536,
-            headers: 65_536,
-        },
+        eal: Eal { memory: EalMemory::NoHuge, lcores: None, extra: Vec::new() },
+        memory: Memory { packets: 65_536, headers: 65_536 },
         ports: vec![
             port("in", "net_pcap0,rx_pcap=demo.pcap", RxMode::Lossless, &[]),
             port(
@@ -102,23 +83,13 @@ pub fn config() -> Config {
                 &["10.0.0.1/24", "fd00::1/64"],
             ),
         ],
-        classes: [(1, 16), (10, 4), (100, 1)].map(|(ms, weight)| ClassConfig {
-            budget: Duration::from_millis(ms),
-            weight,
-        }),
-        receivers: vec![Receiver {
-            name: "desk-eq".into(),
-            port: 1,
-        }],
+        classes: [(1, 16), (10, 4), (100, 1)]
+            .map(|(ms, weight)| ClassConfig { budget: Duration::from_millis(ms), weight }),
+        receivers: vec![Receiver { name: "desk-eq".into(), port: 1 }],
         rules: vec![itch(), syslog()],
         edf_window: 1024,
         copy_below: 0,
-        limits: Limits {
-            rules: 4_096,
-            outputs: 65_536,
-            rows: 1_048_576,
-            sources: 65_536,
-        },
+        limits: Limits { rules: 4_096, outputs: 65_536, rows: 1_048_576, sources: 65_536 },
     }
 }
 
@@ -134,10 +105,7 @@ fn port(name: &str, device: &str, rx: RxMode, address: &[&str]) -> Port {
 }
 
 fn queue() -> QueueBound {
-    QueueBound {
-        packets: 1_024,
-        bytes: 2 << 20,
-    }
+    QueueBound { packets: 1_024, bytes: 2 << 20 }
 }
 
 fn output(name: &str) -> Output {
@@ -185,10 +153,7 @@ fn itch() -> Rule {
         input: Input {
             ports: vec![0],
             destination: vec!["239.1.0.0/24".parse().unwrap()],
-            udp_port: Some(PortRange {
-                first: 5_000,
-                last: 5_007,
-            }),
+            udp_port: Some(PortRange { first: 5_000, last: 5_007 }),
             vlan: VlanMatch::Untagged,
             source: vec!["10.9.0.0/16".parse().unwrap()],
         },
@@ -197,10 +162,7 @@ fn itch() -> Rule {
         weight: 1,
         late: Late::Drop,
         flow: FlowKind::Rule,
-        police: Some(Police {
-            rate: 2_000_000_000,
-            burst: 256 << 10,
-        }),
+        police: Some(Police { rate: 2_000_000_000, burst: 256 << 10 }),
         queue: queue(),
         outputs: vec![desk, host],
     }
@@ -238,11 +200,9 @@ fn count(counters: &Counters) {
         sent: 880 + 89 + 75,
         ..Ledger::default()
     };
-    for (reason, count) in [
-        (DropReason::NoRule, 20),
-        (DropReason::Policed, 10),
-        (DropReason::Late, 2),
-    ] {
+    for (reason, count) in
+        [(DropReason::NoRule, 20), (DropReason::Policed, 10), (DropReason::Late, 2)]
+    {
         ledger.dropped_before[reason.index()] = count;
     }
     ledger.dropped_after[DropReason::EgressFull.index()] = 5;
@@ -278,11 +238,7 @@ fn count_rules(counters: &Counters) {
 }
 
 fn count_outputs(counters: &Counters) {
-    let numbers = [
-        (888, 880, 878, 2, 0),
-        (89, 89, 89, 0, 799),
-        (75, 75, 70, 5, 0),
-    ];
+    let numbers = [(888, 880, 878, 2, 0), (89, 89, 89, 0, 799), (75, 75, 70, 5, 0)];
     for (output, (copies, sent, on_time, late, skipped)) in counters.outputs.iter().zip(numbers) {
         output.copies.add(copies);
         output.sent.add(sent);
@@ -322,27 +278,18 @@ fn pools() -> Vec<PoolStatus> {
         in_use_max: 1_999,
         held: 512,
     };
-    let headers = PoolStatus {
-        name: "headers".into(),
-        size: 65_536,
-        in_use: 0,
-        in_use_max: 640,
-        held: 0,
-    };
+    let headers =
+        PoolStatus { name: "headers".into(), size: 65_536, in_use: 0, in_use_max: 640, held: 0 };
     vec![payload, headers]
 }
 
 /// Compares `text` with a reviewed file beside this one; `UPDATE_GOLDEN=1` writes it anew.
 pub fn assert_golden(name: &str, text: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/manage/golden")
-        .join(name);
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manage/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, text).unwrap();
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        text == expected,
-        "{name} has changed (UPDATE_GOLDEN=1 accepts it); it is now\n{text}"
-    );
+    assert!(text == expected, "{name} has changed (UPDATE_GOLDEN=1 accepts it); it is now\n{text}");
 }

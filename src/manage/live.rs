@@ -73,9 +73,7 @@ impl Rates {
             sent: rate(a.sent, b.sent),
             bits_sent: rate(wire_bits(old), wire_bits(new)),
             dropped: rate(a.dropped(), b.dropped()),
-            top: top
-                .filter(|&(count, _)| count > 0)
-                .map(|(_, reason)| reason),
+            top: top.filter(|&(count, _)| count > 0).map(|(_, reason)| reason),
         }
     }
 
@@ -119,11 +117,7 @@ impl Live<std::io::Stderr> {
 impl<W: Write> Live<W> {
     /// On a terminal, where there is one.
     pub fn new(terminal: Option<W>) -> Self {
-        Self {
-            terminal,
-            last: None,
-            written: false,
-        }
+        Self { terminal, last: None, written: false }
     }
 
     /// Writes the line anew where it is time to; `now` is since the start, and `totals` is asked
@@ -168,18 +162,11 @@ mod tests {
     const HALF: Duration = Duration::from_millis(500);
 
     fn totals(received: u64, sent: u64, drops: &[(DropReason, u64)]) -> Totals {
-        let mut ledger = Ledger {
-            received,
-            sent,
-            ..Ledger::default()
-        };
+        let mut ledger = Ledger { received, sent, ..Ledger::default() };
         for &(reason, count) in drops {
             ledger.dropped_before[reason.index()] = count;
         }
-        Totals {
-            ledger,
-            bytes_sent: sent * 1_226,
-        }
+        Totals { ledger, bytes_sent: sent * 1_226 }
     }
 
     #[test]

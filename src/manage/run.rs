@@ -38,10 +38,7 @@ pub struct Stop {
 impl Stop {
     /// A run that ends by `policy` or by a signal.
     pub fn new(policy: StopPolicy) -> Self {
-        Self {
-            policy,
-            draining: None,
-        }
+        Self { policy, draining: None }
     }
 
     /// What the workers are to do at `now`, where the last packet moved at `last_activity`, and
@@ -115,10 +112,7 @@ mod tests {
 
     #[test]
     fn idleness_counts_from_the_last_packet() {
-        let policy = StopPolicy {
-            idle: Some(ms(500)),
-            after: None,
-        };
+        let policy = StopPolicy { idle: Some(ms(500)), after: None };
         let mut stop = Stop::new(policy);
         assert_eq!(stop.decide(ms(499), ms(0), false), Phase::Run);
         assert_eq!(stop.decide(ms(1_100), ms(700), false), Phase::Run);
@@ -128,10 +122,7 @@ mod tests {
 
     #[test]
     fn a_time_limit_ends_a_busy_run() {
-        let policy = StopPolicy {
-            idle: Some(ms(500)),
-            after: Some(ms(10_000)),
-        };
+        let policy = StopPolicy { idle: Some(ms(500)), after: Some(ms(10_000)) };
         let mut stop = Stop::new(policy);
         assert_eq!(stop.decide(ms(9_999), ms(9_999), false), Phase::Run);
         assert_eq!(stop.decide(ms(10_000), ms(10_000), false), Phase::Drain);

@@ -110,10 +110,7 @@ fn gather(config: &Config, engine: &Engine, uptime: Duration) -> Report {
     Report::gather(&Inputs {
         config,
         plan: &engine.plan,
-        workers: &[WorkerView {
-            lcore: WORKER_LCORE,
-            counters: &engine.counters,
-        }],
+        workers: &[WorkerView { lcore: WORKER_LCORE, counters: &engine.counters }],
         ports: &ports,
         pools: &pools,
         now: engine.now(),
@@ -131,21 +128,13 @@ struct ReportFile {
 
 impl ReportFile {
     fn create(path: &Path) -> Result<Self, RunError> {
-        let file = File::create(path).map_err(|error| RunError::Report {
-            path: path.to_owned(),
-            error,
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
+        let file = File::create(path)
+            .map_err(|error| RunError::Report { path: path.to_owned(), error })?;
+        Ok(Self { path: path.to_owned(), file })
     }
 
     fn write(&mut self, report: &Report) -> Result<(), RunError> {
         let written = self.file.write_all(report.to_json().as_bytes());
-        written.map_err(|error| RunError::Report {
-            path: self.path.clone(),
-            error,
-        })
+        written.map_err(|error| RunError::Report { path: self.path.clone(), error })
     }
 }

@@ -85,9 +85,7 @@ fn by_reason(grid: &mut Grid, dropped: &DropCounts) {
         return;
     }
     let each = dropped.iter();
-    let each: Vec<_> = each
-        .map(|(name, count)| format!("{name} {}", grouped(count)))
-        .collect();
+    let each: Vec<_> = each.map(|(name, count)| format!("{name} {}", grouped(count))).collect();
     grid.line(format!("    dropped: {}", each.join(", ")), Paint::Loss);
 }
 
@@ -213,18 +211,12 @@ fn ledger(report: &Report, style: Style) -> String {
     let at_ports = |lost: fn(&PortReport) -> u64| report.ports.iter().map(lost).sum::<u64>();
     let (before, after) = (&ledger.dropped_before, &ledger.dropped_after);
     let terms = |terms: &[(&str, u64)]| {
-        let terms = terms
-            .iter()
-            .map(|(name, n)| format!("{name} {}", grouped(*n)));
+        let terms = terms.iter().map(|(name, n)| format!("{name} {}", grouped(*n)));
         terms.collect::<Vec<_>>().join(" + ")
     };
     let mut grid = Grid::new([Cell::left("ledger"), Cell::right(""), Cell::left("")]);
     let mut equation = |name: &str, number, sum: &[(&str, u64)]| {
-        grid.row([
-            Cell::left(name),
-            Cell::number(number),
-            Cell::left(format!("= {}", terms(sum))),
-        ]);
+        grid.row([Cell::left(name), Cell::number(number), Cell::left(format!("= {}", terms(sum)))]);
     };
     equation(
         "  offered",
@@ -249,11 +241,7 @@ fn ledger(report: &Report, style: Style) -> String {
     equation(
         "  copies",
         ledger.copies,
-        &[
-            ("sent", ledger.sent),
-            ("dropped", after.total()),
-            ("waiting", ledger.waiting_after),
-        ],
+        &[("sent", ledger.sent), ("dropped", after.total()), ("waiting", ledger.waiting_after)],
     );
     let mut text = grid.render(style);
     text.push_str(&reasons("dropped before fan-out", before, style));

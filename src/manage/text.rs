@@ -34,9 +34,7 @@ impl Style {
     /// Colours where `stream` is a terminal that shows them and `NO_COLOR` is not set.
     pub fn of(stream: &impl IsTerminal) -> Self {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        Self {
-            colour: stream.is_terminal() && !is_dumb() && !set("NO_COLOR"),
-        }
+        Self { colour: stream.is_terminal() && !is_dumb() && !set("NO_COLOR") }
     }
 
     /// Whether there are colours.
@@ -122,19 +120,12 @@ pub struct Cell {
 impl Cell {
     /// Text, to the left.
     pub fn left(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            right: false,
-            paint: Paint::Plain,
-        }
+        Self { text: text.into(), right: false, paint: Paint::Plain }
     }
 
     /// Text, to the right.
     pub fn right(text: impl Into<String>) -> Self {
-        Self {
-            right: true,
-            ..Self::left(text)
-        }
+        Self { right: true, ..Self::left(text) }
     }
 
     /// A grouped number, to the right.
@@ -145,11 +136,7 @@ impl Cell {
     /// A grouped number that shows as a loss where it is not zero.
     pub fn loss(number: u64) -> Self {
         let cell = Self::number(number);
-        if number > 0 {
-            cell.paint(Paint::Loss)
-        } else {
-            cell
-        }
+        if number > 0 { cell.paint(Paint::Loss) } else { cell }
     }
 
     /// The same in a colour.
@@ -168,9 +155,7 @@ impl Grid {
     /// A grid under a heading, each title aligned as the fields below it.
     pub fn new<const N: usize>(heading: [Cell; N]) -> Self {
         let heading = heading.into_iter().map(|cell| cell.paint(Paint::Head));
-        Self {
-            rows: vec![heading.collect()],
-        }
+        Self { rows: vec![heading.collect()] }
     }
 
     /// Adds a row.
@@ -200,11 +185,7 @@ impl Grid {
             for (i, cell) in row.iter().enumerate() {
                 let width = if row.len() > 1 { widths[i] } else { 0 };
                 let missing = width.saturating_sub(cell.text.chars().count());
-                let (before, after) = if cell.right {
-                    (missing, 0)
-                } else {
-                    (0, missing)
-                };
+                let (before, after) = if cell.right { (missing, 0) } else { (0, missing) };
                 blanks += before;
                 if !cell.text.is_empty() {
                     line.extend(std::iter::repeat_n(' ', blanks));
@@ -250,20 +231,14 @@ mod tests {
     #[test]
     fn numbers_are_grouped_by_three() {
         let shown = [0, 999, 1_000, 12_345, 123_456, 1_234_567].map(grouped);
-        assert_eq!(
-            shown,
-            ["0", "999", "1,000", "12,345", "123,456", "1,234,567"]
-        );
+        assert_eq!(shown, ["0", "999", "1,000", "12,345", "123,456", "1,234,567"]);
         assert_eq!(grouped(u64::MAX), "18,446,744,073,709,551,615");
     }
 
     #[test]
     fn spans_take_the_unit_that_fits() {
         let shown = [0, 999, 12_345, 999_999, 1_500_000, 12_340_000_000].map(span);
-        assert_eq!(
-            shown,
-            ["0 ns", "999 ns", "12.3 us", "999.9 us", "1.5 ms", "12.3 s"]
-        );
+        assert_eq!(shown, ["0 ns", "999 ns", "12.3 us", "999.9 us", "1.5 ms", "12.3 s"]);
         let long = [245, 7_380, 273_600].map(|seconds| span(seconds * 1_000_000_000));
         assert_eq!(long, ["4m05s", "2h03m", "3d04h"]);
     }
@@ -271,10 +246,7 @@ mod tests {
     #[test]
     fn sizes_take_the_unit_that_fits() {
         let shown = [1_023, 1_024, 163_577_856, 1 << 30, 1 << 50].map(size);
-        assert_eq!(
-            shown,
-            ["1023 B", "1.0 KiB", "156.0 MiB", "1.0 GiB", "1,024.0 TiB"]
-        );
+        assert_eq!(shown, ["1023 B", "1.0 KiB", "156.0 MiB", "1.0 GiB", "1,024.0 TiB"]);
     }
 
     #[test]

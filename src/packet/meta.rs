@@ -31,10 +31,7 @@ pub struct Meta {
     pub headers: Headers,
 }
 
-const _: () = assert!(
-    size_of::<Meta>() == 64,
-    "the private area is one cache line"
-);
+const _: () = assert!(size_of::<Meta>() == 64, "the private area is one cache line");
 
 /// Where the headers of a parsed frame are, and what was read on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

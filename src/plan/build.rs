@@ -54,10 +54,7 @@ impl Plan {
         let largest_frame = largest_frame(config);
         let rows = rows(config)?;
         let row_flows = config.rules.iter().any(|rule| rule.flow == FlowKind::Row);
-        let source_flows = config
-            .rules
-            .iter()
-            .any(|rule| rule.flow == FlowKind::Source);
+        let source_flows = config.rules.iter().any(|rule| rule.flow == FlowKind::Source);
         let mut plan = Self {
             generation,
             classes: config.classes.map(|class| ClassPlan {
@@ -74,11 +71,7 @@ impl Plan {
             flows: FlowSlots {
                 rules: config.rules.len() as u32,
                 rows: if row_flows { rows.len() as u32 } else { 0 },
-                sources: if source_flows {
-                    config.limits.sources
-                } else {
-                    0
-                },
+                sources: if source_flows { config.limits.sources } else { 0 },
             },
             rows,
             largest_frame,
@@ -97,9 +90,7 @@ impl Plan {
                 budget: ticks(rule.budget),
                 late: rule.late,
                 flow: rule.flow,
-                police: rule
-                    .police
-                    .map(|p| BucketRate::new(p.rate, p.burst, ticks_per_second)),
+                police: rule.police.map(|p| BucketRate::new(p.rate, p.burst, ticks_per_second)),
                 ingress: settings(rule.class, rule.weight, rule.queue, largest_frame),
                 outputs: first..outputs.len() as u32,
                 name: rule.name.clone(),
@@ -113,37 +104,24 @@ impl Plan {
 
 /// The largest frame that any port carries, overhead included: the base of every quantum.
 fn largest_frame(config: &Config) -> u32 {
-    let mtu = config
-        .ports
-        .iter()
-        .map(|port| port.mtu)
-        .max()
-        .unwrap_or_default();
+    let mtu = config.ports.iter().map(|port| port.mtu).max().unwrap_or_default();
     mtu + LINK_HEADERS + FRAME_OVERHEAD
 }
 
 fn ports(config: &Config, facts: &[PortFacts]) -> Box<[PortPlan]> {
-    let ports = config
-        .ports
-        .iter()
-        .zip(facts)
-        .map(|(port, facts)| PortPlan {
-            name: port.name.clone(),
-            mtu: port.mtu,
-            sends_chains: facts.sends_chains,
-            rx: port.rx,
-            rx_checksum: port.rx_checksum,
-            lanes: 0,
-        });
+    let ports = config.ports.iter().zip(facts).map(|(port, facts)| PortPlan {
+        name: port.name.clone(),
+        mtu: port.mtu,
+        sends_chains: facts.sends_chains,
+        rx: port.rx,
+        rx_checksum: port.rx_checksum,
+        lanes: 0,
+    });
     ports.collect()
 }
 
 fn settings(class: Class, weight: u32, bound: QueueBound, largest_frame: u32) -> MemberSettings {
-    MemberSettings {
-        class,
-        quantum: weight * largest_frame,
-        bound,
-    }
+    MemberSettings { class, quantum: weight * largest_frame, bound }
 }
 
 fn output_plan(
@@ -183,11 +161,7 @@ fn output_plan(
 
 /// Expands the inputs of all rules into exact rows.
 fn rows(config: &Config) -> Result<RowTable, PlanError> {
-    let found = config
-        .rules
-        .iter()
-        .map(config::rows)
-        .fold(0, u64::saturating_add);
+    let found = config.rules.iter().map(config::rows).fold(0, u64::saturating_add);
     let allowed = config.limits.rows;
     if found > u64::from(allowed) {
         return Err(PlanError::TooManyRows { found, allowed });
@@ -232,11 +206,7 @@ fn candidates(rule: u32, input: &Input, destination: IpNet) -> Vec<Candidate> {
     if input.source.is_empty() {
         return vec![candidate((0, 0))];
     }
-    input
-        .source
-        .iter()
-        .map(|&source| candidate(mapped_prefix(source)))
-        .collect()
+    input.source.iter().map(|&source| candidate(mapped_prefix(source))).collect()
 }
 
 /// Bits of a prefix, counted in IPv6 form.
@@ -267,8 +237,6 @@ fn addresses(prefix: IpNet) -> impl Iterator<Item = u128> {
 /// Every UDP port of a range, or `None` once for any.
 fn udp_ports(range: Option<PortRange>) -> impl Iterator<Item = Option<u16>> {
     let any = range.is_none().then_some(None);
-    let each = range
-        .into_iter()
-        .flat_map(|range| (range.first..=range.last).map(Some));
+    let each = range.into_iter().flat_map(|range| (range.first..=range.last).map(Some));
     any.into_iter().chain(each)
 }

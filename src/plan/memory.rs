@@ -95,11 +95,7 @@ impl Pools {
         let frame = mtu.unwrap_or_default() + super::LINK_HEADERS;
         let room = frame.max(FRAME_ROOM).next_multiple_of(ROOM_STEP);
         let data_room = HEADROOM + u16::try_from(room).unwrap_or(u16::MAX - HEADROOM);
-        let pool = |name: String, packets, data_room| PoolSize {
-            name,
-            packets,
-            data_room,
-        };
+        let pool = |name: String, packets, data_room| PoolSize { name, packets, data_room };
         let linear = plan.ports.iter().map(|port| {
             let needed = port.lanes > 0 && (!port.sends_chains || plan.copy_below > 0);
             let packets = config.memory.headers.min(LINEAR_PACKETS);
@@ -107,11 +103,7 @@ impl Pools {
         });
         Self {
             payload: pool("payload".into(), config.memory.packets, data_room),
-            headers: pool(
-                "headers".into(),
-                config.memory.headers,
-                HEADROOM + HEADER_ROOM,
-            ),
+            headers: pool("headers".into(), config.memory.headers, HEADROOM + HEADER_ROOM),
             linear: linear.collect(),
         }
     }
@@ -140,28 +132,14 @@ pub fn tables(plan: &Plan) -> Vec<TableSize> {
     let ports = plan.ports.len() as u64;
     let flows = plan.flows.total() as u64;
     let of = |count: u64, size: usize| count * size as u64;
-    let counters = of(
-        rules,
-        size_of::<RuleCounters>() + BUCKETS * size_of::<u64>(),
-    ) + of(outputs, size_of::<OutputCounters>())
+    let counters = of(rules, size_of::<RuleCounters>() + BUCKETS * size_of::<u64>())
+        + of(outputs, size_of::<OutputCounters>())
         + of(ports, size_of::<PortCounters>());
-    let table = |name, entries, bytes| TableSize {
-        name,
-        entries,
-        bytes,
-    };
+    let table = |name, entries, bytes| TableSize { name, entries, bytes };
     vec![
         table("rows", plan.rows.len() as u64, plan.rows.bytes()),
-        table(
-            "flows",
-            flows,
-            flows * FLOW + u64::from(plan.flows.sources) * SOURCE,
-        ),
-        table(
-            "outputs",
-            outputs,
-            of(outputs, size_of::<super::OutputPlan>()) + outputs * LANE,
-        ),
+        table("flows", flows, flows * FLOW + u64::from(plan.flows.sources) * SOURCE),
+        table("outputs", outputs, of(outputs, size_of::<super::OutputPlan>()) + outputs * LANE),
         table("counters", rules + outputs + ports, counters),
         table("EDF wheels", Class::COUNT as u64 * 2, WHEELS),
     ]
@@ -172,11 +150,7 @@ mod tests {
     use super::*;
 
     fn pool(packets: u32, data_room: u16) -> PoolSize {
-        PoolSize {
-            name: "payload".into(),
-            packets,
-            data_room,
-        }
+        PoolSize { name: "payload".into(), packets, data_room }
     }
 
     /// The numbers are those of `rte_mempool_calc_obj_size` of DPDK 22.11 for the same element

@@ -66,14 +66,8 @@ struct Row {
 }
 
 impl Row {
-    const NONE: Self = Self {
-        destination: 0,
-        udp_port: 0,
-        vlan: 0,
-        candidates: EMPTY,
-        count: 0,
-        number: 0,
-    };
+    const NONE: Self =
+        Self { destination: 0, udp_port: 0, vlan: 0, candidates: EMPTY, count: 0, number: 0 };
 
     fn is(&self, key: &Key) -> bool {
         self.destination == key.destination
@@ -135,16 +129,8 @@ impl RowTable {
                 number: number as u32,
             };
         }
-        let kinds = (0..4)
-            .filter(|&i| kinds[i])
-            .map(|i| (i & 2 != 0, i & 1 != 0))
-            .collect();
-        Self {
-            places: places.into(),
-            candidates: candidates.into(),
-            kinds,
-            rows: count,
-        }
+        let kinds = (0..4).filter(|&i| kinds[i]).map(|i| (i & 2 != 0, i & 1 != 0)).collect();
+        Self { places: places.into(), candidates: candidates.into(), kinds, rows: count }
     }
 
     /// The key of a row for any UDP port (`None`) or any VLAN.
@@ -154,11 +140,7 @@ impl RowTable {
             VlanMatch::Id(id) => id,
             VlanMatch::Any => ANY_VLAN,
         };
-        Key {
-            destination,
-            udp_port: udp_port.unwrap_or(ANY_UDP_PORT),
-            vlan,
-        }
+        Key { destination, udp_port: udp_port.unwrap_or(ANY_UDP_PORT), vlan }
     }
 
     /// Rows in the table.
@@ -186,11 +168,7 @@ impl RowTable {
         for &(any_udp_port, any_vlan) in &self.kinds {
             let key = Key {
                 destination: key.destination,
-                udp_port: if any_udp_port {
-                    ANY_UDP_PORT
-                } else {
-                    key.udp_port
-                },
+                udp_port: if any_udp_port { ANY_UDP_PORT } else { key.udp_port },
                 vlan: if any_vlan { ANY_VLAN } else { key.vlan },
             };
             let Some(row) = self.row(&key) else { continue };
@@ -214,10 +192,7 @@ impl RowTable {
                 continue;
             }
             if source & candidate.source_mask == candidate.source {
-                let found = Match {
-                    rule: candidate.rule,
-                    row: row.number,
-                };
+                let found = Match { rule: candidate.rule, row: row.number };
                 return Ok((candidate.rank, found));
             }
             miss = Miss::Source;

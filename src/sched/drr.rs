@@ -78,10 +78,7 @@ impl<P: Packet> Member<P> {
             quantum: 0,
             next: NONE,
             bytes: 0,
-            bound: QueueBound {
-                packets: 0,
-                bytes: 0,
-            },
+            bound: QueueBound { packets: 0, bytes: 0 },
             class: Class::High,
             tight: false,
         }
@@ -208,13 +205,7 @@ impl<P: Packet> Drr<P> {
 
 impl ClassRound {
     fn new(quantum: u32) -> Self {
-        Self {
-            quantum,
-            deficit: 0,
-            first: NONE,
-            last: NONE,
-            visiting: false,
-        }
+        Self { quantum, deficit: 0, first: NONE, last: NONE, visiting: false }
     }
 
     /// Puts `member` last in the round.

@@ -40,12 +40,7 @@ impl<P: Packet> EarliestDeadline<P> {
     /// Empty wheels for classes with these budgets, on a clock where `microsecond` ticks are 1 us.
     pub fn new(budgets: [Ticks; Class::COUNT], microsecond: Ticks) -> Self {
         let wheels = budgets.map(|budget| Wheel::new((budget / 1024).max(microsecond)));
-        Self {
-            wheels,
-            heads: [NEVER; Class::COUNT],
-            packets: 0,
-            copies: 0,
-        }
+        Self { wheels, heads: [NEVER; Class::COUNT], packets: 0, copies: 0 }
     }
 
     /// Packets that wait.
@@ -106,11 +101,7 @@ impl<P: Packet> Wheel<P> {
     /// Buckets of `width` ticks, at least two.
     fn new(width: Ticks) -> Self {
         let buckets_per_tick = u64::MAX / width.max(2) + 1;
-        Self {
-            buckets_per_tick,
-            ahead: Buckets::new(),
-            overdue: Buckets::new(),
-        }
+        Self { buckets_per_tick, ahead: Buckets::new(), overdue: Buckets::new() }
     }
 
     fn bucket(&self, at: Ticks) -> u64 {
@@ -145,9 +136,7 @@ impl<P: Packet> Wheel<P> {
     /// Deadline and arrival of the first packet.
     fn head(&self) -> (Ticks, Ticks) {
         let first = self.overdue.front().or_else(|| self.ahead.front());
-        first.map_or(NEVER, |packet| {
-            (packet.meta().deadline, packet.meta().arrival)
-        })
+        first.map_or(NEVER, |packet| (packet.meta().deadline, packet.meta().arrival))
     }
 
     fn pop(&mut self) -> Option<P> {
@@ -171,9 +160,7 @@ impl<P: Packet> Buckets<P> {
             floor: 0,
             summary: 0,
             words: Box::new([0; (SPAN / 64) as usize]),
-            queues: std::iter::repeat_with(Queue::new)
-                .take(SPAN as usize)
-                .collect(),
+            queues: std::iter::repeat_with(Queue::new).take(SPAN as usize).collect(),
         }
     }
 

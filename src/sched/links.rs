@@ -97,11 +97,7 @@ impl<P: Linked> Default for Queue<P> {
 impl<P: Linked> Queue<P> {
     /// An empty queue.
     pub const fn new() -> Self {
-        Self {
-            head: None,
-            tail: None,
-            owns: PhantomData,
-        }
+        Self { head: None, tail: None, owns: PhantomData }
     }
 
     /// Whether nothing waits.
@@ -139,10 +135,7 @@ impl<P: Linked> Queue<P> {
         let link = self.head?;
         // SAFETY: the head is owned by this queue, which stays borrowed; `Front` never drops it.
         let packet = ManuallyDrop::new(unsafe { P::from_link(link) });
-        Some(Front {
-            packet,
-            queue: PhantomData,
-        })
+        Some(Front { packet, queue: PhantomData })
     }
 
     /// Moves all packets of `other` behind the last one, in order.

@@ -33,10 +33,7 @@ impl BucketRate {
         };
         let burst = scaled(burst_bytes).min(u128::from(FILL_MAX << SCALE));
         let byte_cost = scaled(1).clamp(1, u128::from(FILL_MAX << SCALE));
-        Self {
-            byte_cost: byte_cost as u64,
-            burst: burst as u64,
-        }
+        Self { byte_cost: byte_cost as u64, burst: burst as u64 }
     }
 }
 
@@ -78,10 +75,7 @@ mod tests {
         assert!(!bucket.conforms(&rate, 1, 5));
         assert!(!bucket.conforms(&rate, 100, 5 + 99));
         assert!(bucket.conforms(&rate, 100, 5 + 100));
-        assert!(
-            bucket.conforms(&rate, 1_000, 1 << 60),
-            "never more than the burst, never less"
-        );
+        assert!(bucket.conforms(&rate, 1_000, 1 << 60), "never more than the burst, never less");
         assert!(!bucket.conforms(&rate, 1, 1 << 60));
     }
 

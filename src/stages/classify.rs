@@ -49,14 +49,10 @@ impl Classify {
                 FlowKind::Row => plan.flows.rules + found.row,
                 FlowKind::Source => {
                     let idle = |flow| ingress.is_idle(flow);
-                    flows
-                        .of_source(found.rule, source, now, idle)
-                        .unwrap_or_else(|| {
-                            tally.counters.rules[found.rule as usize]
-                                .flow_overflow
-                                .add(1);
-                            found.rule
-                        })
+                    flows.of_source(found.rule, source, now, idle).unwrap_or_else(|| {
+                        tally.counters.rules[found.rule as usize].flow_overflow.add(1);
+                        found.rule
+                    })
                 }
             };
             let meta = packet.meta_mut();
@@ -85,10 +81,7 @@ struct Run {
 
 impl Run {
     fn of(rule: u32) -> Self {
-        Self {
-            rule,
-            ..Self::default()
-        }
+        Self { rule, ..Self::default() }
     }
 
     fn count(self, tally: &Tally) {

@@ -24,9 +24,7 @@ impl<P: Packet> Edf<P> {
     /// An empty window for the classes of `plan`.
     pub fn new(plan: &Plan) -> Self {
         let budgets = Class::ALL.map(|class| plan.classes[class as usize].budget);
-        Self {
-            window: EarliestDeadline::new(budgets, plan.ticks_per_second / 1_000_000),
-        }
+        Self { window: EarliestDeadline::new(budgets, plan.ticks_per_second / 1_000_000) }
     }
 
     /// Fills the window from ingress DRR.

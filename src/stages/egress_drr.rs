@@ -24,19 +24,14 @@ impl<P: Packet> EgressDrr<P> {
     /// Empty queues for the outputs that `plan` has on the port with slot `port`.
     pub fn new(plan: &Plan, port: usize) -> Self {
         let quanta = Class::ALL.map(|class| plan.classes[class as usize].quantum);
-        Self {
-            drr: Drr::new(plan.ports[port].lanes as usize, quanta, plan.largest_frame),
-        }
+        Self { drr: Drr::new(plan.ports[port].lanes as usize, quanta, plan.largest_frame) }
     }
 
     /// Queues a copy for its output.
     pub fn enqueue(&mut self, copy: P, plan: &Plan, tally: &mut Tally) {
         let slot = copy.meta().output;
         let output = &plan.outputs[slot as usize];
-        if self
-            .drr
-            .has_room(output.lane, &output.egress, copy.meta().bytes)
-        {
+        if self.drr.has_room(output.lane, &output.egress, copy.meta().bytes) {
             self.drr.enqueue(output.lane, &output.egress, copy);
         } else {
             tally.drop_after(DropReason::EgressFull, slot);

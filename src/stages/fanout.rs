@@ -46,12 +46,7 @@ pub struct Fanout<O: PacketPool> {
 impl<O: PacketPool> Fanout<O> {
     /// A stage that takes headers from `headers` and linear copies from the pool of their port.
     pub fn new(headers: O, linear: Vec<Option<O>>, plan: &Plan) -> Self {
-        let widest = plan
-            .rules
-            .iter()
-            .map(|rule| rule.fan_out() as usize)
-            .max()
-            .unwrap_or(0);
+        let widest = plan.rules.iter().map(|rule| rule.fan_out() as usize).max().unwrap_or(0);
         Self {
             headers,
             stock: ArrayVec::new(),
@@ -154,9 +149,7 @@ impl<O: PacketPool> Fanout<O> {
             self.header()?
         } else {
             let mut one = ArrayVec::<_, 1>::new();
-            self.linear[output.port as usize]
-                .as_mut()?
-                .take(&mut one, 1);
+            self.linear[output.port as usize].as_mut()?.take(&mut one, 1);
             one.pop()?
         };
         if !rewrite(&mut copy, 0, output, origin) {
@@ -166,11 +159,7 @@ impl<O: PacketPool> Fanout<O> {
             return None;
         }
         let kept = copy.meta_mut();
-        *kept = Meta {
-            link: None,
-            output: slot,
-            ..*meta
-        };
+        *kept = Meta { link: None, output: slot, ..*meta };
         Some((copy, chained))
     }
 

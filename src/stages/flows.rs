@@ -33,11 +33,7 @@ struct Source {
 
 impl Source {
     const NONE: u32 = u32::MAX;
-    const FREE: Self = Self {
-        address: 0,
-        last_heard: 0,
-        rule: Self::NONE,
-    };
+    const FREE: Self = Self { address: 0, last_heard: 0, rule: Self::NONE };
 }
 
 /// All flows of one worker.
@@ -79,9 +75,7 @@ impl Flows {
     ) -> Option<u32> {
         let first = self.set_of(rule, address);
         let set = self.sources.get_mut(first..first + WAYS)?;
-        let known = set
-            .iter()
-            .position(|s| s.rule == rule && s.address == address);
+        let known = set.iter().position(|s| s.rule == rule && s.address == address);
         let way = known.or_else(|| {
             let flow = |way: usize| self.first_source + (first + way) as u32;
             let silent = |s: &Source| now.saturating_sub(s.last_heard) > self.silent;
@@ -92,11 +86,7 @@ impl Flows {
             self.states[flow(way) as usize] = FlowState::default();
             Some(way)
         })?;
-        set[way] = Source {
-            address,
-            last_heard: now,
-            rule,
-        };
+        set[way] = Source { address, last_heard: now, rule };
         Some(self.first_source + (first + way) as u32)
     }
 
@@ -106,10 +96,6 @@ impl Flows {
         let mixed = (low ^ high.rotate_left(29) ^ u64::from(rule) << 40)
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let sets = self.sources.len() / WAYS;
-        if sets == 0 {
-            0
-        } else {
-            ((mixed >> 32) as usize & (sets - 1)) * WAYS
-        }
+        if sets == 0 { 0 } else { ((mixed >> 32) as usize & (sets - 1)) * WAYS }
     }
 }

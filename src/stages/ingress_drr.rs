@@ -24,9 +24,7 @@ impl<P: Packet> IngressDrr<P> {
     /// Empty queues for the flows of `plan`.
     pub fn new(plan: &Plan) -> Self {
         let quanta = Class::ALL.map(|class| plan.classes[class as usize].quantum);
-        Self {
-            drr: Drr::new(plan.flows.total(), quanta, plan.largest_frame),
-        }
+        Self { drr: Drr::new(plan.flows.total(), quanta, plan.largest_frame) }
     }
 
     /// Queues a burst, each packet in its flow.
@@ -49,8 +47,9 @@ impl<P: Packet> IngressDrr<P> {
         }
     }
 
-    /// Whether this stage and EDF would let the burst through as it is: nothing waits, and it is
-    /// of one flow, whose deadlines only go forward. Sets its deadlines where that is so.
+    /// Whether this stage and EDF would let the burst through as it is: nothing waits, it is of
+    /// one flow, whose deadlines only go forward, and it becomes no more copies than the window
+    /// would hold. Sets its deadlines where that is so.
     pub fn passes(
         &self,
         burst: &mut Burst<P>,
@@ -58,15 +57,15 @@ impl<P: Packet> IngressDrr<P> {
         plan: &Plan,
         flows: &mut Flows,
     ) -> bool {
-        let Some(flow) = burst.first().map(|packet| packet.meta().flow) else {
+        let Some(first) = burst.first().map(|packet| *packet.meta()) else {
             return false;
         };
+        let copies = plan.rules[first.rule as usize].fan_out() as usize * burst.len();
         let passes = self.packets() + edf.packets() == 0
-            && burst.iter().all(|packet| packet.meta().flow == flow);
+            && copies as u64 <= plan.edf_window
+            && burst.iter().all(|packet| packet.meta().flow == first.flow);
         if passes {
-            burst
-                .iter_mut()
-                .for_each(|packet| stamp(packet, plan, flows));
+            burst.iter_mut().for_each(|packet| stamp(packet, plan, flows));
         }
         passes
     }

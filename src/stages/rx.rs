@@ -53,12 +53,7 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
             Some(clock) => Time::Tsc(clock),
             None => Time::Capture { held: held() },
         };
-        Self {
-            sources,
-            next: 0,
-            time,
-            now: 0,
-        }
+        Self { sources, next: 0, time, now: 0 }
     }
 
     /// The time, as of the last burst.
@@ -119,9 +114,7 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
                     }
                 }
                 let now = self.read_clock();
-                burst
-                    .iter_mut()
-                    .for_each(|packet| packet.meta_mut().arrival = now);
+                burst.iter_mut().for_each(|packet| packet.meta_mut().arrival = now);
             }
             Time::Capture { .. } if !room => {}
             Time::Capture { held } => {
@@ -162,13 +155,8 @@ fn release<P: Packet>(held: &mut [Burst<P>], burst: &mut Burst<P>, now: &mut Tic
     };
     *now = (*now).max(instant);
     for held in held {
-        let due = held
-            .iter()
-            .take_while(|packet| time(packet) <= *now)
-            .count();
+        let due = held.iter().take_while(|packet| time(packet) <= *now).count();
         burst.extend(held.drain(..due.min(BURST - burst.len())));
     }
-    burst
-        .iter_mut()
-        .for_each(|packet| packet.meta_mut().arrival = *now);
+    burst.iter_mut().for_each(|packet| packet.meta_mut().arrival = *now);
 }

@@ -17,10 +17,7 @@ pub struct Tally {
 impl Tally {
     /// A ledger at zero beside `counters`.
     pub fn new(counters: Arc<Counters>) -> Self {
-        Self {
-            ledger: Ledger::default(),
-            counters,
-        }
+        Self { ledger: Ledger::default(), counters }
     }
 
     /// Counts a packet that ended before it had a rule.

@@ -40,12 +40,7 @@ pub struct Tx<T: TxPort> {
 impl<T: TxPort> Tx<T> {
     /// Nothing staged for `port`, whose slot is `slot`.
     pub fn new(port: T, slot: usize) -> Self {
-        Self {
-            port,
-            slot,
-            copies: Burst::new(),
-            staged: ArrayVec::new(),
-        }
+        Self { port, slot, copies: Burst::new(), staged: ArrayVec::new() }
     }
 
     /// Copies that the port has refused so far.
@@ -148,12 +143,7 @@ struct Run {
 impl Run {
     fn of(first: Staged) -> Self {
         let (count, bytes, on_time) = (0, 0, 0);
-        Self {
-            first,
-            count,
-            bytes,
-            on_time,
-        }
+        Self { first, count, bytes, on_time }
     }
 
     fn count(self, now: Ticks, tally: &Tally) {

@@ -43,11 +43,7 @@ struct Segment {
 impl Segment {
     fn new(buffer: Buffer, start: usize) -> Self {
         let end = buffer.bytes.len();
-        Self {
-            buffer: Rc::new(buffer),
-            start,
-            end,
-        }
+        Self { buffer: Rc::new(buffer), start, end }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -61,20 +57,12 @@ impl HeapFrame {
         let first = segments.first().copied().unwrap_or_default();
         let mut bytes = vec![0; HEADROOM];
         bytes.extend_from_slice(first);
-        let tail = segments.iter().skip(1).map(|bytes| {
-            Segment::new(
-                Buffer {
-                    bytes: bytes.to_vec(),
-                    ticket: None,
-                },
-                0,
-            )
-        });
+        let tail = segments
+            .iter()
+            .skip(1)
+            .map(|bytes| Segment::new(Buffer { bytes: bytes.to_vec(), ticket: None }, 0));
         Box::new(Self {
-            buffer: Buffer {
-                bytes,
-                ticket: None,
-            },
+            buffer: Buffer { bytes, ticket: None },
             start: HEADROOM,
             tail: tail.collect(),
             ..Self::default()
@@ -90,9 +78,7 @@ impl HeapFrame {
     /// All bytes of the frame, in one piece.
     pub fn bytes(&self) -> Vec<u8> {
         let mut all = self.buffer.bytes[self.start..].to_vec();
-        self.tail
-            .iter()
-            .for_each(|s| all.extend_from_slice(s.bytes()));
+        self.tail.iter().for_each(|s| all.extend_from_slice(s.bytes()));
         all
     }
 
@@ -103,10 +89,7 @@ impl HeapFrame {
 
     /// How many packets own the segments behind the first one.
     pub fn tail_owners(&self) -> Vec<usize> {
-        self.tail
-            .iter()
-            .map(|s| Rc::strong_count(&s.buffer))
-            .collect()
+        self.tail.iter().map(|s| Rc::strong_count(&s.buffer)).collect()
     }
 }
 
@@ -207,10 +190,7 @@ struct Tickets(Rc<()>);
 impl HeapPool {
     /// A pool that gives up to `size` packets at a time.
     pub fn new(size: usize) -> Self {
-        Self {
-            size,
-            tickets: Rc::default(),
-        }
+        Self { size, tickets: Rc::default() }
     }
 
     /// Packets taken and not yet freed.
@@ -226,10 +206,7 @@ impl HeapPool {
 
     /// The same pool, seen from elsewhere.
     pub fn share(&self) -> Self {
-        Self {
-            size: self.size,
-            tickets: Rc::clone(&self.tickets),
-        }
+        Self { size: self.size, tickets: Rc::clone(&self.tickets) }
     }
 }
 

@@ -77,13 +77,7 @@ impl<R: Read> Capture<R> {
         }
         // The upper bits say whether frames end in an FCS, and how long it is.
         match word(&header, 20, big_endian) & 0xffff {
-            ETHERNET => Ok(Self {
-                reader,
-                offset: 24,
-                big_endian,
-                nanoseconds,
-                ended: false,
-            }),
+            ETHERNET => Ok(Self { reader, offset: 24, big_endian, nanoseconds, ended: false }),
             other => Err(PcapError::LinkType(other)),
         }
     }
@@ -158,8 +152,7 @@ impl<W: Write> Writer<W> {
         let seconds = (timestamp_ns / 1_000_000_000) as u32;
         let fraction = (timestamp_ns % 1_000_000_000) as u32;
         let words = [seconds, fraction, len, len];
-        self.writer
-            .write_all(words.map(u32::to_le_bytes).as_flattened())?;
+        self.writer.write_all(words.map(u32::to_le_bytes).as_flattened())?;
         self.writer.write_all(bytes)?;
         self.offset += 16 + u64::from(len);
         Ok(())
@@ -189,11 +182,7 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 /// The 32-bit field at `at`, which must be inside `header`.
 fn word<const N: usize>(header: &[u8; N], at: usize, big_endian: bool) -> u32 {
     let bytes = [0, 1, 2, 3].map(|i| header[at + i]);
-    if big_endian {
-        u32::from_be_bytes(bytes)
-    } else {
-        u32::from_le_bytes(bytes)
-    }
+    if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
 }
 
 #[cfg(test)]
@@ -202,11 +191,7 @@ mod tests {
 
     /// A file of two records in the given byte order.
     fn file(magic: u32, link_type: u32, swap: fn(u32) -> [u8; 4]) -> Vec<u8> {
-        let version = if swap(1) == 1u32.to_be_bytes() {
-            0x0002_0004
-        } else {
-            0x0004_0002
-        };
+        let version = if swap(1) == 1u32.to_be_bytes() { 0x0002_0004 } else { 0x0004_0002 };
         let mut file: Vec<u8> = [magic, version, 0, 0, 65_535, link_type].map(swap).concat();
         file.extend([7, 500, 3, 60].map(swap).concat());
         file.extend([1, 2, 3]);
@@ -258,26 +243,14 @@ mod tests {
             file[at] = byte;
             read(&file).expect_err("a broken file").to_string()
         };
-        assert_eq!(
-            broken(0, 0x0a),
-            "not a pcap file: it starts with [0a, c3, b2, a1]"
-        );
-        assert_eq!(
-            broken(6, 3),
-            "pcap version 2.3 at offset 4; only 2.4 is known"
-        );
-        assert_eq!(
-            broken(20, 113),
-            "link type 113 at offset 20; only 1 (Ethernet) is known"
-        );
+        assert_eq!(broken(0, 0x0a), "not a pcap file: it starts with [0a, c3, b2, a1]");
+        assert_eq!(broken(6, 3), "pcap version 2.3 at offset 4; only 2.4 is known");
+        assert_eq!(broken(20, 113), "link type 113 at offset 20; only 1 (Ethernet) is known");
         assert_eq!(
             broken(35, 0xff),
             "the record at offset 24 has 4278190083 bytes; 262144 at most are allowed"
         );
-        assert_eq!(
-            broken(51, 1),
-            "the file ends inside the record at offset 43"
-        );
+        assert_eq!(broken(51, 1), "the file ends inside the record at offset 43");
     }
 
     #[test]
@@ -317,8 +290,6 @@ mod tests {
     }
 
     fn file_header() -> Vec<u8> {
-        Writer::new(Vec::new())
-            .and_then(Writer::finish)
-            .expect("a vector takes all")
+        Writer::new(Vec::new()).and_then(Writer::finish).expect("a vector takes all")
     }
 }

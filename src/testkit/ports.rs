@@ -47,10 +47,7 @@ impl RxPort for MemoryRx {
         let mut wire = self.0.borrow_mut();
         let count = burst.remaining_capacity().min(wire.len());
         burst.extend(wire.drain(..count));
-        Received {
-            frames: count as u32,
-            foreign: 0,
-        }
+        Received { frames: count as u32, foreign: 0 }
     }
 }
 
@@ -67,10 +64,7 @@ struct Wire {
 
 impl Default for MemoryTx {
     fn default() -> Self {
-        let wire = Wire {
-            sent: RefCell::default(),
-            credit: Cell::new(usize::MAX),
-        };
+        let wire = Wire { sent: RefCell::default(), credit: Cell::new(usize::MAX) };
         Self(Rc::new(wire))
     }
 }
@@ -92,9 +86,7 @@ impl TxPort for MemoryTx {
 
     fn send(&mut self, packets: &mut Burst<HeapPacket>) -> usize {
         let accepted = packets.len().min(self.0.credit.get());
-        self.0
-            .credit
-            .set(self.0.credit.get().saturating_sub(accepted));
+        self.0.credit.set(self.0.credit.get().saturating_sub(accepted));
         self.0.sent.borrow_mut().extend(packets.drain(..accepted));
         accepted
     }

@@ -48,10 +48,7 @@ impl Sum {
         // 32-bit words into 64-bit sums: no carries, so the compiler may use vectors. 2^32 words
         // would be needed to overflow.
         let (words, rest) = bytes.as_chunks::<4>();
-        let sum: u64 = words
-            .iter()
-            .map(|w| u64::from(u32::from_ne_bytes(*w)))
-            .sum();
+        let sum: u64 = words.iter().map(|w| u64::from(u32::from_ne_bytes(*w))).sum();
         let last: [u8; 4] = match *rest {
             [a] => [a, 0, 0, 0],
             [a, b] => [a, b, 0, 0],
@@ -138,11 +135,7 @@ pub struct SegmentSum {
 impl SegmentSum {
     /// A sum that passes over the first `skip` bytes: the headers in front of a payload.
     pub const fn behind(skip: usize) -> Self {
-        Self {
-            sum: Sum::ZERO,
-            skip,
-            odd: false,
-        }
+        Self { sum: Sum::ZERO, skip, odd: false }
     }
 
     /// Adds the next segment.

@@ -49,10 +49,6 @@ impl FromStr for MacAddr {
             let part = parts.next().filter(|p| p.len() == 2).ok_or(InvalidMac)?;
             *octet = u8::from_str_radix(part, 16).map_err(|_| InvalidMac)?;
         }
-        if parts.next().is_some() {
-            Err(InvalidMac)
-        } else {
-            Ok(Self(octets))
-        }
+        if parts.next().is_some() { Err(InvalidMac) } else { Ok(Self(octets)) }
     }
 }

@@ -87,11 +87,7 @@ impl Origin {
 }
 
 /// The bytes of `tags` that are tags, by their number.
-const TAGS: [u64; 3] = [
-    0,
-    u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
-    u64::MAX,
-];
+const TAGS: [u64; 3] = [0, u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]), u64::MAX];
 
 /// What [`Origin`] takes of the IP header.
 struct Ip {

@@ -87,15 +87,9 @@ impl OwnMacs {
 /// No bytes make it panic, and no header it vouches for lies outside `head`.
 #[inline]
 pub fn parse(head: &[u8], frame_len: usize, own: &OwnMacs) -> Verdict {
-    let frame = Frame {
-        head: head.get(..frame_len).unwrap_or(head),
-        len: frame_len,
-    };
+    let frame = Frame { head: head.get(..frame_len).unwrap_or(head), len: frame_len };
     match ethernet(&frame, own) {
-        Ok(Datagram { headers, end }) => Verdict::Udp {
-            headers,
-            frame_len: end,
-        },
+        Ok(Datagram { headers, end }) => Verdict::Udp { headers, frame_len: end },
         Err(End::Punt) => Verdict::Punt,
         Err(End::Drop(reason)) => Verdict::Drop(reason),
     }
@@ -124,11 +118,7 @@ impl From<DropReason> for End {
 /// Ends with `reason` where `wrong`.
 #[inline(always)]
 fn refuse(wrong: bool, reason: DropReason) -> Result<(), End> {
-    if wrong {
-        Err(End::Drop(reason))
-    } else {
-        Ok(())
-    }
+    if wrong { Err(End::Drop(reason)) } else { Ok(()) }
 }
 
 /// A frame's first segment and whole length.
@@ -141,11 +131,7 @@ impl<'a> Frame<'a> {
     /// The `N` bytes at `at`.
     #[inline(always)]
     fn array<const N: usize>(&self, at: usize) -> Result<&'a [u8; N], End> {
-        match self
-            .head
-            .get(at..at + N)
-            .and_then(|part| part.first_chunk())
-        {
+        match self.head.get(at..at + N).and_then(|part| part.first_chunk()) {
             Some(bytes) => Ok(bytes),
             None => Err(self.short(at + N)),
         }
@@ -163,11 +149,7 @@ impl<'a> Frame<'a> {
     /// Why a header that ends at `end` is not there.
     #[cold]
     fn short(&self, end: usize) -> End {
-        End::Drop(if end > self.len {
-            DropReason::Truncated
-        } else {
-            DropReason::Segmented
-        })
+        End::Drop(if end > self.len { DropReason::Truncated } else { DropReason::Segmented })
     }
 }
 
@@ -188,11 +170,7 @@ fn ethernet(frame: &Frame<'_>, own: &OwnMacs) -> Result<Datagram, End> {
     let source = u64::from_be_bytes(load(header, 6)) >> 16;
     refuse(own.has(source), DropReason::OwnSource)?;
     let mut ethertype = be16(header, 12);
-    let mut below = Below {
-        mac: u64::from_be_bytes(load(header, 0)) >> 16,
-        vlan: 0,
-        ip: 14,
-    };
+    let mut below = Below { mac: u64::from_be_bytes(load(header, 0)) >> 16, vlan: 0, ip: 14 };
     if is_tag(ethertype) {
         let tag = be32(frame.array::<4>(14)?, 0);
         below.vlan = (tag >> 16) as u16 & 0xfff;
@@ -231,17 +209,11 @@ fn ipv4(frame: &Frame<'_>, below: &Below) -> Result<Datagram, End> {
         long_header_valid(frame.bytes(ip, ip + header_len)?)
     };
     let total_len = usize::from(be16(header, 2));
-    refuse(
-        header_len > total_len || ip + total_len > frame.len,
-        DropReason::IpLength,
-    )?;
+    refuse(header_len > total_len || ip + total_len > frame.len, DropReason::IpLength)?;
     refuse(!valid, DropReason::IpChecksum)?;
     let [ttl, protocol] = load(header, 8);
     let (source, destination) = (be32(header, 12), be32(header, 16));
-    refuse(
-        martian_v4(source, destination, below.mac, protocol),
-        DropReason::Martian,
-    )?;
+    refuse(martian_v4(source, destination, below.mac, protocol), DropReason::Martian)?;
     refuse(ttl == 0, DropReason::Ttl)?;
     match protocol {
         UDP => {}
@@ -287,10 +259,7 @@ fn ipv6(frame: &Frame<'_>, below: &Below) -> Result<Datagram, End> {
     refuse(payload_len == 0 || end > frame.len, DropReason::IpLength)?;
     let [next, hop_limit] = load(header, 6);
     let source = be128(header, 8);
-    refuse(
-        martian_v6(source, be128(header, 24), below.mac, next),
-        DropReason::Martian,
-    )?;
+    refuse(martian_v6(source, be128(header, 24), below.mac, next), DropReason::Martian)?;
     refuse(hop_limit == 0, DropReason::Ttl)?;
     let mut at = ip + 40;
     if next != UDP {
@@ -357,21 +326,10 @@ fn udp(
     let header: &[u8; 8] = frame.array(at)?;
     let length = usize::from(be16(header, 4));
     refuse(length < 8 || length > room, DropReason::UdpLength)?;
-    refuse(
-        version == 6 && be16(header, 6) == 0,
-        DropReason::UdpChecksum,
-    )?;
-    let headers = Headers {
-        ip: below.ip as u8,
-        version,
-        udp: at as u16,
-        vlan: below.vlan,
-        port: 0,
-    };
-    Ok(Datagram {
-        headers,
-        end: at + length,
-    })
+    refuse(version == 6 && be16(header, 6) == 0, DropReason::UdpChecksum)?;
+    let headers =
+        Headers { ip: below.ip as u8, version, udp: at as u16, vlan: below.vlan, port: 0 };
+    Ok(Datagram { headers, end: at + length })
 }
 
 /// Whether the address names a group (the broadcast address included).

@@ -98,22 +98,13 @@ impl<D: Driver> Egress<D::Packet> for EgressPorts<D> {
 impl<D: Driver> Worker<D> {
     /// A worker at rest. Everything it will ever hold is allocated here.
     pub fn new(plan: Arc<Plan>, parts: Parts<D>, counters: Arc<Counters>) -> Self {
-        let widest = plan
-            .rules
-            .iter()
-            .map(|rule| rule.fan_out() as usize)
-            .max()
-            .unwrap_or(0);
+        let widest = plan.rules.iter().map(|rule| rule.fan_out() as usize).max().unwrap_or(0);
         // A pool that is smaller than a burst may need is asked for all it has.
         let burst_headers = (BURST * widest).min(parts.headers.available());
-        let egress = parts
-            .tx
-            .into_iter()
-            .enumerate()
-            .map(|(slot, tx)| EgressPort {
-                drr: EgressDrr::new(&plan, slot),
-                tx: Tx::new(tx, slot),
-            });
+        let egress = parts.tx.into_iter().enumerate().map(|(slot, tx)| EgressPort {
+            drr: EgressDrr::new(&plan, slot),
+            tx: Tx::new(tx, slot),
+        });
         Self {
             rx: Rx::new(parts.rx, parts.clock),
             parse: Parse,
@@ -135,24 +126,8 @@ impl<D: Driver> Worker<D> {
 
     /// Takes packets one turn further along their way; returns how many moved.
     pub fn turn(&mut self) -> usize {
-        let Self {
-            plan,
-            rx,
-            parse,
-            classify,
-            police,
-            ingress_drr,
-            edf,
-            fanout,
-            ..
-        } = self;
-        let Self {
-            egress,
-            flows,
-            payload,
-            tally,
-            ..
-        } = self;
+        let Self { plan, rx, parse, classify, police, ingress_drr, edf, fanout, .. } = self;
+        let Self { egress, flows, payload, tally, .. } = self;
         let share = BURST.max(2 * std::mem::take(&mut self.served));
         let enough = tally.ledger.copies + TURN_COPIES;
         let mut received = 0;
@@ -172,9 +147,7 @@ impl<D: Driver> Worker<D> {
             police.inspect(&mut burst, plan, flows, tally);
             if ingress_drr.passes(&mut burst, edf, plan, flows) {
                 self.served = burst.len();
-                burst
-                    .drain(..)
-                    .for_each(|packet| fanout.replicate(packet, plan, egress, tally));
+                burst.drain(..).for_each(|packet| fanout.replicate(packet, plan, egress, tally));
                 break;
             }
             ingress_drr.enqueue(&mut burst, plan, flows, tally);
@@ -234,11 +207,7 @@ impl<D: Driver> Worker<D> {
     fn publish(&mut self, moved: usize) -> usize {
         let ledger = &mut self.tally.ledger;
         let before = self.rx.packets() + self.ingress_drr.packets() + self.edf.packets();
-        let after = self
-            .egress
-            .0
-            .iter()
-            .map(|port| port.drr.packets() + port.tx.packets());
+        let after = self.egress.0.iter().map(|port| port.drr.packets() + port.tx.packets());
         ledger.waiting_before = before as u64;
         ledger.waiting_after = after.sum::<usize>() as u64;
         let counters = &self.tally.counters;

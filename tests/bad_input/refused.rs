@@ -21,11 +21,7 @@ fn says(ended: &Ended, code: i32, parts: &[&str]) {
     assert_eq!(ended.code, Some(code), "{ended:?}");
     assert_eq!(ended.stdout, "", "errors go to the standard error stream");
     for part in parts {
-        assert!(
-            ended.stderr.contains(part),
-            "`{part}` is not said: {}",
-            ended.stderr
-        );
+        assert!(ended.stderr.contains(part), "`{part}` is not said: {}", ended.stderr);
     }
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
@@ -38,16 +34,8 @@ fn every_mistake_of_a_configuration_has_its_place() {
     let mistakes = [
         ("`mtu` is 40", "config.toml:7:7", "68 to 9978"),
         ("unknown key `adress`", "config.toml:12:1", "`address`"),
-        (
-            "`budget` is \"500 parsecs\"",
-            "config.toml:15:10",
-            "ns, us, ms, s",
-        ),
-        (
-            "`destination` is \"239.1.0.5/24\"",
-            "config.toml:19:38",
-            "239.1.0.0/24",
-        ),
+        ("`budget` is \"500 parsecs\"", "config.toml:15:10", "ns, us, ms, s"),
+        ("`destination` is \"239.1.0.5/24\"", "config.toml:19:38", "239.1.0.0/24"),
         ("no port is named `uot`", "config.toml:20:20", "`out`"),
     ];
     for command in ["run", "check"] {
@@ -60,12 +48,7 @@ fn every_mistake_of_a_configuration_has_its_place() {
             let text = text.find("\nerror: ").map_or(text, |end| &text[..end]);
             assert!(text.contains(place) && text.contains(allowed), "{text}");
         }
-        assert_eq!(
-            ended.stderr.matches("error: ").count(),
-            mistakes.len(),
-            "{}",
-            ended.stderr
-        );
+        assert_eq!(ended.stderr.matches("error: ").count(), mistakes.len(), "{}", ended.stderr);
     }
 }
 
@@ -73,12 +56,7 @@ fn every_mistake_of_a_configuration_has_its_place() {
 fn a_configuration_that_is_not_there() {
     let instance = Instance::new();
     for command in ["run", "check"] {
-        refuses(
-            &instance,
-            &[command, "none.toml"],
-            78,
-            &["none.toml", "No such file"],
-        );
+        refuses(&instance, &[command, "none.toml"], 78, &["none.toml", "No such file"]);
         refuses(&instance, &[command, "."], 78, &["`.`"]);
     }
 }
@@ -91,14 +69,8 @@ fn a_command_line_that_is_not_understood() {
         (&[][..], &["Usage", "run", "check"][..]),
         (&["fly"], &["fly"]),
         (&["run"], &["FILE"]),
-        (
-            &["run", "config.toml", "--stop-after", "5"],
-            &["--stop-after", "no unit"],
-        ),
-        (
-            &["run", "config.toml", "--stop-after-idle", "1h"],
-            &["--stop-after-idle"],
-        ),
+        (&["run", "config.toml", "--stop-after", "5"], &["--stop-after", "no unit"]),
+        (&["run", "config.toml", "--stop-after-idle", "1h"], &["--stop-after-idle"]),
         (&["run", "config.toml", "--color"], &["--color"]),
         (&["run", "config.toml", "another.toml"], &["another.toml"]),
     ] {
@@ -121,11 +93,7 @@ fn a_capture_that_is_not_there_or_none() {
             "net_pcap1,tx_pcap=/nowhere/out.pcap",
             ["`desks`", "/nowhere/out.pcap", "No such file"],
         ),
-        (
-            "net_pcap0,rx_pcap=config.toml",
-            SINK,
-            ["`feed`", "config.toml", "format"],
-        ),
+        ("net_pcap0,rx_pcap=config.toml", SINK, ["`feed`", "config.toml", "format"]),
     ] {
         instance.configure("", &site("no-huge", 4_096, source, sink));
         refuses(&instance, &run, 69, &parts);
@@ -137,18 +105,9 @@ fn a_device_that_no_driver_takes() {
     let instance = Instance::new();
     let run = ["run", "config.toml", "--stop-after", "100ms"];
     for (source, parts) in [
-        (
-            "net_nosuch0",
-            ["`feed`", "net_nosuch0", "librte-net-nosuch"],
-        ),
-        (
-            "0000:ff:1f.7",
-            ["`feed`", "0000:ff:1f.7", "dpdk-devbind.py"],
-        ),
-        (
-            "net_pcap0,colour=blue",
-            ["`feed`", "colour", "correct its arguments"],
-        ),
+        ("net_nosuch0", ["`feed`", "net_nosuch0", "librte-net-nosuch"]),
+        ("0000:ff:1f.7", ["`feed`", "0000:ff:1f.7", "dpdk-devbind.py"]),
+        ("net_pcap0,colour=blue", ["`feed`", "colour", "correct its arguments"]),
     ] {
         instance.configure("", &site("no-huge", 4_096, source, SINK));
         refuses(&instance, &run, 69, &parts);
@@ -179,8 +138,7 @@ fn more_ordinary_memory_than_the_host_has() {
     let meminfo = std::fs::read_to_string("/proc/meminfo").expect("Linux has it");
     let kibibytes = |name: &str| -> u64 {
         let line = meminfo.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
-            .unwrap_or(0)
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
     };
     // 16 Mi buffers of more than 2 KiB.
     if kibibytes("MemAvailable:") + kibibytes("SwapFree:") < 32 << 20 {
@@ -207,12 +165,7 @@ fn a_cpu_that_is_not_there() {
     let text = site("no-huge", 4_096, QUIET, SINK);
     let lcores = "[eal]\nlcores = { management = 0, workers = [1023] }";
     instance.configure("", &text.replacen("[eal]", lcores, 1));
-    refuses(
-        &instance,
-        &["run", "config.toml"],
-        69,
-        &["CPU 1023", "[eal] lcores"],
-    );
+    refuses(&instance, &["run", "config.toml"], 69, &["CPU 1023", "[eal] lcores"]);
 }
 
 #[test]
@@ -233,10 +186,7 @@ fn a_name_that_is_taken() {
     let id = first.id().to_string();
     says(&second, 69, &[&instance.name, &id, "[instance] name"]);
     assert!(first.is_running(), "the first notices nothing");
-    assert!(
-        runtime_directory(&instance.name).exists(),
-        "and keeps what is its own"
-    );
+    assert!(runtime_directory(&instance.name).exists(), "and keeps what is its own");
     first.signal(libc::SIGTERM);
     assert_eq!(first.end().code, Some(0));
 }

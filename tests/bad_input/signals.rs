@@ -28,16 +28,8 @@ fn relayed(report: &Value) {
     is_whole(report);
     let ledger = &report["ledger"];
     assert!(number(&ledger["received"]) > 1_000, "{ledger}");
-    assert_eq!(
-        number(&ledger["admitted"]) * 4,
-        number(&ledger["copies"]),
-        "{ledger}"
-    );
-    assert_eq!(
-        sum(&ledger["dropped_after"]),
-        0,
-        "a drain sends what waits: {ledger}"
-    );
+    assert_eq!(number(&ledger["admitted"]) * 4, number(&ledger["copies"]), "{ledger}");
+    assert_eq!(sum(&ledger["dropped_after"]), 0, "a drain sends what waits: {ledger}");
 }
 
 fn drains_on(signal: i32) {
@@ -46,11 +38,7 @@ fn drains_on(signal: i32) {
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for part in ["itch", "feed", "desks", "residual 0"] {
-        assert!(
-            ended.stdout.contains(part),
-            "`{part}` is not said: {}",
-            ended.stdout
-        );
+        assert!(ended.stdout.contains(part), "`{part}` is not said: {}", ended.stdout);
     }
     relayed(&instance.report());
     assert!(!runtime_directory(&instance.name).exists());
@@ -71,10 +59,7 @@ fn a_killed_instance_starts_again_under_its_name() {
     let (instance, running) = endless();
     running.signal(libc::SIGKILL);
     assert_eq!(running.end().code, None);
-    assert!(
-        runtime_directory(&instance.name).exists(),
-        "nobody could tidy up"
-    );
+    assert!(runtime_directory(&instance.name).exists(), "nobody could tidy up");
     let mut again = start(&instance);
     again.has_started();
     again.signal(libc::SIGTERM);
@@ -89,14 +74,7 @@ fn a_run_ends_by_itself_where_it_is_told_to() {
     let (instance, running) = endless();
     running.signal(libc::SIGKILL);
     assert_eq!(running.end().code, None);
-    let args = [
-        "run",
-        "config.toml",
-        "--stop-after",
-        "300ms",
-        "--report",
-        "report.json",
-    ];
+    let args = ["run", "config.toml", "--stop-after", "300ms", "--report", "report.json"];
     let ended = instance.run(&args);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     relayed(&instance.report());

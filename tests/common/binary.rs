@@ -84,11 +84,7 @@ impl Instance {
         let capture = Capture::new(BufReader::new(file)).expect("it is a capture");
         let frames = capture.map(|record| {
             let record = record.expect("a whole record");
-            assert_eq!(
-                record.orig_len as usize,
-                record.bytes.len(),
-                "nothing is cut"
-            );
+            assert_eq!(record.orig_len as usize, record.bytes.len(), "nothing is cut");
             record.bytes
         });
         frames.collect()
@@ -102,10 +98,7 @@ impl Instance {
     /// Runs the binary to its end in an address space of so many bytes.
     pub fn run_within(&self, bytes: u64, args: &[&str]) -> Ended {
         let mut command = Command::new(env!("CARGO_BIN_EXE_punctual"));
-        let limit = libc::rlimit {
-            rlim_cur: bytes,
-            rlim_max: bytes,
-        };
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
         // SAFETY: between fork and exec it makes one system call, which is allowed there.
         unsafe {
             command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_AS, &limit) {
@@ -129,11 +122,7 @@ impl Instance {
             .stderr(file(&stderr))
             .spawn()
             .expect("the binary starts");
-        Running {
-            child,
-            stdout,
-            stderr,
-        }
+        Running { child, stdout, stderr }
     }
 
     /// Runs the binary to its end.
@@ -144,14 +133,7 @@ impl Instance {
     /// Runs `config.toml` until all is quiet; returns the report. The run must end well: nothing
     /// unaccounted for, nothing left in a pool.
     pub fn relay(&self) -> Value {
-        let args = [
-            "run",
-            "config.toml",
-            "--stop-after-idle",
-            "200ms",
-            "--report",
-            "report.json",
-        ];
+        let args = ["run", "config.toml", "--stop-after-idle", "200ms", "--report", "report.json"];
         let ended = self.run(&args);
         assert_eq!(ended.code, Some(0), "{ended:?}");
         let report = self.report();
@@ -175,11 +157,7 @@ impl Drop for Instance {
         let left = runtime_directory(&self.name);
         let is_left = left.exists();
         let _ = fs::remove_dir_all(&left);
-        assert!(
-            !is_left || std::thread::panicking(),
-            "{} is left",
-            left.display()
-        );
+        assert!(!is_left || std::thread::panicking(), "{} is left", left.display());
     }
 }
 
@@ -239,11 +217,7 @@ impl Running {
         let Some(status) = status else {
             panic!("it does not end\n{stdout}\n{stderr}");
         };
-        Ended {
-            code: status.code(),
-            stdout,
-            stderr,
-        }
+        Ended { code: status.code(), stdout, stderr }
     }
 }
 
@@ -256,9 +230,7 @@ impl Drop for Running {
 
 /// A number of a report.
 pub fn number(value: &Value) -> u64 {
-    value
-        .as_u64()
-        .unwrap_or_else(|| panic!("no number: {value}"))
+    value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
 }
 
 /// The sum of an object's or an array's numbers.
@@ -273,11 +245,7 @@ pub fn sum(value: &Value) -> u64 {
 
 /// The entry of a list that has this name.
 pub fn named<'a>(list: &'a Value, name: &str) -> &'a Value {
-    let found = list
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|entry| entry["name"] == name);
+    let found = list.as_array().into_iter().flatten().find(|entry| entry["name"] == name);
     found.unwrap_or_else(|| panic!("no {name} in {list}"))
 }
 
@@ -286,31 +254,15 @@ pub fn is_whole(report: &Value) {
     let ledger = &report["ledger"];
     let field = |name: &str| number(&ledger[name]);
     let ends = sum(&ledger["dropped_before"]) + field("punted") + field("admitted");
-    assert_eq!(
-        field("received"),
-        ends + field("waiting_before"),
-        "{ledger}"
-    );
+    assert_eq!(field("received"), ends + field("waiting_before"), "{ledger}");
     let ends = field("sent") + sum(&ledger["dropped_after"]);
     assert_eq!(field("copies"), ends + field("waiting_after"), "{ledger}");
-    assert_eq!(
-        (field("waiting_before"), field("waiting_after")),
-        (0, 0),
-        "{ledger}"
-    );
+    assert_eq!((field("waiting_before"), field("waiting_after")), (0, 0), "{ledger}");
     assert_eq!(field("residual"), 0, "{ledger}");
-    let lost = report["ports"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|port| {
-            number(&port["missed"]) + number(&port["no_mbuf"]) + number(&port["rx_errors"])
-        });
-    assert_eq!(
-        field("offered"),
-        field("received") + lost.sum::<u64>(),
-        "{report}"
-    );
+    let lost = report["ports"].as_array().into_iter().flatten().map(|port| {
+        number(&port["missed"]) + number(&port["no_mbuf"]) + number(&port["rx_errors"])
+    });
+    assert_eq!(field("offered"), field("received") + lost.sum::<u64>(), "{report}");
     for pool in report["pools"].as_array().expect("a list of pools") {
         assert_eq!(number(&pool["in_use"]), number(&pool["held"]), "{pool}");
     }

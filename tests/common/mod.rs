@@ -61,10 +61,7 @@ pub fn scratch() -> PathBuf {
 pub fn runtime_directory(name: &str) -> PathBuf {
     // SAFETY: `getuid` cannot fail.
     let root = unsafe { libc::getuid() } == 0;
-    let base = match (
-        std::env::var_os("RUNTIME_DIRECTORY"),
-        std::env::var_os("XDG_RUNTIME_DIR"),
-    ) {
+    let base = match (std::env::var_os("RUNTIME_DIRECTORY"), std::env::var_os("XDG_RUNTIME_DIR")) {
         (Some(base), _) => base.into(),
         _ if root => PathBuf::from("/var/run"),
         (_, Some(base)) => base.into(),
@@ -79,20 +76,13 @@ pub fn run(cases: &[Case]) -> ExitCode {
     let flag = |name: &str| arguments.iter().any(|argument| argument == name);
     let filters: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
     if flag("--case") {
-        let (_, case) = cases
-            .iter()
-            .find(|(name, _)| filters.iter().any(|f| f == name))
-            .unwrap();
+        let (_, case) = cases.iter().find(|(name, _)| filters.iter().any(|f| f == name)).unwrap();
         case();
         return ExitCode::SUCCESS;
     }
     let chosen = |name: &str| {
         let matches = |filter: &&&String| {
-            if flag("--exact") {
-                name == **filter
-            } else {
-                name.contains(filter.as_str())
-            }
+            if flag("--exact") { name == **filter } else { name.contains(filter.as_str()) }
         };
         // nextest asks for ignored tests apart; there are none.
         !flag("--ignored")
@@ -108,10 +98,7 @@ pub fn run(cases: &[Case]) -> ExitCode {
     let failed: Vec<&str> = (chosen.iter())
         .filter_map(|(name, _)| {
             let result = in_a_process(name);
-            println!(
-                "test {name} ... {}",
-                if result.is_ok() { "ok" } else { "FAILED" }
-            );
+            println!("test {name} ... {}", if result.is_ok() { "ok" } else { "FAILED" });
             result.err().map(|why| {
                 println!("---- {name} ----\n{why}");
                 *name
@@ -120,15 +107,8 @@ pub fn run(cases: &[Case]) -> ExitCode {
         .collect();
     let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
     let passed = chosen.len() - failed.len();
-    println!(
-        "\ntest result: {verdict}. {passed} passed; {} failed",
-        failed.len()
-    );
-    if failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    println!("\ntest result: {verdict}. {passed} passed; {} failed", failed.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs one case in a child; says why where it failed.

@@ -83,12 +83,7 @@ impl Site {
         let eal = eal();
         let pool = |name, packets, data_room| {
             let cache = 32;
-            let config = PoolConfig {
-                name,
-                packets,
-                data_room,
-                cache,
-            };
+            let config = PoolConfig { name, packets, data_room, cache };
             Pool::new(&eal, &config).expect("the pool is made")
         };
         let payload = pool("payload", sizes.payload, HEADROOM + ROOM as u16);
@@ -100,10 +95,7 @@ impl Site {
             let ring = RingPort::new(&eal, &format!("r{slot}"), 1023, *capacity);
             let ring = ring.expect("the rings are made");
             let mtu = port.mtu as u16;
-            let open = PortConfig {
-                mtu,
-                ..PortConfig::new(&port.name, ring.device())
-            };
+            let open = PortConfig { mtu, ..PortConfig::new(&port.name, ring.device()) };
             ports.push(Port::open(&eal, &open, &payload).expect("it opens"));
             rings.push(ring);
         }
@@ -127,17 +119,7 @@ impl Site {
             clock,
         };
         let worker = Worker::new(Arc::clone(&plan), parts, Arc::clone(&counters));
-        Self {
-            worker,
-            counters,
-            plan,
-            ports,
-            rings,
-            payload,
-            headers,
-            linear,
-            eal,
-        }
+        Self { worker, counters, plan, ports, rings, payload, headers, linear, eal }
     }
 
     /// A packet of one segment or, where that is too short, of several, each but the last full.
@@ -148,10 +130,7 @@ impl Site {
     /// Lets a packet arrive.
     pub fn push(&mut self, bytes: &[u8]) {
         let packet = self.packet(bytes);
-        assert!(
-            self.rings[0].rx.push(packet).is_ok(),
-            "the input ring is full"
-        );
+        assert!(self.rings[0].rx.push(packet).is_ok(), "the input ring is full");
     }
 
     /// Turns; the ledger is whole after each.
@@ -201,11 +180,7 @@ fn drop_all(ring: &RingPort) {
 }
 
 fn facts(port: &Port) -> PortFacts {
-    PortFacts {
-        mac: port.mac(),
-        mtu: port.mtu().into(),
-        sends_chains: port.sends_chains(),
-    }
+    PortFacts { mac: port.mac(), mtu: port.mtu().into(), sends_chains: port.sends_chains() }
 }
 
 /// Every packet is back, each of them once: a pool that was given one twice hands it out twice.
@@ -217,12 +192,7 @@ pub fn is_whole(pool: &mut Pool) {
     assert!(addresses.iter().all(|&(_, _, owners)| owners == 1));
     addresses.sort_unstable();
     addresses.dedup();
-    assert_eq!(
-        addresses.len(),
-        all.len(),
-        "{}: given back twice",
-        pool.name()
-    );
+    assert_eq!(addresses.len(), all.len(), "{}: given back twice", pool.name());
 }
 
 /// A packet of these segments, each behind a headroom, as a driver leaves them.

@@ -51,12 +51,7 @@ fn write(frames: Vec<Timed>) -> Result<Vec<u8>, PcapError> {
 /// once every 10 ms, as a book moves, and the heartbeat of one group between them.
 fn market() -> Vec<Timed> {
     let bursts = (0..SPAN / 10_000).flat_map(|burst| {
-        let update = move |i| {
-            (
-                burst * 10_000 + 500 + i * 3,
-                40 + jitter(burst * 10 + i, 48),
-            )
-        };
+        let update = move |i| (burst * 10_000 + 500 + i * 3, 40 + jitter(burst * 10 + i, 48));
         let heartbeat = (burst * 10_000 + 5_000, 8);
         (0..10).map(update).chain([heartbeat])
     });
@@ -90,10 +85,7 @@ fn media() -> Vec<Timed> {
             f.id = sequence as u16;
             f.payload = numbered(sequence, len);
         });
-        (
-            sequence * 4_000 + 1_000 + jitter(sequence, 40),
-            frame.bytes(),
-        )
+        (sequence * 4_000 + 1_000 + jitter(sequence, 40), frame.bytes())
     };
     (0..SPAN / 4_000).map(frame).collect()
 }

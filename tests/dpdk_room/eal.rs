@@ -12,11 +12,7 @@ use crate::support::{config, eal, frame, pool};
 pub fn eal_leaves_nothing_behind() {
     let eal = eal();
     let directory = runtime_directory(eal.name());
-    assert!(
-        eal.runtime_directory().exists() && directory.exists(),
-        "{}",
-        directory.display()
-    );
+    assert!(eal.runtime_directory().exists() && directory.exists(), "{}", directory.display());
     assert!(TscClock::new(&eal).ticks_per_second() > 1_000_000);
     let clock = TscClock::new(&eal);
     assert!(clock.now() < clock.now());
@@ -27,10 +23,7 @@ pub fn eal_leaves_nothing_behind() {
 pub fn eal_starts_once_in_a_process() {
     let first = eal();
     drop(first);
-    assert!(matches!(
-        Eal::start(&config()),
-        Err(DpdkError::StartedBefore)
-    ));
+    assert!(matches!(Eal::start(&config()), Err(DpdkError::StartedBefore)));
 }
 
 /// A second process under the name in PUNCTUAL_TEST_NAME; says so and waits to be killed.
@@ -50,10 +43,7 @@ fn holder_of(case: &str, name: &str) -> std::process::Child {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(
-        lines.map_while(Result::ok).any(|line| line == "held"),
-        "the other process starts"
-    );
+    assert!(lines.map_while(Result::ok).any(|line| line == "held"), "the other process starts");
     child
 }
 
@@ -62,15 +52,9 @@ pub fn a_busy_name_is_refused_and_harms_nobody() {
     let error = Eal::start(&config()).unwrap_err();
     assert!(matches!(error, DpdkError::NameBusy { .. }), "{error}");
     let text = error.to_string();
-    assert!(
-        text.contains(&instance_name()) && text.contains(&other.id().to_string()),
-        "{text}"
-    );
+    assert!(text.contains(&instance_name()) && text.contains(&other.id().to_string()), "{text}");
     let theirs = runtime_directory(&instance_name());
-    assert!(
-        theirs.join("config").exists(),
-        "the other instance keeps its directory"
-    );
+    assert!(theirs.join("config").exists(), "the other instance keeps its directory");
     other.kill().unwrap();
     other.wait().unwrap();
     drop(eal());
@@ -88,24 +72,14 @@ pub fn a_failed_start_says_why_and_tidies_up() {
     let name = "no/slash".to_owned();
     let error = Eal::start(&EalConfig { name, ..config() }).unwrap_err();
     assert!(matches!(error, DpdkError::InvalidName { .. }), "{error}");
-    let error = Eal::start(&EalConfig {
-        worker_cpus: vec![0, 4095],
-        ..config()
-    })
-    .unwrap_err();
+    let error = Eal::start(&EalConfig { worker_cpus: vec![0, 4095], ..config() }).unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.contains("CPU 4095") && text.contains("[eal] lcores"),
-        "{text}"
-    );
+    assert!(text.contains("CPU 4095") && text.contains("[eal] lcores"), "{text}");
     let extra = vec!["--no-such-thing".to_owned()];
     let error = Eal::start(&EalConfig { extra, ..config() }).unwrap_err();
     let text = error.to_string();
     println!("{text}");
-    assert!(
-        text.contains(&instance_name()) && text.contains("[eal] extra"),
-        "{text}"
-    );
+    assert!(text.contains(&instance_name()) && text.contains("[eal] extra"), "{text}");
     assert!(!runtime_directory(&instance_name()).exists());
 }
 
@@ -168,9 +142,7 @@ pub fn workers_return_and_panic_apart() {
     let eal = eal();
     let mut payload = pool(&eal, "payload", 64);
     let packet = frame(&mut payload, &[9; 60]);
-    let worker = launch(&eal, 0, move || {
-        (punctual::dpdk::lcore_id(), packet.head()[0])
-    });
+    let worker = launch(&eal, 0, move || (punctual::dpdk::lcore_id(), packet.head()[0]));
     assert_eq!(worker.unwrap().join(), Ok((Some(1), 9)));
     assert_eq!(payload.in_use(), 0, "what a worker drops is back");
     let worker = launch(&eal, 0, || panic!("on purpose")).unwrap();

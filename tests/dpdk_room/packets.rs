@@ -9,32 +9,14 @@ use punctual::sched::Queue;
 use crate::support::{ROOM, bytes, chain, config, eal, frame, numbered, pool, rings};
 
 pub fn too_little_memory_names_the_pool() {
-    let eal = Eal::start(&EalConfig {
-        megabytes: 16,
-        ..config()
-    })
-    .unwrap();
-    let config = PoolConfig {
-        name: "payload",
-        packets: 65536,
-        data_room: ROOM,
-        cache: 256,
-    };
+    let eal = Eal::start(&EalConfig { megabytes: 16, ..config() }).unwrap();
+    let config = PoolConfig { name: "payload", packets: 65536, data_room: ROOM, cache: 256 };
     let text = Pool::new(&eal, &config).unwrap_err().to_string();
     println!("{text}");
-    for part in [
-        "`payload`",
-        "65536",
-        "159 MiB",
-        "16 MiB",
-        "[memory] packets",
-    ] {
+    for part in ["`payload`", "65536", "159 MiB", "16 MiB", "[memory] packets"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let ok = PoolConfig {
-        packets: 64,
-        ..config
-    };
+    let ok = PoolConfig { packets: 64, ..config };
     let second = Pool::new(&eal, &ok).unwrap();
     let text = Pool::new(&eal, &ok).unwrap_err().to_string();
     assert!(text.contains("another pool's"), "{text}");
@@ -42,37 +24,17 @@ pub fn too_little_memory_names_the_pool() {
 }
 
 pub fn memory_needed_is_enough_and_not_much_more() {
-    let config = PoolConfig {
-        name: "payload",
-        packets: 20_000,
-        data_room: ROOM,
-        cache: 256,
-    };
-    let headers = PoolConfig {
-        name: "headers",
-        data_room: HEADROOM,
-        ..config
-    };
+    let config = PoolConfig { name: "payload", packets: 20_000, data_room: ROOM, cache: 256 };
+    let headers = PoolConfig { name: "headers", data_room: HEADROOM, ..config };
     let needed = Pool::memory_needed(&config, EalMemory::NoHuge)
         + Pool::memory_needed(&headers, EalMemory::NoHuge);
     // What EAL, drivers and rings need besides.
     let megabytes = (needed >> 20) as u32 + 8;
-    let eal = Eal::start(&EalConfig {
-        megabytes,
-        ..self::config()
-    })
-    .unwrap();
+    let eal = Eal::start(&EalConfig { megabytes, ..self::config() }).unwrap();
     let payload = Pool::new(&eal, &config).unwrap();
     let headers = Pool::new(&eal, &headers).unwrap();
-    let third = PoolConfig {
-        name: "third",
-        packets: 5_000,
-        ..config
-    };
-    assert!(
-        Pool::new(&eal, &third).is_err(),
-        "the estimate is {needed}: far too much"
-    );
+    let third = PoolConfig { name: "third", packets: 5_000, ..config };
+    assert!(Pool::new(&eal, &third).is_err(), "the estimate is {needed}: far too much");
     assert_eq!((payload.size(), headers.size()), (20_000, 20_000));
 }
 
@@ -128,11 +90,7 @@ pub fn share_of_nothing_but_header() {
     let packet = frame(&mut pool, &[1; 42]);
     let mut headers = [frame(&mut pool, &[2; 42]), frame(&mut pool, &[3; 42])];
     packet.share(42, &mut headers);
-    assert!(
-        headers
-            .iter()
-            .all(|header| (header.segments(), header.frame_len()) == (1, 42))
-    );
+    assert!(headers.iter().all(|header| (header.segments(), header.frame_len()) == (1, 42)));
     assert_eq!(pool.in_use(), 2);
     frame(&mut pool, &[1; 60]).share(42, &mut []);
     assert_eq!(pool.in_use(), 2);
@@ -144,10 +102,7 @@ pub fn share_of_a_chain_skips_the_empty_segment() {
     let eal = eal();
     let mut pool = pool(&eal, "payload", 64);
     let packet = chain(&mut pool, &[&[0; 42], &[1; 100], &[2; 50]]);
-    assert_eq!(
-        (packet.segments(), packet.frame_len(), pool.in_use()),
-        (3, 192, 3)
-    );
+    assert_eq!((packet.segments(), packet.frame_len(), pool.in_use()), (3, 192, 3));
     let mut headers = [frame(&mut pool, &[7; 46]), frame(&mut pool, &[8; 42])];
     packet.share(42, &mut headers);
     assert_eq!(pool.in_use(), 4, "the emptied segment is free");
@@ -157,10 +112,7 @@ pub fn share_of_a_chain_skips_the_empty_segment() {
     assert_eq!(owners, [1, 2, 2]);
     let [first, second] = headers;
     drop(first);
-    assert_eq!(
-        bytes(&second)[42..],
-        [[1; 100].as_slice(), &[2; 50]].concat()
-    );
+    assert_eq!(bytes(&second)[42..], [[1; 100].as_slice(), &[2; 50]].concat());
     drop(second);
     assert_eq!(pool.in_use(), 0);
 }
@@ -168,24 +120,12 @@ pub fn share_of_a_chain_skips_the_empty_segment() {
 pub fn truncate_frees_what_it_cuts() {
     let eal = eal();
     let mut pool = pool(&eal, "payload", 64);
-    for (len, segments) in [
-        (500, 3),
-        (220, 3),
-        (150, 3),
-        (142, 2),
-        (42, 1),
-        (20, 1),
-        (0, 1),
-    ] {
+    for (len, segments) in [(500, 3), (220, 3), (150, 3), (142, 2), (42, 1), (20, 1), (0, 1)] {
         let mut packet = chain(&mut pool, &[&[0; 42], &[1; 100], &[2; 80]]);
         let whole = bytes(&packet);
         packet.truncate(len);
         assert_eq!(bytes(&packet), whole[..len.min(222)], "{len}");
-        assert_eq!(
-            (packet.segments(), pool.in_use()),
-            (segments, segments),
-            "{len}"
-        );
+        assert_eq!((packet.segments(), pool.in_use()), (segments, segments), "{len}");
     }
     assert_eq!(pool.in_use(), 0);
 }
@@ -198,14 +138,8 @@ pub fn the_front_grows_and_shrinks() {
     assert_eq!(bytes(&packet), [[2; 46].as_slice(), &[1; 18]].concat());
     packet.replace_front(46, 20).unwrap().fill(3);
     assert_eq!(bytes(&packet), [[3; 20].as_slice(), &[1; 18]].concat());
-    assert!(
-        packet.replace_front(39, 1).is_none(),
-        "more than the first segment has"
-    );
-    assert!(
-        packet.replace_front(0, 1000).is_none(),
-        "more than the headroom has"
-    );
+    assert!(packet.replace_front(39, 1).is_none(), "more than the first segment has");
+    assert!(packet.replace_front(0, 1000).is_none(), "more than the headroom has");
     assert_eq!(packet.frame_len(), 38);
     let mut fresh = pool.take_one().unwrap();
     assert!(fresh.replace_front(0, usize::from(ROOM) + 1).is_none());
@@ -223,12 +157,7 @@ pub fn copy_tail_needs_room() {
     assert_eq!(bytes(&copy)[46..], bytes(&packet)[42..]);
     assert!(packet.copy_tail(200, &mut copy) && copy.frame_len() == 248);
     assert!(!packet.copy_tail(223, &mut copy), "more than there is");
-    let small = PoolConfig {
-        name: "small",
-        packets: 8,
-        data_room: HEADROOM + 100,
-        cache: 0,
-    };
+    let small = PoolConfig { name: "small", packets: 8, data_room: HEADROOM + 100, cache: 0 };
     let mut small = Pool::new(&eal, &small).unwrap();
     let mut full = frame(&mut small, &[5; 10]);
     assert!(!packet.copy_tail(0, &mut full));
@@ -246,10 +175,7 @@ pub fn queues_link_through_the_metadata() {
     assert_eq!(queue.front().unwrap().head()[0], 0);
     for i in 0..5 {
         let packet = queue.pop_front().unwrap();
-        assert_eq!(
-            (packet.head()[0], packet.meta().flow, packet.frame_len()),
-            (i, 7, 60)
-        );
+        assert_eq!((packet.head()[0], packet.meta().flow, packet.frame_len()), (i, 7, 60));
     }
     assert_eq!(payload.in_use(), 5);
     drop(queue);

@@ -13,18 +13,14 @@ pub fn errors_name_the_thing() {
     let eal = eal();
     let pool = pool(&eal, "payload", 256);
     let fails = |device: &str| {
-        let text = Port::open(&eal, &PortConfig::new("feed", device), &pool)
-            .unwrap_err()
-            .to_string();
+        let text =
+            Port::open(&eal, &PortConfig::new("feed", device), &pool).unwrap_err().to_string();
         println!("{text}\n");
         assert!(text.contains("`feed`"), "{text}");
         text
     };
     let text = fails("net_nosuch0");
-    assert!(
-        text.contains("librte-net-nosuch") && text.contains("net_pcap"),
-        "{text}"
-    );
+    assert!(text.contains("librte-net-nosuch") && text.contains("net_pcap"), "{text}");
     let text = fails("net_pcap0,rx_pcap=/nowhere/at/all.pcap");
     assert!(
         text.contains("rx_pcap=/nowhere/at/all.pcap") && text.contains("No such file"),
@@ -41,10 +37,7 @@ pub fn errors_name_the_thing() {
     let text = fails("net_af_packet0,iface=nosuchif");
     assert!(text.contains("nosuchif"), "{text}");
     let text = fails("0000:ff:1f.7");
-    assert!(
-        text.contains("0000:ff:1f.7") && text.contains("dpdk-devbind.py"),
-        "{text}"
-    );
+    assert!(text.contains("0000:ff:1f.7") && text.contains("dpdk-devbind.py"), "{text}");
     let text = fails("eth0");
     assert!(text.contains("`eth0`"), "{text}");
     let first = Port::open(&eal, &PortConfig::new("first", "net_null0"), &pool).unwrap();
@@ -83,14 +76,8 @@ fn pcap_frames(path: &Path) -> Vec<Vec<u8>> {
 
 pub fn pcap_in_pcap_out() {
     let (input, output) = (scratch().join("in.pcap"), scratch().join("out.pcap"));
-    let frames: Vec<(u64, Vec<u8>)> = (0..100)
-        .map(|i| {
-            (
-                1_700_000_000_000_000 + i * 7,
-                vec![i as u8; 60 + i as usize],
-            )
-        })
-        .collect();
+    let frames: Vec<(u64, Vec<u8>)> =
+        (0..100).map(|i| (1_700_000_000_000_000 + i * 7, vec![i as u8; 60 + i as usize])).collect();
     pcap_file(&input, &frames);
     let eal = eal();
     let pool = pool(&eal, "payload", 512);
@@ -118,10 +105,7 @@ pub fn pcap_in_pcap_out() {
         }
     }
     assert_eq!((source.stats().received, sink.stats().sent), (100, 100));
-    assert_eq!(
-        sink.stats().bytes_sent,
-        frames.iter().map(|(_, f)| f.len() as u64).sum::<u64>()
-    );
+    assert_eq!(sink.stats().bytes_sent, frames.iter().map(|(_, f)| f.len() as u64).sum::<u64>());
     drop((rx, tx, source, sink));
     assert_eq!(pool.in_use(), 0);
     let sent = pcap_frames(&output);
@@ -134,23 +118,13 @@ pub fn a_jumbo_frame_spans_segments() {
     pcap_file(&input, &[(1, jumbo.clone())]);
     let eal = eal();
     let pool = pool(&eal, "payload", 256);
-    let device = format!(
-        "net_pcap0,rx_pcap={},tx_pcap={}",
-        input.display(),
-        output.display()
-    );
-    let config = PortConfig {
-        mtu: 9100,
-        ..PortConfig::new("both", device)
-    };
+    let device = format!("net_pcap0,rx_pcap={},tx_pcap={}", input.display(), output.display());
+    let config = PortConfig { mtu: 9100, ..PortConfig::new("both", device) };
     let port = Port::open(&eal, &config, &pool).unwrap();
     let (mut rx, mut tx) = (port.rx(0).unwrap(), port.tx().unwrap());
     let mut burst = Burst::new();
     rx.receive(&mut burst);
-    assert_eq!(
-        (burst.len(), burst[0].segments(), burst[0].frame_len()),
-        (1, 5, 9000)
-    );
+    assert_eq!((burst.len(), burst[0].segments(), burst[0].frame_len()), (1, 5, 9000));
     assert_eq!(bytes(&burst[0]), jumbo);
     assert_eq!(tx.send(&mut burst), 1);
     drop((rx, tx, port));
@@ -180,10 +154,7 @@ pub fn strangers_are_refused() {
     // SAFETY: a pool like any other application's: no private area, where our metadata would lie.
     let (other, stranger) = unsafe {
         let other = dpdk_sys::shim_pool_create(c"other".as_ptr(), 15, 0, 0, ROOM, -1, 0);
-        (
-            other,
-            NonNull::new(dpdk_sys::shim_pool_alloc(other)).expect("it has one"),
-        )
+        (other, NonNull::new(dpdk_sys::shim_pool_alloc(other)).expect("it has one"))
     };
     // SAFETY: it is given up.
     assert!(unsafe { ports.ring.rx.push_raw(stranger) });
@@ -202,11 +173,7 @@ pub fn strangers_are_refused() {
     // SAFETY: the pool is live; refused means freed.
     unsafe {
         assert_eq!(dpdk_sys::rte_mempool_avail_count(other), 15);
-        assert_eq!(
-            shared.as_ref().refcnt,
-            1,
-            "the other owner's reference is untouched"
-        );
+        assert_eq!(shared.as_ref().refcnt, 1, "the other owner's reference is untouched");
         drop(Mbuf::from_raw(shared));
         dpdk_sys::rte_mempool_free(other);
     }
@@ -228,9 +195,7 @@ pub fn refused_packets_stay_in_order() {
     }
     assert_eq!((ports.tx.send(&mut burst), burst.len()), (3, 2));
     assert!(burst.iter().map(|packet| packet.head()[0]).eq(18..20));
-    let sent: Vec<u8> = std::iter::from_fn(|| ports.ring.tx.pop())
-        .map(|p| p.head()[0])
-        .collect();
+    let sent: Vec<u8> = std::iter::from_fn(|| ports.ring.tx.pop()).map(|p| p.head()[0]).collect();
     assert!(sent.iter().copied().eq(3..18));
     burst.clear();
     assert_eq!(payload.in_use(), 0);

@@ -27,21 +27,13 @@ pub fn eal() -> Eal {
 }
 
 pub fn pool(eal: &Eal, name: &str, packets: u32) -> Pool {
-    let config = PoolConfig {
-        name,
-        packets,
-        data_room: ROOM,
-        cache: 32,
-    };
+    let config = PoolConfig { name, packets, data_room: ROOM, cache: 32 };
     Pool::new(eal, &config).expect("the pool is made")
 }
 
 pub fn frame(pool: &mut Pool, bytes: &[u8]) -> Mbuf {
     let mut packet = pool.take_one().expect("the pool has a packet");
-    packet
-        .replace_front(0, bytes.len())
-        .expect("there is room")
-        .copy_from_slice(bytes);
+    packet.replace_front(0, bytes.len()).expect("there is room").copy_from_slice(bytes);
     packet
 }
 
@@ -78,10 +70,5 @@ pub fn rings(eal: &Eal, pool: &Pool, capacity: u32) -> Rings {
     let ring = RingPort::new(eal, "r0", capacity, capacity).expect("the rings are made");
     let port = Port::open(eal, &PortConfig::new("ring", ring.device()), pool).expect("it opens");
     let (rx, tx) = (port.rx(0).unwrap(), port.tx().unwrap());
-    Rings {
-        rx,
-        tx,
-        _port: port,
-        ring,
-    }
+    Rings { rx, tx, _port: port, ring }
 }

@@ -51,20 +51,12 @@ pub fn frame() -> impl Strategy<Value = Frame> {
 
 fn addresses() -> impl Strategy<Value = (IpAddr, IpAddr)> {
     // Unicast in front, a group or another unicast address behind.
-    let v4 = (
-        128u8..=223,
-        any::<[u8; 3]>(),
-        1u8..=126,
-        any::<bool>(),
-        any::<[u8; 3]>(),
-    )
-        .prop_map(|(a, [b, c, d], first, group, [f, g, h])| {
+    let v4 = (128u8..=223, any::<[u8; 3]>(), 1u8..=126, any::<bool>(), any::<[u8; 3]>()).prop_map(
+        |(a, [b, c, d], first, group, [f, g, h])| {
             let first = if group { 224 | first & 15 } else { first };
-            (
-                Ipv4Addr::new(a, b, c, d).into(),
-                Ipv4Addr::new(first, f, g, h).into(),
-            )
-        });
+            (Ipv4Addr::new(a, b, c, d).into(), Ipv4Addr::new(first, f, g, h).into())
+        },
+    );
     let v6 = (any::<u128>(), any::<u128>(), any::<bool>()).prop_map(|(source, low, group)| {
         let high = if group { 0xff05 } else { 0xfd00 };
         (
@@ -123,9 +115,5 @@ fn tails() -> impl Strategy<Value = Tails> {
             }
             extensions
         });
-    (
-        (options, extensions, 0u16..4),
-        vec(any::<u8>(), 0..16),
-        vec(any::<u8>(), 0..16),
-    )
+    ((options, extensions, 0u16..4), vec(any::<u8>(), 0..16), vec(any::<u8>(), 0..16))
 }

@@ -62,19 +62,10 @@ pub fn read(bytes: &[u8]) -> Result<(Fields, u16, u16), String> {
     let Some(TransportSlice::Udp(udp)) = &sliced.transport else {
         return Err("no UDP".to_owned());
     };
-    ensure(
-        udp.slice().as_ptr_range().end == bytes.as_ptr_range().end,
-        "bytes are left unread",
-    )?;
-    ensure(
-        usize::from(udp.length()) == udp.slice().len(),
-        "the UDP length is wrong",
-    )?;
+    ensure(udp.slice().as_ptr_range().end == bytes.as_ptr_range().end, "bytes are left unread")?;
+    ensure(usize::from(udp.length()) == udp.slice().len(), "the UDP length is wrong")?;
     let tags = tags(ethernet.ether_type().0, &sliced.link_exts)?;
-    let udp_header = UdpHeader {
-        checksum: 0,
-        ..udp.to_header()
-    };
+    let udp_header = UdpHeader { checksum: 0, ..udp.to_header() };
     let mut fields = Fields {
         mac: ethernet.destination(),
         source_mac: ethernet.source(),
@@ -118,11 +109,7 @@ pub fn read(bytes: &[u8]) -> Result<(Fields, u16, u16), String> {
         }
         other => return Err(format!("{other:?}")),
     };
-    Ok((
-        fields,
-        udp.checksum(),
-        right.expect("the payload is short enough"),
-    ))
+    Ok((fields, udp.checksum(), right.expect("the payload is short enough")))
 }
 
 /// The tags as TPID and TCI; `tpid` is the outermost one's.

@@ -198,9 +198,7 @@ impl Frame {
 
     fn udp(&self) -> Vec<u8> {
         let len = self.udp_len.unwrap_or(8 + self.payload.len() as u16);
-        let mut udp = [self.source_port, self.udp_port, len, 0]
-            .map(u16::to_be_bytes)
-            .concat();
+        let mut udp = [self.source_port, self.udp_port, len, 0].map(u16::to_be_bytes).concat();
         udp.extend(&self.payload);
         let right = udp_checksum(self.source, self.destination, &udp);
         let checksum = match self.checksum {

@@ -111,20 +111,10 @@ fn config() -> String {
         )
     };
     text += &rule("one", 1, "class = \"high\"", &outputs(1));
-    text += &rule(
-        "four",
-        2,
-        "queue = { packets = 2, bytes = \"256KiB\" }",
-        &outputs(4),
-    );
+    text += &rule("four", 2, "queue = { packets = 2, bytes = \"256KiB\" }", &outputs(4));
     text += &rule("sixteen", 3, "class = \"low\"", &outputs(16));
     text += &rule("sources", 4, "flow = \"source\"", &outputs(2));
-    text += &rule(
-        "policed",
-        5,
-        "police = { rate = \"1Mbps\", burst = \"3000B\" }",
-        &outputs(2),
-    );
+    text += &rule("policed", 5, "police = { rate = \"1Mbps\", burst = \"3000B\" }", &outputs(2));
     text += &rule("late", 6, "late = \"drop\"\nbudget = \"1us\"", &outputs(2));
     let small = "queue = { packets = 64, bytes = \"256KiB\" }";
     let slow = format!("{{ port = \"slow\", {small} }}, {{ port = \"a\", sample = 3 }}");
@@ -146,15 +136,7 @@ fn traffic() -> Vec<Vec<u8>> {
     let long = |frame: Frame, len| frame.with(|f| f.payload = vec![7; len]);
     let mut frames = vec![];
     for _ in 0..4 {
-        frames.extend([
-            to(1),
-            long(to(2), 512),
-            long(to(3), 1_400),
-            to(5),
-            to(6),
-            to(7),
-            v6(),
-        ]);
+        frames.extend([to(1), long(to(2), 512), long(to(3), 1_400), to(5), to(6), to(7), v6()]);
     }
     for host in 0..200 {
         frames.push(to(4).with(|f| f.source = [10, 9, 2, host].into()));
@@ -219,39 +201,19 @@ fn drive(site: &mut Site, traffic: &[Vec<u8>], packets: u64) -> u64 {
 fn saw_everything(site: &Site, ledger: &Ledger, reasons: &[DropReason]) {
     let dropped =
         |r: &DropReason| ledger.dropped_before[r.index()] + ledger.dropped_after[r.index()];
-    let missing: Vec<&str> = reasons
-        .iter()
-        .filter(|r| dropped(r) == 0)
-        .map(|r| r.name())
-        .collect();
+    let missing: Vec<&str> = reasons.iter().filter(|r| dropped(r) == 0).map(|r| r.name()).collect();
     assert!(missing.is_empty(), "never dropped for {missing:?}");
     assert!(ledger.punted > 0 && ledger.residual() == 0);
-    assert!(
-        site.plan
-            .rules
-            .iter()
-            .any(|rule| rule.flow == FlowKind::Source)
-    );
+    assert!(site.plan.rules.iter().any(|rule| rule.flow == FlowKind::Source));
     for (rule, counters) in site.plan.rules.iter().zip(&site.counters.rules) {
-        assert!(
-            counters.packets.get() > 0,
-            "rule {} had no packet",
-            rule.name
-        );
+        assert!(counters.packets.get() > 0, "rule {} had no packet", rule.name);
     }
     // What must be sent within a microsecond may all be late.
     let outputs = site.plan.outputs.iter().zip(&site.counters.outputs);
     for (output, counters) in outputs.filter(|(output, _)| output.late == Late::Send) {
-        assert!(
-            counters.copies.get() > 0,
-            "output {} had no copy",
-            output.name
-        );
+        assert!(counters.copies.get() > 0, "output {} had no copy", output.name);
     }
-    assert!(
-        site.counters.rules[3].flow_overflow.get() > 0,
-        "64 sources are not 200"
-    );
+    assert!(site.counters.rules[3].flow_overflow.get() > 0, "64 sources are not 200");
     assert!(site.counters.ports[2].tx_refused.get() > 0);
 }
 
@@ -278,12 +240,7 @@ const SEEN: &[DropReason] = {
 const SEEN_LIVE: &[DropReason] = &[DropReason::HeaderAlloc, DropReason::EgressFull];
 
 fn run(tsc: bool, packets: u64) {
-    let sizes = Sizes {
-        payload: 8_192,
-        headers: 4_096,
-        rings: vec![1_023, 16_383, 31],
-        tsc,
-    };
+    let sizes = Sizes { payload: 8_192, headers: 4_096, rings: vec![1_023, 16_383, 31], tsc };
     let mut site = Site::new(&load(config()), &sizes);
     let traffic = traffic();
     let eal = site.eal.clone();
@@ -291,10 +248,7 @@ fn run(tsc: bool, packets: u64) {
         let allocated = drive(&mut site, &traffic, packets);
         (site, allocated)
     });
-    let (site, allocated) = worker
-        .expect("the lcore is free")
-        .join()
-        .expect("it ends well");
+    let (site, allocated) = worker.expect("the lcore is free").join().expect("it ends well");
     let ledger = site.ledger();
     println!("{ledger:?}");
     assert_eq!(
@@ -310,9 +264,7 @@ fn run(tsc: bool, packets: u64) {
     }
     // On the same lcore, whose cache of the pools no other can empty.
     let end = launch(&eal, 0, move || site.finish(Phase::Abort));
-    end.expect("the lcore is free")
-        .join()
-        .expect("all is given back");
+    end.expect("the lcore is free").join().expect("all is given back");
 }
 
 fn a_million_packets_by_the_processors_clock() {

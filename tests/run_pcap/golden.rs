@@ -15,10 +15,8 @@ const ROOM: usize = 2_048;
 
 /// The vectors, and whole frames cut at every byte: what the table expects of each.
 fn vectors() -> Vec<(Vec<u8>, Verdict)> {
-    let mut vectors: Vec<_> = all()
-        .into_iter()
-        .map(|(_, bytes, verdict)| (bytes, verdict))
-        .collect();
+    let mut vectors: Vec<_> =
+        all().into_iter().map(|(_, bytes, verdict)| (bytes, verdict)).collect();
     for (bytes, whole) in &mut vectors {
         // The table's own MAC is that of a port of ours.
         if bytes[6..12] == OURS {
@@ -87,10 +85,7 @@ fn every_malformed_frame_is_counted_for_its_reason() {
         output = [{ port = "out", destination = "ff05::2:1" }, { port = "out", destination = "ff05::2:2" }]
         "#,
     );
-    let frames = vectors
-        .iter()
-        .zip(0..)
-        .map(|((bytes, _), n)| (n * 1_000, &bytes[..]));
+    let frames = vectors.iter().zip(0..).map(|((bytes, _), n)| (n * 1_000, &bytes[..]));
     instance.capture("in.pcap", frames);
     let report = instance.relay();
     let ledger = &report["ledger"];
@@ -104,13 +99,7 @@ fn every_malformed_frame_is_counted_for_its_reason() {
     assert_eq!(number(&ledger["received"]), vectors.len() as u64);
     assert_eq!(number(&ledger["punted"]), punted);
     assert_eq!(number(&ledger["admitted"]), relayed);
-    assert_eq!(
-        (number(&ledger["sent"]), sum(&ledger["dropped_after"])),
-        (2 * relayed, 0)
-    );
+    assert_eq!((number(&ledger["sent"]), sum(&ledger["dropped_after"])), (2 * relayed, 0));
     assert_eq!(instance.captured("out.pcap").len() as u64, 2 * relayed);
-    assert!(
-        dropped.len() >= 13 && punted > 5 && relayed > 20,
-        "the table has shrunk"
-    );
+    assert!(dropped.len() >= 13 && punted > 5 && relayed > 20, "the table has shrunk");
 }

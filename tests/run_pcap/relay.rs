@@ -20,14 +20,7 @@ fn rules(seed: u64) -> Vec<Rule> {
     let mut rng = Rng::with_seed(seed);
     let fan_outs = [1, 1, 2, 3, 4, 16];
     (1..=RULES)
-        .map(|r| {
-            Rule::any(
-                &mut rng,
-                r,
-                fan_outs[usize::from(r) % fan_outs.len()],
-                FRAMES,
-            )
-        })
+        .map(|r| Rule::any(&mut rng, r, fan_outs[usize::from(r) % fan_outs.len()], FRAMES))
         .collect()
 }
 
@@ -77,14 +70,8 @@ fn by_output(rules: &[Rule], frames: Vec<Vec<u8>>) -> HashMap<(u8, usize), Vec<V
             "UDP checksum {checksum:#x}, not {right:#x}: {fields:?}"
         );
         let (r, output) = whose(fields.destination);
-        assert!(
-            rules.iter().any(|rule| rule.r == r),
-            "a copy for nobody: {fields:?}"
-        );
-        by_output
-            .entry((r, output.unwrap_or(0)))
-            .or_default()
-            .push(frame);
+        assert!(rules.iter().any(|rule| rule.r == r), "a copy for nobody: {fields:?}");
+        by_output.entry((r, output.unwrap_or(0))).or_default().push(frame);
     }
     by_output
 }
@@ -95,10 +82,7 @@ fn same(rule: &Rule, k: usize, found: &[Vec<u8>], expected: &[Vec<u8>]) {
         if found != expected {
             let fields = |bytes| read(bytes).map(|(fields, checksum, _)| (fields, checksum));
             let text = format!("{:#?}\n{:#?}", fields(found), fields(expected));
-            panic!(
-                "rule {}, output {k}, copy {n}: {:?}\n{text}",
-                rule.r, rule.outputs[k]
-            );
+            panic!("rule {}, output {k}, copy {n}: {:?}\n{text}", rule.r, rule.outputs[k]);
         }
     }
     assert_eq!(found.len(), expected.len(), "rule {}, output {k}", rule.r);
@@ -121,16 +105,8 @@ fn reports_output(report: &Value, expected: &Expected) {
         assert_eq!(number(&report[key]), expected, "{key}: {report}");
     }
     let dropped = |reason: &str| report["dropped"].get(reason).map_or(0, number);
-    assert_eq!(
-        (dropped("ttl"), dropped("mtu")),
-        (expected.ttl, expected.mtu),
-        "{report}"
-    );
-    assert_eq!(
-        sum(&report["dropped"]),
-        expected.ttl + expected.mtu,
-        "{report}"
-    );
+    assert_eq!((dropped("ttl"), dropped("mtu")), (expected.ttl, expected.mtu), "{report}");
+    assert_eq!(sum(&report["dropped"]), expected.ttl + expected.mtu, "{report}");
 }
 
 fn judge(seed: u64) {
@@ -142,22 +118,11 @@ fn judge(seed: u64) {
         let on_port = named(&report["ports"], name);
         let bytes = frames.iter().map(|frame| frame.len() as u64).sum::<u64>();
         assert_eq!(number(&on_port["sent"]), frames.len() as u64);
-        assert_eq!(
-            (
-                number(&on_port["bytes_sent"]),
-                number(&on_port["tx_errors"])
-            ),
-            (bytes, 0)
-        );
+        assert_eq!((number(&on_port["bytes_sent"]), number(&on_port["tx_errors"])), (bytes, 0));
         let mut found = by_output(&rules, frames);
         for rule in &rules {
             let on_rule = named(&report["rules"], &format!("r{}", rule.r));
-            for (k, output) in rule
-                .outputs
-                .iter()
-                .enumerate()
-                .filter(|(_, o)| o.port == port)
-            {
+            for (k, output) in rule.outputs.iter().enumerate().filter(|(_, o)| o.port == port) {
                 let expected = rule.expected(k);
                 let found = found.remove(&(rule.r, k)).unwrap_or_default();
                 same(rule, k, &found, &expected.sent);
@@ -167,11 +132,7 @@ fn judge(seed: u64) {
                 sent += found.len() as u64;
             }
         }
-        assert!(
-            found.is_empty(),
-            "{} outputs sent what they should not",
-            found.len()
-        );
+        assert!(found.is_empty(), "{} outputs sent what they should not", found.len());
     }
     reports_totals(&rules, &report, copies, sent);
 }
@@ -197,10 +158,7 @@ fn reports_totals(rules: &[Rule], report: &Value, copies: u64, sent: u64) {
     }
     for (port, name) in PORTS.iter().enumerate().take(2) {
         let traffic = traffic(rules, port);
-        let bytes = traffic
-            .iter()
-            .map(|(_, frame)| frame.len() as u64)
-            .sum::<u64>();
+        let bytes = traffic.iter().map(|(_, frame)| frame.len() as u64).sum::<u64>();
         let on_port = named(&report["ports"], name);
         assert_eq!(number(&on_port["received"]), traffic.len() as u64);
         assert_eq!(number(&on_port["bytes_received"]), bytes);
@@ -228,9 +186,7 @@ fn the_seeds_draw_every_kind() {
                 && rule.frames.iter().any(|frame| frame.tags.len() == tags)
         })));
     }
-    let expected = rules
-        .iter()
-        .flat_map(|rule| (0..rule.outputs.len()).map(|k| rule.expected(k)));
+    let expected = rules.iter().flat_map(|rule| (0..rule.outputs.len()).map(|k| rule.expected(k)));
     let expected: Vec<Expected> = expected.collect();
     assert!(expected.iter().any(|e| e.ttl > 0) && expected.iter().any(|e| e.mtu > 0));
     assert!(outputs().any(|output| output.to == crate::rules::To::Keep));
@@ -238,11 +194,7 @@ fn the_seeds_draw_every_kind() {
     assert!(outputs().any(|output| matches!(output.source, Some(IpAddr::V6(_)))));
     assert!(outputs().any(|output| output.udp_port.is_err()));
     let lens: Vec<usize> = frames().map(|frame| frame.payload.len()).collect();
-    assert!(
-        [0, 9_000 - 28, 9_000 - 48]
-            .iter()
-            .all(|len| lens.contains(len))
-    );
+    assert!([0, 9_000 - 28, 9_000 - 48].iter().all(|len| lens.contains(len)));
 }
 
 /// What a run says and writes of the same input, but for what the host's clock says.

@@ -163,10 +163,7 @@ impl Output {
             To::Group => keys.push(format!("destination = \"{}\"", address(false, 200))),
             To::Host(mac) => {
                 let mac = mac.map(|octet| format!("{octet:02x}")).join(":");
-                keys.push(format!(
-                    "destination = \"{}\", mac = \"{mac}\"",
-                    address(true, 7)
-                ));
+                keys.push(format!("destination = \"{}\", mac = \"{mac}\"", address(true, 7)));
             }
         }
         let word = |number: u16, zero: &str| match number {
@@ -184,10 +181,7 @@ impl Output {
             Ok(port) => port.map(|port| format!("udp_port = {port}")),
             Err(shift) => Some(format!("udp_port = \"{shift:+}\"")),
         });
-        keys.extend(
-            self.ttl
-                .map(|ttl| format!("ttl = {}", word(ttl.into(), "decrement"))),
-        );
+        keys.extend(self.ttl.map(|ttl| format!("ttl = {}", word(ttl.into(), "decrement"))));
         keys.extend(self.dscp.map(|dscp| format!("dscp = {dscp}")));
         keys.extend((self.sample > 1).then(|| format!("sample = {}", self.sample)));
         format!("{{ {} }}", keys.join(", "))
@@ -236,9 +230,7 @@ impl Output {
                 _ if self.decrements() => frame.ttl.saturating_sub(1),
                 ttl => ttl.unwrap_or(16),
             },
-            tos: self
-                .dscp
-                .map_or(frame.tos, |dscp| dscp << 2 | frame.tos & 3),
+            tos: self.dscp.map_or(frame.tos, |dscp| dscp << 2 | frame.tos & 3),
             fragment: frame.fragment & 0x4000,
             options: vec![],
             extensions: vec![],
@@ -259,17 +251,9 @@ impl Rule {
     /// Any rule of this number, and `count` frames for it.
     pub fn any(rng: &mut Rng, r: u8, fan_out: usize, count: usize) -> Self {
         let is_v6 = rng.bool();
-        let outputs = (0..fan_out)
-            .map(|k| Output::any(rng, (r, is_v6), k))
-            .collect();
+        let outputs = (0..fan_out).map(|k| Output::any(rng, (r, is_v6), k)).collect();
         let frames = (0..count).map(|_| any_frame(rng, is_v6, r)).collect();
-        Self {
-            r,
-            is_v6,
-            port: rng.usize(0..2),
-            outputs,
-            frames,
-        }
+        Self { r, is_v6, port: rng.usize(0..2), outputs, frames }
     }
 
     /// The rule as the configuration writes it.
@@ -327,9 +311,7 @@ fn any_frame(rng: &mut Rng, is_v6: bool, r: u8) -> Frame {
     frame.with(|f| {
         f.destination = address(is_v6, false, 0, r, rng.u8(0..16));
         f.mac = rng.bool().then(|| port_mac(0));
-        f.tags = (0..rng.usize(0..3))
-            .map(|_| (tpid[rng.usize(0..3)], rng.u16(..)))
-            .collect();
+        f.tags = (0..rng.usize(0..3)).map(|_| (tpid[rng.usize(0..3)], rng.u16(..))).collect();
         f.source = match is_v6 {
             false => Ipv4Addr::new(10, 9, rng.u8(..), rng.u8(1..)).into(),
             true => Ipv6Addr::from_bits(0xfd09 << 112 | u128::from(rng.u64(1..))).into(),

@@ -35,18 +35,12 @@ const SMALL: u32 = 63;
 
 fn site() -> Site {
     let rings = vec![1_023, SMALL, 1_023];
-    let sizes = Sizes {
-        payload: 2_048,
-        headers: 2_048,
-        rings,
-        tsc: true,
-    };
+    let sizes = Sizes { payload: 2_048, headers: 2_048, rings, tsc: true };
     Site::new(&load(FAN_OUT.into()), &sizes)
 }
 
 fn numbered(number: u32) -> Vec<u8> {
-    v4().with(|f| f.payload = number.to_be_bytes().repeat(50))
-        .bytes()
+    v4().with(|f| f.payload = number.to_be_bytes().repeat(50)).bytes()
 }
 
 fn number(packet: &Mbuf) -> u32 {
@@ -57,10 +51,7 @@ fn number(packet: &Mbuf) -> u32 {
 fn by_output(copies: &[Mbuf]) -> HashMap<u32, Vec<u32>> {
     let mut numbers = HashMap::<u32, Vec<u32>>::new();
     for copy in copies {
-        numbers
-            .entry(copy.meta().output)
-            .or_default()
-            .push(number(copy));
+        numbers.entry(copy.meta().output).or_default().push(number(copy));
     }
     numbers
 }
@@ -76,10 +67,7 @@ pub fn what_a_full_ring_refuses_stays_in_order() {
     assert_eq!(ledger.sent, 400 + u64::from(SMALL));
     assert!(site.counters.ports[1].tx_refused.get() > 0);
     let b = site.sent(2);
-    assert!(
-        by_output(&b)[&2].iter().copied().eq(0..400),
-        "another port notices nothing"
-    );
+    assert!(by_output(&b)[&2].iter().copied().eq(0..400), "another port notices nothing");
     assert!(b.iter().all(|copy| copy.segment_addresses()[1].2 == 3));
     drop(b);
     assert_eq!(site.payload.in_use(), 400, "port a's copies still own it");
@@ -116,16 +104,7 @@ pub fn what_waits_for_a_full_ring_is_given_back_at_the_end() {
 pub fn a_worker_on_its_own_lcore_shares_with_another_thread() {
     const PACKETS: u32 = 20_000;
     let site = site();
-    let Site {
-        mut worker,
-        counters,
-        rings,
-        mut payload,
-        headers,
-        eal,
-        ports,
-        ..
-    } = site;
+    let Site { mut worker, counters, rings, mut payload, headers, eal, ports, .. } = site;
     let control = std::sync::Arc::new(Control::default());
     let steered = std::sync::Arc::clone(&control);
     let running = launch(&eal, 0, move || {
@@ -168,10 +147,7 @@ pub fn a_worker_on_its_own_lcore_shares_with_another_thread() {
     control.set(Phase::Drain);
     running.join().expect("the worker ends well");
     let ledger = counters.ledger.read();
-    assert_eq!(
-        (ledger.residual(), ledger.sent),
-        (0, 3 * u64::from(PACKETS))
-    );
+    assert_eq!((ledger.residual(), ledger.sent), (0, 3 * u64::from(PACKETS)));
     assert_eq!((payload.in_use(), headers.in_use()), (0, 0));
     drop(ports);
 }

@@ -52,12 +52,7 @@ fn rules(fan_outs: &[u16]) -> String {
 }
 
 fn site(rules: &str) -> Site {
-    let sizes = Sizes {
-        payload: 1_024,
-        headers: 1_024,
-        rings: vec![1_023; 3],
-        tsc: true,
-    };
+    let sizes = Sizes { payload: 1_024, headers: 1_024, rings: vec![1_023; 3], tsc: true };
     Site::new(&load(format!("{PORTS}{rules}")), &sizes)
 }
 
@@ -78,17 +73,7 @@ fn frames() -> Vec<Frame> {
         let headers = shape.udp_at() + 8;
         let most = 9_000 - (headers - shape.ip_at());
         let segment = 2_048 - headers;
-        for len in [
-            1,
-            22,
-            512,
-            1_458,
-            segment,
-            segment + 1,
-            segment + 2_048,
-            5_000,
-            most,
-        ] {
+        for len in [1, 22, 512, 1_458, segment, segment + 1, segment + 2_048, 5_000, most] {
             let payload = (0..len).map(|i| (i % 251) as u8).collect();
             frames.push(shape.clone().with(|f| f.payload = payload));
         }
@@ -102,10 +87,7 @@ fn relay(site: &mut Site, n: u16, frame: &Frame) -> (Watched, Vec<Mbuf>) {
     let (watched, packet) = Watched::new(site.packet(&bytes));
     assert!(site.rings[0].rx.push(packet).is_ok());
     site.turns(1);
-    (
-        watched,
-        [site.sent(1), site.sent(2)].into_iter().flatten().collect(),
-    )
+    (watched, [site.sent(1), site.sent(2)].into_iter().flatten().collect())
 }
 
 fn payload_of(watched: &Watched, frame: &Frame) -> Vec<(usize, usize)> {
@@ -128,15 +110,8 @@ pub fn copies_share_one_payload() {
                 assert_eq!(segments[1..], shared, "the payload is where it arrived");
                 assert!(bytes(copy).ends_with(&frame.payload));
             }
-            let to: HashSet<_> = copies
-                .iter()
-                .map(|copy| copy.head()[..6].to_vec())
-                .collect();
-            assert_eq!(
-                to.len(),
-                usize::from(n),
-                "each copy has a header of its own"
-            );
+            let to: HashSet<_> = copies.iter().map(|copy| copy.head()[..6].to_vec()).collect();
+            assert_eq!(to.len(), usize::from(n), "each copy has a header of its own");
             // The received header, the headroom and the tail are as they were, too.
             watched.is_unchanged(0..0);
             for copy in copies {
@@ -151,16 +126,10 @@ pub fn copies_share_one_payload() {
 
 pub fn one_copy_is_rewritten_in_place() {
     // The copy's tags are kept, shorter, or longer.
-    let rules: String = [
-        (4, "239.1.1.1", "239.101.0.1"),
-        (6, "ff05::1:1", "ff05::2:1"),
-    ]
-    .iter()
-    .flat_map(|(version, input, output)| {
-        ["\"keep\"", "\"none\"", "7"]
-            .iter()
-            .zip(1..)
-            .map(move |(vlan, n)| {
+    let rules: String = [(4, "239.1.1.1", "239.101.0.1"), (6, "ff05::1:1", "ff05::2:1")]
+        .iter()
+        .flat_map(|(version, input, output)| {
+            ["\"keep\"", "\"none\"", "7"].iter().zip(1..).map(move |(vlan, n)| {
                 format!(
                     "[[rule]]\nname = \"v{version}-{n}\"\n\
                      input = {{ destination = \"{input}\", udp_port = {}, vlan = \"any\" }}\n\
@@ -168,8 +137,8 @@ pub fn one_copy_is_rewritten_in_place() {
                     5000 + n
                 )
             })
-    })
-    .collect();
+        })
+        .collect();
     let mut site = site(&rules);
     for n in 1..=3 {
         for frame in frames() {
@@ -187,10 +156,7 @@ pub fn one_copy_is_rewritten_in_place() {
             assert!(start < end && (arrived - 128..end).contains(&start));
             assert_eq!(
                 start + len,
-                payload
-                    .first()
-                    .filter(|p| p.0 == end)
-                    .map_or(end, |p| p.0 + p.1)
+                payload.first().filter(|p| p.0 == end).map_or(end, |p| p.0 + p.1)
             );
             assert!(bytes(copy).ends_with(&frame.payload));
             watched.is_unchanged(start.min(arrived)..end);
@@ -219,26 +185,15 @@ pub fn a_datagram_without_payload_shares_nothing() {
 pub fn owners_are_the_copies_that_were_built() {
     // Port a is too narrow for the first frame; a live port is polled whatever is free.
     let narrow =
-        PORTS
-            .replacen("mtu = 9000", "rx = \"live\"", 1)
-            .replacen("mtu = 9000", "mtu = 576", 1);
+        PORTS.replacen("mtu = 9000", "rx = \"live\"", 1).replacen("mtu = 9000", "mtu = 576", 1);
     let text = format!("{narrow}{}", rules(&[4]));
-    let sizes = Sizes {
-        payload: 512,
-        headers: 512,
-        rings: vec![1_023; 3],
-        tsc: true,
-    };
+    let sizes = Sizes { payload: 512, headers: 512, rings: vec![1_023; 3], tsc: true };
     let mut site = Site::new(&load(text), &sizes);
     let frame = v4().with(|f| f.payload = vec![9; 1_000]);
     let (watched, copies) = relay(&mut site, 4, &frame);
     assert_eq!(copies.len(), 2);
     let (at, len) = payload_of(&watched, &frame)[0];
-    assert!(
-        copies
-            .iter()
-            .all(|copy| copy.segment_addresses()[1] == (at, len, 2))
-    );
+    assert!(copies.iter().all(|copy| copy.segment_addresses()[1] == (at, len, 2)));
     assert_eq!(site.dropped_after(0, DropReason::Mtu), 1);
     watched.is_unchanged(0..0);
     drop(copies);
@@ -261,11 +216,7 @@ pub fn owners_are_the_copies_that_were_built() {
     let (_, copies) = relay(&mut site, 4, &small);
     assert!(copies.is_empty(), "no header, no copy");
     assert!(site.ledger().dropped_after[DropReason::HeaderAlloc.index()] >= 4);
-    assert_eq!(
-        site.payload.in_use(),
-        held.len(),
-        "and no payload is left behind"
-    );
+    assert_eq!(site.payload.in_use(), held.len(), "and no payload is left behind");
     held.clear();
     taken.clear();
     site.finish(Phase::Drain);
@@ -273,12 +224,7 @@ pub fn owners_are_the_copies_that_were_built() {
 
 pub fn what_cannot_be_chained_is_copied_and_owns_nothing() {
     let text = format!("{PORTS}{}[fanout]\ncopy_below = \"200B\"\n", rules(&[4]));
-    let sizes = Sizes {
-        payload: 512,
-        headers: 512,
-        rings: vec![1_023; 3],
-        tsc: true,
-    };
+    let sizes = Sizes { payload: 512, headers: 512, rings: vec![1_023; 3], tsc: true };
     let mut site = Site::new(&load(text), &sizes);
     let (watched, copies) = relay(&mut site, 4, &v4().with(|f| f.payload = vec![9; 100]));
     assert_eq!(copies.len(), 4);

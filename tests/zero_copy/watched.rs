@@ -57,10 +57,7 @@ impl Watched {
                 .filter(|(_, (was, is))| was != is)
                 .map(|(offset, _)| offset)
                 .find(|offset| !but.contains(&(*start as usize + offset)));
-            assert_eq!(
-                written, None,
-                "a byte of segment {segment}'s buffer was written"
-            );
+            assert_eq!(written, None, "a byte of segment {segment}'s buffer was written");
         }
     }
 }

@@ -128,12 +128,7 @@ impl Kind {
 }
 
 const fn key(name: &'static str, kind: Kind, preset: Preset, about: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        preset,
-        about,
-    }
+    Key { name, kind, preset, about }
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -175,11 +170,7 @@ mod tests {
     fn every_key_is_told_apart_and_every_default_reads_back() {
         for section in SECTIONS {
             for (i, key) in section.keys.iter().enumerate() {
-                assert!(
-                    section.keys[..i].iter().all(|k| k.name != key.name),
-                    "{}",
-                    key.name
-                );
+                assert!(section.keys[..i].iter().all(|k| k.name != key.name), "{}", key.name);
                 assert!(!section.later.contains(&key.name), "{}", key.name);
                 if let Preset::Is(text) = key.preset {
                     match key.kind {
@@ -197,15 +188,9 @@ mod tests {
     #[test]
     fn the_whole_configuration_names_every_key() {
         let whole = include_str!("../../../tests/whole.toml");
-        let words: Vec<_> = whole
-            .split(|c: char| !c.is_alphanumeric() && c != '_')
-            .collect();
+        let words: Vec<_> = whole.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
         for key in SECTIONS.iter().flat_map(|s| s.keys) {
-            assert!(
-                words.contains(&key.name),
-                "tests/whole.toml has no `{}`",
-                key.name
-            );
+            assert!(words.contains(&key.name), "tests/whole.toml has no `{}`", key.name);
         }
     }
 }

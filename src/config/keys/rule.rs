@@ -17,12 +17,8 @@ const RULE_BUDGET: Key = key(
     Preset::Told("the class's"),
     "from arrival to deadline; at most three times the class's budget",
 );
-const RULE_WEIGHT: Key = key(
-    "weight",
-    Kind::Integer(1, 256),
-    Preset::Is("1"),
-    "of each of its flows in the class",
-);
+const RULE_WEIGHT: Key =
+    key("weight", Kind::Integer(1, 256), Preset::Is("1"), "of each of its flows in the class");
 const RULE_LATE: Key = key(
     "late",
     Kind::Choice(&["send", "drop"]),
@@ -35,32 +31,16 @@ const RULE_FLOW: Key = key(
     Preset::Is("rule"),
     "what fairness and policing count: the rule, each destination and port, or each source",
 );
-const RULE_POLICE: Key = key(
-    "police",
-    Kind::Table("police"),
-    Preset::Told("none"),
-    "bound of each flow's rate",
-);
-const RULE_QUEUE: Key = key(
-    "queue",
-    Kind::Table("queue"),
-    Preset::Told("defaults"),
-    "bound of each flow's queue",
-);
+const RULE_POLICE: Key =
+    key("police", Kind::Table("police"), Preset::Told("none"), "bound of each flow's rate");
+const RULE_QUEUE: Key =
+    key("queue", Kind::Table("queue"), Preset::Told("defaults"), "bound of each flow's queue");
 
 /// `[default.rule]`.
 pub static DEFAULT_RULE: Section = Section {
     heading: "[default.rule]",
     about: "For every rule that does not say otherwise.",
-    keys: &[
-        RULE_CLASS,
-        RULE_BUDGET,
-        RULE_WEIGHT,
-        RULE_LATE,
-        RULE_FLOW,
-        RULE_POLICE,
-        RULE_QUEUE,
-    ],
+    keys: &[RULE_CLASS, RULE_BUDGET, RULE_WEIGHT, RULE_LATE, RULE_FLOW, RULE_POLICE, RULE_QUEUE],
     later: &["expect"],
 };
 
@@ -72,10 +52,7 @@ const OUT_PORT: Key = key(
 );
 const OUT_VLAN: Key = key(
     "vlan",
-    Kind::Other(
-        "string or integer",
-        "\"keep\", \"none\" or an id of 1 to 4094",
-    ),
+    Kind::Other("string or integer", "\"keep\", \"none\" or an id of 1 to 4094"),
     Preset::Told("\"keep\""),
     "the tags of the copy; an id keeps the priority of the received outer tag",
 );
@@ -87,10 +64,7 @@ const OUT_SOURCE: Key = key(
 );
 const OUT_SOURCE_PORT: Key = key(
     "source_port",
-    Kind::Other(
-        "string or integer",
-        "\"keep\", \"destination\" or 1 to 65535",
-    ),
+    Kind::Other("string or integer", "\"keep\", \"destination\" or 1 to 65535"),
     Preset::Told("\"keep\""),
     "source UDP port; destination is the copy's destination port",
 );
@@ -112,33 +86,18 @@ const OUT_MAC: Key = key(
     Preset::Told("the group's"),
     "destination MAC; required for unicast",
 );
-const OUT_WEIGHT: Key = key(
-    "weight",
-    Kind::Integer(1, 256),
-    Preset::Is("1"),
-    "share of the port in the class",
-);
-const OUT_QUEUE: Key = key(
-    "queue",
-    Kind::Table("queue"),
-    Preset::Told("defaults"),
-    "bound of its egress queue",
-);
+const OUT_WEIGHT: Key =
+    key("weight", Kind::Integer(1, 256), Preset::Is("1"), "share of the port in the class");
+const OUT_QUEUE: Key =
+    key("queue", Kind::Table("queue"), Preset::Told("defaults"), "bound of its egress queue");
 const OUT_UDP_PORT: Key = key(
     "udp_port",
-    Kind::Other(
-        "integer or string",
-        "1 to 65535, or a shift: \"+1000\", \"-1000\"",
-    ),
+    Kind::Other("integer or string", "1 to 65535, or a shift: \"+1000\", \"-1000\""),
     Preset::Told("as received"),
     "destination UDP port",
 );
-const OUT_SAMPLE: Key = key(
-    "sample",
-    Kind::Integer(1, 1 << 30),
-    Preset::Is("1"),
-    "one packet in so many",
-);
+const OUT_SAMPLE: Key =
+    key("sample", Kind::Integer(1, 1 << 30), Preset::Is("1"), "one packet in so many");
 
 /// `[default.receiver]`.
 pub static DEFAULT_RECEIVER: Section = Section {
@@ -203,12 +162,7 @@ pub static RULE: Section = Section {
     about: "What is relayed, how, and to whom.",
     keys: &[
         key("name", NAME, Preset::Required, "unique"),
-        key(
-            "input",
-            Kind::Table("input"),
-            Preset::Required,
-            "what it matches",
-        ),
+        key("input", Kind::Table("input"), Preset::Required, "what it matches"),
         key(
             "output",
             Kind::Table("output"),
@@ -240,19 +194,13 @@ pub static INPUT: Section = Section {
         ),
         key(
             "destination",
-            Kind::Other(
-                "string or array",
-                "up to 1024 addresses or prefixes of one IP version",
-            ),
+            Kind::Other("string or array", "up to 1024 addresses or prefixes of one IP version"),
             Preset::Required,
             "groups or unicast addresses; link-local groups are never relayed",
         ),
         key(
             "udp_port",
-            Kind::Other(
-                "integer or string",
-                "1 to 65535, a range \"5000-5007\", or \"any\"",
-            ),
+            Kind::Other("integer or string", "1 to 65535, a range \"5000-5007\", or \"any\""),
             Preset::Told("\"any\""),
             "destination UDP port",
         ),
@@ -301,12 +249,7 @@ pub static QUEUE: Section = Section {
     heading: "queue",
     about: "The bound of one queue: both hold. A `queue` replaces the whole one of a lower layer.",
     keys: &[
-        key(
-            "packets",
-            Kind::Integer(1, QUEUE_PACKETS_MAX),
-            Preset::Is("1024"),
-            "",
-        ),
+        key("packets", Kind::Integer(1, QUEUE_PACKETS_MAX), Preset::Is("1024"), ""),
         key(
             "bytes",
             Kind::Bytes(1, QUEUE_BYTES_MAX),

@@ -7,18 +7,10 @@ pub static TOP: Section = Section {
     heading: "top level",
     about: "What stands before the first table, and the tables there are.",
     keys: &[
-        key(
-            "schema",
-            Kind::Integer(1, 1),
-            Preset::Required,
-            "version of this format",
-        ),
+        key("schema", Kind::Integer(1, 1), Preset::Required, "version of this format"),
         key(
             "include",
-            Kind::Other(
-                "array of strings",
-                "file patterns with `*`, `?`, `[...]`; no `**`",
-            ),
+            Kind::Other("array of strings", "file patterns with `*`, `?`, `[...]`; no `**`"),
             Preset::Told("none"),
             "more files, relative to this one, sorted; at most 256; not nested",
         ),
@@ -35,42 +27,12 @@ pub static TOP: Section = Section {
             "what a worker with nothing to do does; adaptive sleeps up to 50 us after 1,000 empty \
              turns; auto is adaptive where lcores share a CPU",
         ),
-        key(
-            "instance",
-            Kind::Table("[instance]"),
-            Preset::Told("defaults"),
-            "who runs",
-        ),
-        key(
-            "eal",
-            Kind::Table("[eal]"),
-            Preset::Told("defaults"),
-            "DPDK's environment",
-        ),
-        key(
-            "memory",
-            Kind::Table("[memory]"),
-            Preset::Told("defaults"),
-            "packet buffers",
-        ),
-        key(
-            "edf",
-            Kind::Table("[edf]"),
-            Preset::Told("defaults"),
-            "the deadline stage",
-        ),
-        key(
-            "fanout",
-            Kind::Table("[fanout]"),
-            Preset::Told("defaults"),
-            "the fan-out stage",
-        ),
-        key(
-            "limits",
-            Kind::Table("[limits]"),
-            Preset::Told("defaults"),
-            "sizes",
-        ),
+        key("instance", Kind::Table("[instance]"), Preset::Told("defaults"), "who runs"),
+        key("eal", Kind::Table("[eal]"), Preset::Told("defaults"), "DPDK's environment"),
+        key("memory", Kind::Table("[memory]"), Preset::Told("defaults"), "packet buffers"),
+        key("edf", Kind::Table("[edf]"), Preset::Told("defaults"), "the deadline stage"),
+        key("fanout", Kind::Table("[fanout]"), Preset::Told("defaults"), "the fan-out stage"),
+        key("limits", Kind::Table("[limits]"), Preset::Told("defaults"), "sizes"),
         PORTS,
         CLASSES_KEY,
         DEFAULTS_KEY,
@@ -80,36 +42,13 @@ pub static TOP: Section = Section {
     later: &["alerts", "management"],
 };
 
-const PORTS: Key = key(
-    "port",
-    Kind::Table("[[port]]"),
-    Preset::Required,
-    "at most 32",
-);
-const CLASSES_KEY: Key = key(
-    "class",
-    Kind::Table("[class.NAME]"),
-    Preset::Told("defaults"),
-    "the three classes",
-);
-const DEFAULTS_KEY: Key = key(
-    "default",
-    Kind::Table("[default.*]"),
-    Preset::Told("none"),
-    "defaults of your own",
-);
-const RECEIVERS: Key = key(
-    "receiver",
-    Kind::Table("[[receiver]]"),
-    Preset::Told("none"),
-    "",
-);
-const RULES: Key = key(
-    "rule",
-    Kind::Table("[[rule]]"),
-    Preset::Told("none"),
-    "what goes where",
-);
+const PORTS: Key = key("port", Kind::Table("[[port]]"), Preset::Required, "at most 32");
+const CLASSES_KEY: Key =
+    key("class", Kind::Table("[class.NAME]"), Preset::Told("defaults"), "the three classes");
+const DEFAULTS_KEY: Key =
+    key("default", Kind::Table("[default.*]"), Preset::Told("none"), "defaults of your own");
+const RECEIVERS: Key = key("receiver", Kind::Table("[[receiver]]"), Preset::Told("none"), "");
+const RULES: Key = key("rule", Kind::Table("[[rule]]"), Preset::Told("none"), "what goes where");
 
 /// The top level of an included file.
 pub static INCLUDED: Section = Section {
@@ -122,10 +61,7 @@ pub static INCLUDED: Section = Section {
             Preset::Told("the main file's"),
             "version of the format",
         ),
-        Key {
-            preset: Preset::Told("none"),
-            ..PORTS
-        },
+        Key { preset: Preset::Told("none"), ..PORTS },
         CLASSES_KEY,
         DEFAULTS_KEY,
         RECEIVERS,
@@ -160,10 +96,7 @@ pub static EAL: Section = Section {
         ),
         key(
             "lcores",
-            Kind::Other(
-                "string or table",
-                "\"auto\" or { management = CPU, workers = [CPU] }",
-            ),
+            Kind::Other("string or table", "\"auto\" or { management = CPU, workers = [CPU] }"),
             Preset::Told("\"auto\""),
             "CPUs of the threads",
         ),
@@ -182,12 +115,7 @@ pub static LCORES: Section = Section {
     heading: "lcores",
     about: "The table form of `lcores` in `[eal]`.",
     keys: &[
-        key(
-            "management",
-            Kind::Integer(0, 1_023),
-            Preset::Required,
-            "CPU of the management lcore",
-        ),
+        key("management", Kind::Integer(0, 1_023), Preset::Required, "CPU of the management lcore"),
         key(
             "workers",
             Kind::Other("array of integers", "exactly one CPU, 0 to 1023"),
@@ -227,28 +155,17 @@ pub static PORT: Section = Section {
         key("name", NAME, Preset::Required, "unique"),
         key(
             "device",
-            Kind::Other(
-                "string",
-                "a PCI address (0000:3b:00.0) or a vdev (net_ring0,...)",
-            ),
+            Kind::Other("string", "a PCI address (0000:3b:00.0) or a vdev (net_ring0,...)"),
             Preset::Required,
             "`${VAR}` is replaced from the environment, `${CONFIG_DIR}` by this file's directory",
         ),
         key(
             "address",
-            Kind::Other(
-                "string or array",
-                "up to 16 addresses with prefix: \"10.0.0.1/24\"",
-            ),
+            Kind::Other("string or array", "up to 16 addresses with prefix: \"10.0.0.1/24\""),
             Preset::Told("[]"),
             "source of packets that an output sends with `source = \"port\"`",
         ),
-        key(
-            "mtu",
-            Kind::Integer(68, 9_978),
-            Preset::Is("1500"),
-            "the longest IP packet, bytes",
-        ),
+        key("mtu", Kind::Integer(68, 9_978), Preset::Is("1500"), "the longest IP packet, bytes"),
         key(
             "rx",
             Kind::Choice(&["live", "lossless"]),
@@ -270,24 +187,9 @@ pub static CLASSES: Section = Section {
     heading: "[class.*]",
     about: "The classes; the names are fixed.",
     keys: &[
-        key(
-            "high",
-            Kind::Table("[class.NAME]"),
-            Preset::Told("1ms, weight 16"),
-            "served first",
-        ),
-        key(
-            "medium",
-            Kind::Table("[class.NAME]"),
-            Preset::Told("10ms, weight 4"),
-            "",
-        ),
-        key(
-            "low",
-            Kind::Table("[class.NAME]"),
-            Preset::Told("100ms, weight 1"),
-            "",
-        ),
+        key("high", Kind::Table("[class.NAME]"), Preset::Told("1ms, weight 16"), "served first"),
+        key("medium", Kind::Table("[class.NAME]"), Preset::Told("10ms, weight 4"), ""),
+        key("low", Kind::Table("[class.NAME]"), Preset::Told("100ms, weight 1"), ""),
     ],
     later: &[],
 };
@@ -318,24 +220,9 @@ pub static DEFAULTS: Section = Section {
     heading: "[default.*]",
     about: "Defaults of your own, between a table's own keys and the built-in defaults.",
     keys: &[
-        key(
-            "rule",
-            Kind::Table("[default.rule]"),
-            Preset::Told("none"),
-            "",
-        ),
-        key(
-            "receiver",
-            Kind::Table("[default.receiver]"),
-            Preset::Told("none"),
-            "",
-        ),
-        key(
-            "output",
-            Kind::Table("[default.output]"),
-            Preset::Told("none"),
-            "",
-        ),
+        key("rule", Kind::Table("[default.rule]"), Preset::Told("none"), ""),
+        key("receiver", Kind::Table("[default.receiver]"), Preset::Told("none"), ""),
+        key("output", Kind::Table("[default.output]"), Preset::Told("none"), ""),
     ],
     later: &[],
 };
@@ -371,18 +258,8 @@ pub static LIMITS: Section = Section {
     heading: "[limits]",
     about: "Sizes fixed at start.",
     keys: &[
-        key(
-            "rules",
-            Kind::Integer(1, 65_536),
-            Preset::Is("4096"),
-            "rules",
-        ),
-        key(
-            "outputs",
-            Kind::Integer(1, 1 << 20),
-            Preset::Is("65536"),
-            "outputs of all rules",
-        ),
+        key("rules", Kind::Integer(1, 65_536), Preset::Is("4096"), "rules"),
+        key("outputs", Kind::Integer(1, 1 << 20), Preset::Is("65536"), "outputs of all rules"),
         key(
             "rows",
             Kind::Integer(1, 1 << 24),

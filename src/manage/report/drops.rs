@@ -43,11 +43,7 @@ impl From<&Drops> for DropCounts {
     fn from(drops: &Drops) -> Self {
         let all = DropReason::ALL.iter().map(|r| (r, drops[r.index()]));
         let occurred = all.filter(|&(_, count)| count > 0);
-        Self(
-            occurred
-                .map(|(r, count)| (r.name().into(), count))
-                .collect(),
-        )
+        Self(occurred.map(|(r, count)| (r.name().into(), count)).collect())
     }
 }
 

@@ -80,13 +80,8 @@ impl PortStatus {
 impl Report {
     /// Reads all counters once.
     pub fn gather(inputs: &Inputs<'_>) -> Self {
-        let heartbeats = inputs
-            .workers
-            .iter()
-            .map(|worker| worker.counters.worker.heartbeat.get());
-        let now = inputs
-            .now
-            .unwrap_or_else(|| heartbeats.max().unwrap_or_default());
+        let heartbeats = inputs.workers.iter().map(|worker| worker.counters.worker.heartbeat.get());
+        let now = inputs.now.unwrap_or_else(|| heartbeats.max().unwrap_or_default());
         Self {
             schema: SCHEMA,
             punctual: env!("CARGO_PKG_VERSION").into(),
@@ -136,9 +131,7 @@ impl Inputs<'_> {
 }
 
 fn add(sum: &mut Drops, more: &Drops) {
-    sum.iter_mut()
-        .zip(more)
-        .for_each(|(sum, more)| *sum += more);
+    sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
 /// The totals of several workers.
@@ -158,11 +151,8 @@ pub(in crate::manage) fn total(ledgers: impl Iterator<Item = Ledger>) -> Ledger 
 }
 
 fn ledger(inputs: &Inputs<'_>) -> LedgerReport {
-    let ledgers: Vec<_> = inputs
-        .workers
-        .iter()
-        .map(|worker| worker.counters.ledger.read())
-        .collect();
+    let ledgers: Vec<_> =
+        inputs.workers.iter().map(|worker| worker.counters.ledger.read()).collect();
     // By worker, so that one's surplus cannot hide another's loss.
     let mut residual = ledgers.iter().map(Ledger::residual).sum::<u64>();
     let total = total(ledgers.into_iter());
@@ -189,9 +179,7 @@ fn ledger(inputs: &Inputs<'_>) -> LedgerReport {
 fn disagreement(inputs: &Inputs<'_>, total: &Ledger) -> u64 {
     let by_port = |counter: fn(&crate::ledger::PortCounters) -> &Counter| {
         let ports = 0..inputs.config.ports.len();
-        ports
-            .map(|slot| inputs.sum(|counters| counter(&counters.ports[slot])))
-            .sum::<u64>()
+        ports.map(|slot| inputs.sum(|counters| counter(&counters.ports[slot]))).sum::<u64>()
     };
     let outputs = 0..inputs.plan.outputs.len();
     let by_output = |counter: fn(&OutputCounters) -> &Counter| {
@@ -233,13 +221,8 @@ fn rule_report(inputs: &Inputs<'_>, now: Ticks, slot: usize, rule: &Rule) -> Rul
             Some(last) if packets > 0 => inputs.nanos_between(last, now),
             _ => 0,
         },
-        latency_ns: summary(
-            each().map(|rule| &rule.latency),
-            inputs.plan.ticks_per_second,
-        ),
-        outputs: outputs
-            .map(|(i, output)| output_report(inputs, first + i, output))
-            .collect(),
+        latency_ns: summary(each().map(|rule| &rule.latency), inputs.plan.ticks_per_second),
+        outputs: outputs.map(|(i, output)| output_report(inputs, first + i, output)).collect(),
     }
 }
 
@@ -251,9 +234,7 @@ fn output_report(inputs: &Inputs<'_>, slot: usize, output: &Output) -> OutputRep
     let dropped = inputs.drops(|counters| counters.outputs[slot].dropped());
     OutputReport {
         name: output.name.clone(),
-        receiver: output
-            .receiver
-            .map(|slot| config.receivers[slot].name.clone()),
+        receiver: output.receiver.map(|slot| config.receivers[slot].name.clone()),
         port: config.ports[output.port].name.clone(),
         destination: show_destination(output.destination),
         udp_port: show_udp_port(output.udp_port),

@@ -61,25 +61,17 @@ mod tests {
         let summary = summary(workers.iter(), 2_000_000_000);
         assert_eq!(summary.count, 1_000);
         assert_eq!(summary.max, 1_000_000);
-        for (found, exact) in [
-            (summary.p50, 500_000),
-            (summary.p99, 990_000),
-            (summary.p999, 999_000),
-        ] {
-            assert!(
-                (exact..=exact + exact / 8).contains(&found),
-                "{found} for {exact}"
-            );
+        for (found, exact) in
+            [(summary.p50, 500_000), (summary.p99, 990_000), (summary.p999, 999_000)]
+        {
+            assert!((exact..=exact + exact / 8).contains(&found), "{found} for {exact}");
         }
     }
 
     #[test]
     fn nothing_measured_is_all_zero() {
         let none = LatencyCounts::default();
-        assert_eq!(
-            summary(std::iter::once(&none), 1_000_000_000),
-            LatencyReport::default()
-        );
+        assert_eq!(summary(std::iter::once(&none), 1_000_000_000), LatencyReport::default());
     }
 
     #[test]
@@ -87,10 +79,7 @@ mod tests {
         let counts = LatencyCounts::default();
         counts.record(1_001, 1);
         let summary = summary(std::iter::once(&counts), 1_000_000_000);
-        assert_eq!(
-            (summary.p50, summary.p999, summary.max),
-            (1_001, 1_001, 1_001)
-        );
+        assert_eq!((summary.p50, summary.p999, summary.max), (1_001, 1_001, 1_001));
         let counts = LatencyCounts::default();
         counts.record(u64::MAX, 1);
         let summary = super::summary(std::iter::once(&counts), 1_000);

@@ -21,10 +21,11 @@ fn a_report_reads_back_as_itself() {
 #[test]
 fn an_unknown_reason_or_field_is_kept_or_ignored() {
     let report = Fixture::new().report();
-    let newer = report
-        .to_json()
-        .replacen("\"no_rule\"", "\"lost_in_thought\"", 1)
-        .replacen("\"schema\": 1,", "\"schema\": 1, \"mood\": \"good\",", 1);
+    let newer = report.to_json().replacen("\"no_rule\"", "\"lost_in_thought\"", 1).replacen(
+        "\"schema\": 1,",
+        "\"schema\": 1, \"mood\": \"good\",",
+        1,
+    );
     let back: Report = serde_json::from_str(&newer).unwrap();
     let before = &back.ledger.dropped_before;
     assert_eq!(before.total(), report.ledger.dropped_before.total());
@@ -50,10 +51,7 @@ fn at_rest_every_witness_must_agree() {
         |c| c.outputs[0].drop_one(DropReason::Mtu),
         |c| {
             let ledger = c.ledger.read();
-            c.ledger.publish(&Ledger {
-                punted: ledger.punted + 1,
-                ..ledger
-            });
+            c.ledger.publish(&Ledger { punted: ledger.punted + 1, ..ledger });
         },
     ];
     for (i, disturb) in disturb.into_iter().enumerate() {
@@ -71,14 +69,8 @@ fn at_rest_every_witness_must_agree() {
 fn one_worker_cannot_hide_what_another_lost() {
     let fixture = Fixture::new();
     let (more, less) = (Counters::new(2, 3, 2), Counters::new(2, 3, 2));
-    let received = Ledger {
-        received: 1,
-        ..Ledger::default()
-    };
-    let punted = Ledger {
-        punted: 1,
-        ..Ledger::default()
-    };
+    let received = Ledger { received: 1, ..Ledger::default() };
+    let punted = Ledger { punted: 1, ..Ledger::default() };
     more.ledger.publish(&received);
     less.ledger.publish(&punted);
     let workers = [&more, &less].map(|counters| WorkerView { lcore: 1, counters });
@@ -109,10 +101,7 @@ fn a_rule_without_packets_has_no_last_one() {
     let counters = Counters::new(2, 3, 2);
     let report = fixture.report_with(|_| {});
     assert_eq!(report.rules[1].last_packet_ns_ago, 10_000_000_000);
-    let workers = [WorkerView {
-        lcore: 1,
-        counters: &counters,
-    }];
+    let workers = [WorkerView { lcore: 1, counters: &counters }];
     let idle = Inputs {
         config: &fixture.config,
         plan: &fixture.plan,

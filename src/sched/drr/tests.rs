@@ -6,10 +6,7 @@ use super::*;
 use crate::testkit::{HeapFrame, HeapPacket};
 
 const LARGEST: u32 = 9_024;
-const UNBOUNDED: QueueBound = QueueBound {
-    packets: u32::MAX,
-    bytes: u64::MAX,
-};
+const UNBOUNDED: QueueBound = QueueBound { packets: u32::MAX, bytes: u64::MAX };
 
 fn packet(flow: u32, bytes: u32) -> HeapPacket {
     let mut packet = HeapFrame::new(&[&[]]);
@@ -19,11 +16,7 @@ fn packet(flow: u32, bytes: u32) -> HeapPacket {
 }
 
 fn settings(class: Class, weight: u32) -> MemberSettings {
-    MemberSettings {
-        class,
-        quantum: weight * LARGEST,
-        bound: UNBOUNDED,
-    }
+    MemberSettings { class, quantum: weight * LARGEST, bound: UNBOUNDED }
 }
 
 fn equal_classes(members: usize) -> Drr<HeapPacket> {
@@ -156,15 +149,8 @@ fn an_idle_flow_gains_no_credit() {
     }
     let run = (0..100).map(|_| drr.dequeue().expect("backlogged").meta().flow);
     let flows: Vec<_> = run.collect();
-    let longest = flows
-        .chunk_by(|a, b| a == b)
-        .filter(|run| run[0] == 0)
-        .map(<[_]>::len)
-        .max();
-    assert!(
-        longest.is_some_and(|run| run <= (2 * LARGEST / 1_000) as usize),
-        "{longest:?}"
-    );
+    let longest = flows.chunk_by(|a, b| a == b).filter(|run| run[0] == 0).map(<[_]>::len).max();
+    assert!(longest.is_some_and(|run| run <= (2 * LARGEST / 1_000) as usize), "{longest:?}");
 }
 
 #[test]
@@ -172,18 +158,11 @@ fn an_interrupted_visit_gets_no_new_quantum() {
     // The class's quantum ends in the middle of the flow's visit; flow 0 may send 8 packets a
     // visit, the class 1 packet a visit.
     let mut drr = Drr::new(3, [1_000; Class::COUNT], LARGEST);
-    let eight = MemberSettings {
-        class: Class::High,
-        quantum: 8_000,
-        bound: UNBOUNDED,
-    };
+    let eight = MemberSettings { class: Class::High, quantum: 8_000, bound: UNBOUNDED };
     for _ in 0..30 {
         drr.enqueue(0, &eight, packet(0, 1_000));
         drr.enqueue(1, &eight, packet(1, 1_000));
-        let low = MemberSettings {
-            class: Class::Low,
-            ..eight
-        };
+        let low = MemberSettings { class: Class::Low, ..eight };
         drr.enqueue(2, &low, packet(2, 1_000));
     }
     let high: Vec<_> = std::iter::from_fn(|| drr.dequeue())
@@ -191,9 +170,6 @@ fn an_interrupted_visit_gets_no_new_quantum() {
         .filter(|&flow| flow != 2)
         .take(32)
         .collect();
-    let runs: Vec<_> = high
-        .chunk_by(|a, b| a == b)
-        .map(|run| (run[0], run.len()))
-        .collect();
+    let runs: Vec<_> = high.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
     assert_eq!(runs, [(0, 8), (1, 8), (0, 8), (1, 8)]);
 }

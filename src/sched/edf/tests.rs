@@ -20,11 +20,7 @@ fn packet(class: usize, number: u32, deadline: Ticks) -> HeapPacket {
 /// The width of the bucket that a deadline lay in, seen from `now`.
 fn width(class: usize, deadline: Ticks, now: Ticks) -> Ticks {
     let fine = (BUDGETS[class] / 1024).max(MICROSECOND);
-    if now.saturating_sub(deadline) < 900 * fine {
-        fine + 1
-    } else {
-        64 * fine + 64
-    }
+    if now.saturating_sub(deadline) < 900 * fine { fine + 1 } else { 64 * fine + 64 }
 }
 
 #[derive(Clone, Debug)]
@@ -119,9 +115,7 @@ fn ties_are_fifo_across_classes_too() {
         packet.meta_mut().arrival = number as u64;
         edf.push(Class::ALL[class], packet);
     }
-    let order: Vec<_> = std::iter::from_fn(|| edf.pop())
-        .map(|p| p.meta().flow)
-        .collect();
+    let order: Vec<_> = std::iter::from_fn(|| edf.pop()).map(|p| p.meta().flow).collect();
     assert_eq!(order, [0, 1, 2, 3, 4]);
 }
 
@@ -136,9 +130,7 @@ fn what_is_far_too_late_comes_first_and_in_order() {
     let now = now + 3_600_000_000_000;
     edf.advance(now);
     edf.push(Class::High, packet(0, 10, now + 1));
-    let order: Vec<_> = std::iter::from_fn(|| edf.pop())
-        .map(|p| p.meta().flow)
-        .collect();
+    let order: Vec<_> = std::iter::from_fn(|| edf.pop()).map(|p| p.meta().flow).collect();
     assert_eq!(order, (0..=10).collect::<Vec<_>>());
 }
 
@@ -150,17 +142,12 @@ fn what_leaves_the_overdue_wheel_stays_in_front() {
         let mut edf = EarliestDeadline::new(BUDGETS, MICROSECOND);
         edf.advance(now);
         for number in 0..50 {
-            edf.push(
-                Class::High,
-                packet(0, number, now + u64::from(number) * coarse / 2),
-            );
+            edf.push(Class::High, packet(0, number, now + u64::from(number) * coarse / 2));
         }
         // All of it becomes overdue, and then a part of it too late for the overdue wheel.
         edf.advance(now + 10 * BUDGETS[0]);
         edf.advance(now + late * coarse);
-        let order: Vec<_> = std::iter::from_fn(|| edf.pop())
-            .map(|p| p.meta().flow)
-            .collect();
+        let order: Vec<_> = std::iter::from_fn(|| edf.pop()).map(|p| p.meta().flow).collect();
         assert_eq!(order, (0..50).collect::<Vec<_>>());
     }
 }
