@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -22,6 +23,8 @@ TX = "net_null1,no-rx=1"
 FANOUT = (1, 4, 16)
 BUFFERS = 16384
 CACHE = 256  # buffers that an lcore keeps of a pool, as Punctual has it
+# Two runs side by side must not meet.
+PREFIX = f"punctual-bench-{os.getpid()}"
 STEAL_MAX = 0.01
 OTHERS_MAX = 0.05
 # infinite_rx needs no polling pause and stamps nothing, so the clock is the TSC.
@@ -30,7 +33,7 @@ schema = 1
 clock = "tsc"
 idle = "spin"
 [instance]
-name = "bench"
+name = "{name}"
 [eal]
 memory = "{memory}"
 lcores = {{ management = 0, workers = [1] }}
@@ -112,7 +115,7 @@ def read_testpmd(text):
 
 def testpmd(huge, seconds):
     memory = ["--in-memory"] if huge else ["--no-huge", "-m", "256"]
-    eal = ["-l", "0,1", "--no-pci", "--file-prefix", "punctual-bench", "--no-telemetry"]
+    eal = ["-l", "0,1", "--no-pci", "--file-prefix", PREFIX, "--no-telemetry"]
     own = ["--forward-mode=5tswap", "--auto-start", "--nb-cores=1", "--stats-period=1"]
     pool = [f"--total-num-mbufs={BUFFERS}", f"--mbcache={CACHE}"]
     command = ["dpdk-testpmd", *eal, *memory, "--vdev", RX, "--vdev", TX, "--", *own, *pool]
@@ -125,6 +128,9 @@ def testpmd(huge, seconds):
         text, _ = started.communicate(timeout=30)
     finally:
         started.kill()
+        # Testpmd leaves its runtime directory behind.
+        base = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "/tmp")
+        shutil.rmtree(f"{base}/dpdk/{PREFIX}", ignore_errors=True)
     rate = read_testpmd(text)
     return rate, rate
 
@@ -222,7 +228,10 @@ def main():
     memory = "in-memory" if huge else "no-huge"
     for copies in FANOUT:
         each = [f'  {{ port = "out", destination = "239.{100 + i}.0.0/24" }},' for i in range(copies)]
-        text = CONFIG.format(memory=memory, buffers=BUFFERS, rx=RX, tx=TX, outputs="\n".join(each))
+        outputs = "\n".join(each)
+        text = CONFIG.format(
+            name=PREFIX, memory=memory, buffers=BUFFERS, rx=RX, tx=TX, outputs=outputs
+        )
         (HERE / f"{copies}.toml").write_text(text)
     rounds, thrown_out, others = measure(arguments, huge)
     facts, rows = host(huge), summarise(rounds)

@@ -15,7 +15,7 @@ use std::time::Duration;
 use punctual::testkit::pcap::{Capture, Writer};
 use serde_json::Value;
 
-use crate::common::runtime_directory;
+use crate::common::{remove_lock, runtime_directory};
 
 /// A name and a directory for one run or several.
 pub struct Instance {
@@ -157,6 +157,7 @@ impl Drop for Instance {
         let left = runtime_directory(&self.name);
         let is_left = left.exists();
         let _ = fs::remove_dir_all(&left);
+        remove_lock(&self.name);
         assert!(!is_left || std::thread::panicking(), "{} is left", left.display());
     }
 }

@@ -70,6 +70,20 @@ pub fn runtime_directory(name: &str) -> PathBuf {
     base.join("dpdk").join(name)
 }
 
+/// Removes the lock file that a killed instance of that name leaves: the lock itself is gone.
+pub fn remove_lock(name: &str) {
+    // SAFETY: `getuid` cannot fail.
+    let user = unsafe { libc::getuid() };
+    let directory =
+        match (std::env::var_os("RUNTIME_DIRECTORY"), std::env::var_os("XDG_RUNTIME_DIR")) {
+            (Some(base), _) => base.into(),
+            _ if user == 0 => PathBuf::from("/run/punctual"),
+            (_, Some(base)) => PathBuf::from(base).join("punctual"),
+            _ => format!("/tmp/punctual-{user}").into(),
+        };
+    let _ = std::fs::remove_file(directory.join(format!("{name}.lock")));
+}
+
 /// Runs the cases that the arguments name; the whole of a test file's `main`.
 pub fn run(cases: &[Case]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -143,6 +157,7 @@ fn in_a_process(name: &str) -> Result<(), String> {
         verdict = verdict.and(Err(left));
         let _ = std::fs::remove_dir_all(directory);
     }
+    remove_lock(&instance);
     let _ = std::fs::remove_dir_all(std::env::temp_dir().join(instance));
     let said = std::fs::read_to_string(&output).unwrap_or_default();
     let _ = std::fs::remove_file(output);
