@@ -8,8 +8,6 @@ fn main() {
     let dpdk = std::env::var("DEP_DPDK_VERSION").unwrap_or_else(|_| "none".into());
     let revision = revision().unwrap_or_else(|| "unknown".into());
     let version = std::env::var("CARGO_PKG_VERSION").expect("cargo sets it");
-    println!("cargo::rustc-env=PUNCTUAL_DPDK={dpdk}");
-    println!("cargo::rustc-env=PUNCTUAL_REVISION={revision}");
     println!("cargo::rustc-env=PUNCTUAL_VERSION={version} ({revision}, DPDK {dpdk})");
 }
 

@@ -7,7 +7,6 @@ mod run;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -18,30 +17,12 @@ use crate::manage::run::StopPolicy;
 use crate::manage::text::{Paint, Style};
 use exit::Exit;
 
-/// The version of DPDK that this build runs on; `none` where it was built without.
-pub const DPDK: &str = match option_env!("PUNCTUAL_DPDK") {
-    Some(version) => version,
-    None => "none",
-};
-
-/// The revision of the sources.
-const REVISION: &str = match option_env!("PUNCTUAL_REVISION") {
-    Some(revision) => revision,
-    None => "unknown",
-};
-
-/// `0.1.0 (REVISION, DPDK 22.11.11)`.
-pub fn version() -> &'static str {
-    static VERSION: OnceLock<String> = OnceLock::new();
-    VERSION.get_or_init(|| {
-        let version = env!("CARGO_PKG_VERSION");
-        format!("{version} ({REVISION}, DPDK {DPDK})")
-    })
-}
+/// `0.1.0 (REVISION, DPDK 22.11.11)`, as the build stamped it.
+pub const VERSION: &str = env!("PUNCTUAL_VERSION");
 
 /// Delivers UDP streams on time, to everyone, and accounts for every packet.
 #[derive(Debug, Parser)]
-#[command(name = "punctual", version = version(), max_term_width = 100)]
+#[command(name = "punctual", version = VERSION, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

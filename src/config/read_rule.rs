@@ -16,17 +16,18 @@ use super::report::Diagnostic;
 use super::source::Place;
 use super::types::*;
 use super::units::{show_bytes, show_duration};
+use crate::packet::FRAME_OVERHEAD;
+use crate::plan::LINK_HEADERS;
+use crate::sched::HORIZON_BUDGETS;
 
 /// Frame bytes beyond the IP packet: Ethernet and two VLAN tags, and the overhead constant.
-const FRAME_EXTRA: u64 = 22 + 24;
+const FRAME_EXTRA: u64 = (LINK_HEADERS + FRAME_OVERHEAD) as u64;
 /// Most prefixes of one `destination` or `source`.
 const PREFIXES_MAX: usize = 1_024;
 /// Most outputs of one rule.
 const OUTPUTS_MAX: usize = 1_024;
 /// A burst is worth at most so many seconds of its rate.
 const BURST_SECONDS_MAX: u64 = 1_000;
-/// A rule's budget is at most so many of its class's.
-const BUDGET_FACTOR_MAX: u32 = 3;
 
 /// What one layer says of a rule.
 #[derive(Clone, Copy, Default)]
@@ -233,7 +234,7 @@ fn report_no_outputs(table: &Table<'_>) {
 }
 
 fn check_budget(cx: &Context<'_>, rule: &Rule, at: Place, site: &Site<'_>) {
-    let most = site.classes[rule.class as usize].budget * BUDGET_FACTOR_MAX;
+    let most = site.classes[rule.class as usize].budget * HORIZON_BUDGETS;
     if rule.budget > most {
         let (found, class) = (show_duration(rule.budget), rule.class.name());
         let most = show_duration(most);

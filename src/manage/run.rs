@@ -17,22 +17,12 @@ pub struct StopPolicy {
     pub after: Option<Duration>,
 }
 
-/// Why a run ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopCause {
-    /// A signal asked for it.
-    Signal,
-    /// Nothing moved for `--stop-after-idle`.
-    Idle,
-    /// `--stop-after` is over.
-    After,
-}
-
 /// The way from running to stopped; times are since the start of the run.
 #[derive(Debug)]
 pub struct Stop {
     policy: StopPolicy,
-    draining: Option<(StopCause, Duration)>,
+    /// Since when, once the run is to end.
+    draining: Option<Duration>,
 }
 
 impl Stop {
@@ -44,32 +34,17 @@ impl Stop {
     /// What the workers are to do at `now`, where the last packet moved at `last_activity`, and
     /// `signalled` says whether a signal asked for the end. There is no way back.
     pub fn decide(&mut self, now: Duration, last_activity: Duration, signalled: bool) -> Phase {
-        if self.draining.is_none() {
-            let cause = self.cause(now, last_activity, signalled);
-            self.draining = cause.map(|cause| (cause, now));
+        let StopPolicy { idle, after } = self.policy;
+        let ends = signalled
+            || after.is_some_and(|after| now >= after)
+            || idle.is_some_and(|idle| now.saturating_sub(last_activity) >= idle);
+        if ends && self.draining.is_none() {
+            self.draining = Some(now);
         }
         match self.draining {
             None => Phase::Run,
-            Some((_, since)) if now.saturating_sub(since) < DRAIN_MAX => Phase::Drain,
+            Some(since) if now.saturating_sub(since) < DRAIN_MAX => Phase::Drain,
             Some(_) => Phase::Abort,
-        }
-    }
-
-    /// Why the run ends, once it does.
-    pub fn ended_by(&self) -> Option<StopCause> {
-        self.draining.map(|(cause, _)| cause)
-    }
-
-    fn cause(&self, now: Duration, last_activity: Duration, signalled: bool) -> Option<StopCause> {
-        let StopPolicy { idle, after } = self.policy;
-        if signalled {
-            Some(StopCause::Signal)
-        } else if after.is_some_and(|after| now >= after) {
-            Some(StopCause::After)
-        } else if idle.is_some_and(|idle| now.saturating_sub(last_activity) >= idle) {
-            Some(StopCause::Idle)
-        } else {
-            None
         }
     }
 }
@@ -105,9 +80,7 @@ mod tests {
     fn without_a_policy_only_a_signal_ends_it() {
         let mut stop = Stop::new(StopPolicy::default());
         assert_eq!(stop.decide(ms(86_400_000), ms(0), false), Phase::Run);
-        assert_eq!(stop.ended_by(), None);
         assert_eq!(stop.decide(ms(86_400_001), ms(0), true), Phase::Drain);
-        assert_eq!(stop.ended_by(), Some(StopCause::Signal));
     }
 
     #[test]
@@ -117,7 +90,6 @@ mod tests {
         assert_eq!(stop.decide(ms(499), ms(0), false), Phase::Run);
         assert_eq!(stop.decide(ms(1_100), ms(700), false), Phase::Run);
         assert_eq!(stop.decide(ms(1_200), ms(700), false), Phase::Drain);
-        assert_eq!(stop.ended_by(), Some(StopCause::Idle));
     }
 
     #[test]
@@ -126,7 +98,6 @@ mod tests {
         let mut stop = Stop::new(policy);
         assert_eq!(stop.decide(ms(9_999), ms(9_999), false), Phase::Run);
         assert_eq!(stop.decide(ms(10_000), ms(10_000), false), Phase::Drain);
-        assert_eq!(stop.ended_by(), Some(StopCause::After));
     }
 
     #[test]

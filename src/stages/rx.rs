@@ -48,10 +48,9 @@ enum Time<C: Clock, P> {
 impl<R: RxPort, C: Clock> Rx<R, C> {
     /// Polls `sources` by `clock`, or by the capture's timestamps where there is none.
     pub fn new(sources: Vec<RxSource<R>>, clock: Option<C>) -> Self {
-        let held = || sources.iter().map(|_| Burst::new()).collect();
         let time = match clock {
             Some(clock) => Time::Tsc(clock),
-            None => Time::Capture { held: held() },
+            None => Time::Capture { held: sources.iter().map(|_| Burst::new()).collect() },
         };
         Self { sources, next: 0, time, now: 0 }
     }
@@ -92,7 +91,8 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
     }
 
     /// Fills an empty burst with what has arrived; without `room` lossless ports are left out, and
-    /// the capture clock stands still. Without `polls` no port is asked, and only what is held back comes.
+    /// the capture clock stands still. Without `polls` no port is asked, and only what is held back
+    /// comes.
     pub fn receive(
         &mut self,
         burst: &mut Burst<R::Packet>,
