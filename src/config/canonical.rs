@@ -106,7 +106,11 @@ fn write_port(out: &mut String, port: &Port) -> std::fmt::Result {
     };
     writeln!(out, "\n[[port]]\nname = {}\ndevice = {}", quote(&port.name), quote(&port.device))?;
     writeln!(out, "address = {}", array(&port.address, |net| quote(&net.to_string())))?;
-    writeln!(out, "mtu = {}\nrx = \"{rx}\"\nrx_checksum = \"{rx_checksum}\"", port.mtu)
+    writeln!(out, "mtu = {}\nrx = \"{rx}\"\nrx_checksum = \"{rx_checksum}\"", port.mtu)?;
+    if let Some(RateLimit { rate, burst }) = port.shaper {
+        writeln!(out, "rate = \"{}\"\nburst = \"{}\"", show_rate(rate), show_bytes(burst))?;
+    }
+    Ok(())
 }
 
 fn port_name(config: &Config, slot: usize) -> String {
@@ -128,7 +132,7 @@ fn write_rule(out: &mut String, config: &Config, rule: &Rule) -> std::fmt::Resul
     writeln!(out, "class = \"{}\"", rule.class.name())?;
     writeln!(out, "budget = \"{}\"\nweight = {}", show_duration(rule.budget), rule.weight)?;
     writeln!(out, "late = \"{late}\"\nflow = \"{flow}\"")?;
-    if let Some(Police { rate, burst }) = rule.police {
+    if let Some(RateLimit { rate, burst }) = rule.police {
         let (rate, burst) = (show_rate(rate), show_bytes(burst));
         writeln!(out, "police = {{ rate = \"{rate}\", burst = \"{burst}\" }}")?;
     }

@@ -7,15 +7,25 @@ use ipnet::IpNet;
 
 use super::keys;
 use super::names::Names;
-use super::reader::{Context, Node, Table};
+use super::reader::{At, Context, Node, Table};
 use super::report::Diagnostic;
 use super::source::Place;
 use super::types::*;
+use super::units::show_bytes;
+use crate::packet::FRAME_OVERHEAD;
+use crate::plan::LINK_HEADERS;
 
 /// Most ports, over all files.
 const PORTS_MAX: usize = 32;
 /// Most addresses of one port.
 const ADDRESSES_MAX: usize = 16;
+/// Frame bytes beyond the IP packet: Ethernet and two VLAN tags, and the overhead constant.
+pub(super) const FRAME_EXTRA: u64 = (LINK_HEADERS + FRAME_OVERHEAD) as u64;
+/// A burst is worth at most so many seconds of its rate.
+const BURST_SECONDS_MAX: u64 = 1_000;
+/// Where a shaped port has no `burst`, it gets what the rate brings in one part in so many of a
+/// second: long enough for a worker that naps, far below what a receiver would notice.
+const BURSTS_A_SECOND: u64 = 5_000;
 /// Drivers whose source waits: lossless by default.
 const PATIENT_DRIVERS: [&str; 3] = ["net_pcap", "net_ring", "net_memif"];
 
@@ -60,14 +70,47 @@ fn read_port(table: &Table<'_>, name: String, devices: &mut HashMap<String, Plac
     let patient = PATIENT_DRIVERS.iter().any(|d| driver.starts_with(d));
     let rx = table.choice("rx", &[RxMode::Live, RxMode::Lossless]);
     let preset = if patient { RxMode::Lossless } else { RxMode::Live };
+    let mtu = table.number32("mtu");
     Port {
         name,
         address: read_addresses(table),
-        mtu: table.number32("mtu"),
+        mtu,
+        shaper: read_shaper(table, u64::from(mtu) + FRAME_EXTRA),
         rx: rx.map_or(preset, |rx| rx.value),
         rx_checksum: table
             .choice_or_preset("rx_checksum", &[RxChecksum::Trust, RxChecksum::Complete]),
         device,
+    }
+}
+
+/// `rate` and `burst`, where `frame` is the largest frame of the port.
+fn read_shaper(table: &Table<'_>, frame: u64) -> Option<RateLimit> {
+    let (cx, rate, burst) = (table.cx, table.number("rate"), table.number("burst"));
+    if let (None, Some(node)) = (table.peek("rate"), table.peek("burst")) {
+        cx.report(
+            Diagnostic::error(node.at, "`burst` without `rate`")
+                .label("allowed: with a `rate`, which it is a burst of"),
+        );
+    }
+    let rate = rate?.value;
+    let Some(At { value: burst, at }) = burst else {
+        return Some(RateLimit { rate, burst: (rate / 8 / BURSTS_A_SECOND).max(2 * frame) });
+    };
+    let limit = RateLimit { rate, burst };
+    check_burst(cx, limit, at, frame);
+    Some(limit)
+}
+
+/// Whether a burst, written at `at`, holds the largest frame and is no more than its rate can fill.
+pub(super) fn check_burst(cx: &Context<'_>, limit: RateLimit, at: Place, frame: u64) {
+    let RateLimit { rate, burst } = limit;
+    let most = (u128::from(rate) * u128::from(BURST_SECONDS_MAX) / 8).min(u128::from(u64::MAX));
+    if burst < frame || u128::from(burst) > most {
+        let found = show_bytes(burst);
+        cx.report(
+            Diagnostic::error(at, format!("`burst` is {found}"))
+                .label(format!("allowed: {frame}B (mtu + 46) to {most}B (1,000 s of the rate)")),
+        );
     }
 }
 

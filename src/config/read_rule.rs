@@ -11,23 +11,18 @@ use super::check_output::{check_same_outputs, finish_output, name_outputs};
 use super::keys;
 use super::names::Names;
 use super::read_output::{Layers, or_one, read_output, read_port_range, read_vlan_match};
+use super::read_port::{FRAME_EXTRA, check_burst};
 use super::reader::{At, Context, Table, clamp32, preset_number};
 use super::report::Diagnostic;
 use super::source::Place;
 use super::types::*;
 use super::units::{show_bytes, show_duration};
-use crate::packet::FRAME_OVERHEAD;
-use crate::plan::LINK_HEADERS;
 use crate::sched::HORIZON_BUDGETS;
 
-/// Frame bytes beyond the IP packet: Ethernet and two VLAN tags, and the overhead constant.
-const FRAME_EXTRA: u64 = (LINK_HEADERS + FRAME_OVERHEAD) as u64;
 /// Most prefixes of one `destination` or `source`.
 const PREFIXES_MAX: usize = 1_024;
 /// Most outputs of one rule.
 const OUTPUTS_MAX: usize = 1_024;
-/// A burst is worth at most so many seconds of its rate.
-const BURST_SECONDS_MAX: u64 = 1_000;
 
 /// What one layer says of a rule.
 #[derive(Clone, Copy, Default)]
@@ -37,7 +32,7 @@ pub(super) struct RuleSettings {
     weight: Option<At<u64>>,
     late: Option<At<Late>>,
     flow: Option<At<FlowKind>>,
-    police: Option<At<Police>>,
+    police: Option<At<RateLimit>>,
     queue: Option<At<QueueBound>>,
     unsound: bool,
 }
@@ -91,10 +86,10 @@ pub(super) fn read_rule_settings(table: &Table<'_>) -> RuleSettings {
     RuleSettings { unsound: table.cx.errors() > before, ..settings }
 }
 
-fn read_police(table: &Table<'_>) -> Option<At<Police>> {
+fn read_police(table: &Table<'_>) -> Option<At<RateLimit>> {
     let police = table.table("police", &keys::POLICE)?;
     let (rate, burst) = (police.number("rate"), police.number("burst"));
-    Some(At { value: Police { rate: rate?.value, burst: burst?.value }, at: burst?.at })
+    Some(At { value: RateLimit { rate: rate?.value, burst: burst?.value }, at: burst?.at })
 }
 
 /// `queue`, its absent half filled with the listed default.
@@ -197,7 +192,9 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
         }
     }
     let frame = site.largest_frame(&rule.input.ports);
-    check_police(cx, own.police.or(below.police), frame);
+    if let Some(At { value, at }) = own.police.or(below.police) {
+        check_burst(cx, value, at, frame);
+    }
     check_queue(cx, own.queue.or(below.queue), frame);
     let (mut output_at, mut output_sound) = (Vec::new(), Vec::new());
     if table.get("output").is_some() {
@@ -241,20 +238,6 @@ fn check_budget(cx: &Context<'_>, rule: &Rule, at: Place, site: &Site<'_>) {
         cx.report(
             Diagnostic::error(at, format!("a budget of {found} is beyond class {class}'s horizon"))
                 .label(format!("allowed: at most {most}, three times the class's budget")),
-        );
-    }
-}
-
-fn check_police(cx: &Context<'_>, police: Option<At<Police>>, frame: u64) {
-    let Some(At { value: Police { rate, burst }, at }) = police else {
-        return;
-    };
-    let most = (u128::from(rate) * u128::from(BURST_SECONDS_MAX) / 8).min(u128::from(u64::MAX));
-    if burst < frame || u128::from(burst) > most {
-        let found = show_bytes(burst);
-        cx.report(
-            Diagnostic::error(at, format!("`burst` is {found}"))
-                .label(format!("allowed: {frame}B (mtu + 46) to {most}B (1,000 s of the rate)")),
         );
     }
 }

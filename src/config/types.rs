@@ -112,6 +112,8 @@ pub struct Port {
     pub rx: RxMode,
     /// `rx_checksum = "trust" | "complete"`.
     pub rx_checksum: RxChecksum,
+    /// `rate` and `burst`: how fast it is sent to, at most; `None` is as fast as it takes.
+    pub shaper: Option<RateLimit>,
 }
 
 /// When a port is polled.
@@ -196,7 +198,7 @@ pub struct Rule {
     /// `flow`, default rule.
     pub flow: FlowKind,
     /// `police`, per flow.
-    pub police: Option<Police>,
+    pub police: Option<RateLimit>,
     /// `queue`, per flow.
     pub queue: QueueBound,
     /// `output`, in file order; 1 to 1,024, and at most `edf.window`.
@@ -258,9 +260,9 @@ pub enum FlowKind {
     Source,
 }
 
-/// `police = { rate, burst }`.
+/// `rate` and `burst` of a policer or a port's shaper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Police {
+pub struct RateLimit {
     /// Bits a second, frame overhead included; 1 kbit/s to 1 Tbit/s.
     pub rate: u64,
     /// Bytes; at least one largest frame, at most 1,000 s of the rate.

@@ -124,6 +124,10 @@ pub struct PortCounters {
     pub bytes_sent: Counter,
     /// Times that the port refused a part of what was handed to it.
     pub tx_refused: Counter,
+    /// When it began to take nothing at all, in ticks; 0 where it took something last.
+    pub refused_from: Counter,
+    /// When it was last asked and took nothing; 0 where it took something last.
+    pub refused_until: Counter,
 }
 
 /// What the worker counts of itself.

@@ -82,18 +82,19 @@ impl Engine {
             Arc::new(Counters::new(plan.rules.len(), plan.outputs.len(), plan.ports.len()));
         let watched = [&payload, &headers].into_iter().chain(linear.iter().flatten());
         let pools = watched.cloned().map(WatchedPool::new).collect();
+        let control = Arc::new(Control::new(&plan));
         let worker = Worker::<Dpdk>::new(
             Arc::clone(&plan),
             parts(config, &ports, payload, headers, linear, clock),
             Arc::clone(&counters),
+            Arc::clone(&control),
         );
-        let control = Arc::new(Control::default());
         let adaptive = match config.idle {
             Idle::Spin => false,
             Idle::Adaptive => true,
             Idle::Auto => lcores.workers.contains(&lcores.management),
         };
-        let worker = Some(launch(&eal, worker, Arc::clone(&control), adaptive)?);
+        let worker = Some(launch(&eal, worker, adaptive)?);
         Ok(Self { worker, ports, pools, clock, control, counters, plan, _eal: eal })
     }
 
@@ -215,10 +216,9 @@ fn parts(
 fn launch(
     eal: &Eal,
     mut worker: Worker<Dpdk>,
-    control: Arc<Control>,
     adaptive: bool,
 ) -> Result<dpdk::Worker<()>, DpdkError> {
-    dpdk::launch(eal, 0, move || worker.run(&control, adaptive))
+    dpdk::launch(eal, 0, move || worker.run(adaptive))
 }
 
 fn port_status(port: &Port) -> PortStatus {

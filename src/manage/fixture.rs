@@ -101,6 +101,7 @@ fn port(name: &str, device: &str, rx: RxMode, address: &[&str]) -> Port {
         mtu: 1_500,
         rx,
         rx_checksum: RxChecksum::Trust,
+        shaper: None,
     }
 }
 
@@ -162,7 +163,7 @@ fn itch() -> Rule {
         weight: 1,
         late: Late::Drop,
         flow: FlowKind::Rule,
-        police: Some(Police { rate: 2_000_000_000, burst: 256 << 10 }),
+        police: Some(RateLimit { rate: 2_000_000_000, burst: 256 << 10 }),
         queue: queue(),
         outputs: vec![desk, host],
     }

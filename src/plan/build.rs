@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use ipnet::IpNet;
 
 use super::{Candidate, ClassPlan, FlowSlots, OutputPlan, Plan, PortPlan, RowTable, RulePlan};
-use crate::config::{self, Class, Config, FlowKind, Input, Output, PortRange, QueueBound, Rule};
+use crate::config::{
+    self, Class, Config, FlowKind, Input, Output, PortRange, QueueBound, RateLimit, Rule,
+};
 use crate::packet::{FRAME_OVERHEAD, Ticks};
 use crate::sched::{BucketRate, MemberSettings};
 use crate::wire::{IpVersion, Key, MacAddr, OwnMacs, Rewrite, Template};
@@ -61,7 +63,8 @@ impl Plan {
                 budget: ticks(class.budget),
                 quantum: class.weight * largest_frame,
             }),
-            ports: ports(config, facts),
+            ports: ports(config, facts, ticks_per_second),
+            receivers: config.receivers.len() as u32,
             rules: Box::default(),
             outputs: Box::default(),
             own_macs: OwnMacs::new(facts.iter().map(|port| port.mac)),
@@ -90,7 +93,7 @@ impl Plan {
                 budget: ticks(rule.budget),
                 late: rule.late,
                 flow: rule.flow,
-                police: rule.police.map(|p| BucketRate::new(p.rate, p.burst, ticks_per_second)),
+                police: rule.police.map(|limit| bucket_rate(limit, ticks_per_second)),
                 ingress: settings(rule.class, rule.weight, rule.queue, largest_frame),
                 outputs: first..outputs.len() as u32,
                 name: rule.name.clone(),
@@ -108,13 +111,18 @@ fn largest_frame(config: &Config) -> u32 {
     mtu + LINK_HEADERS + FRAME_OVERHEAD
 }
 
-fn ports(config: &Config, facts: &[PortFacts]) -> Box<[PortPlan]> {
+fn bucket_rate(limit: RateLimit, ticks_per_second: u64) -> BucketRate {
+    BucketRate::new(limit.rate, limit.burst, ticks_per_second)
+}
+
+fn ports(config: &Config, facts: &[PortFacts], ticks_per_second: u64) -> Box<[PortPlan]> {
     let ports = config.ports.iter().zip(facts).map(|(port, facts)| PortPlan {
         name: port.name.clone(),
         mtu: port.mtu,
         sends_chains: facts.sends_chains,
         rx: port.rx,
         rx_checksum: port.rx_checksum,
+        shaper: port.shaper.map(|limit| bucket_rate(limit, ticks_per_second)),
         lanes: 0,
     });
     ports.collect()
@@ -150,6 +158,7 @@ fn output_plan(
     OutputPlan {
         rule: slot as u32,
         port: output.port as u32,
+        receiver: output.receiver.map(|slot| slot as u32),
         lane,
         sample: output.sample,
         late: rule.late,

@@ -27,6 +27,8 @@ pub struct Plan {
     pub ports: Box<[PortPlan]>,
     /// By rule slot.
     pub rules: Box<[RulePlan]>,
+    /// How many receivers there are.
+    pub receivers: u32,
     /// By output slot; the outputs of a rule lie side by side.
     pub outputs: Box<[OutputPlan]>,
     /// Destination, UDP port, VLAN, input port and source -> rule.
@@ -92,6 +94,8 @@ pub struct PortPlan {
     pub rx: RxMode,
     /// What the UDP checksum of its frames is worth.
     pub rx_checksum: RxChecksum,
+    /// What it is sent at most; none is as fast as it takes.
+    pub shaper: Option<BucketRate>,
     /// Its outputs: the members of its egress DRR are numbered in this order.
     pub lanes: u32,
 }
@@ -129,6 +133,8 @@ pub struct OutputPlan {
     pub rule: u32,
     /// Slot of its port.
     pub port: u32,
+    /// Slot of its receiver, where it has one.
+    pub receiver: Option<u32>,
     /// Its member in the egress DRR of the port.
     pub lane: u32,
     /// One packet in so many is sent.

@@ -9,7 +9,7 @@
 use crate::config::{Class, QueueBound};
 use crate::packet::{BURST, Packet};
 
-use super::Queue;
+use super::{Front, Queue};
 
 /// The end of a list of members.
 const NONE: u32 = u32::MAX;
@@ -35,6 +35,7 @@ pub struct Drr<P: Packet> {
     /// Whether the current class has had its quantum.
     visiting: bool,
     packets: usize,
+    busy: usize,
     tight: usize,
     /// Bytes that a burst of largest packets takes.
     burst_bytes: u64,
@@ -101,6 +102,7 @@ impl<P: Packet> Drr<P> {
             current: 0,
             visiting: false,
             packets: 0,
+            busy: 0,
             tight: 0,
             burst_bytes: u64::from(largest) * BURST as u64,
         }
@@ -111,14 +113,19 @@ impl<P: Packet> Drr<P> {
         self.packets
     }
 
+    /// Queues that hold something.
+    pub fn busy(&self) -> usize {
+        self.busy
+    }
+
     /// Queues that hold something and might not take another burst.
     pub fn tight(&self) -> usize {
         self.tight
     }
 
-    /// Whether nothing waits in `member`.
-    pub fn is_idle(&self, member: u32) -> bool {
-        self.members[member as usize].packets == 0
+    /// Packets that wait in `member`.
+    pub fn waiting(&self, member: u32) -> usize {
+        self.members[member as usize].packets as usize
     }
 
     /// Whether a packet of so many bytes fits behind the others of `member`.
@@ -143,12 +150,28 @@ impl<P: Packet> Drr<P> {
         self.packets += 1;
         if m.packets == 1 {
             m.class = settings.class;
+            self.busy += 1;
             self.classes[settings.class as usize].join(&mut self.members, member);
         }
     }
 
     /// Takes out the packet whose turn it is.
     pub fn dequeue(&mut self) -> Option<P> {
+        let bytes = self.select()?;
+        self.serve(bytes)
+    }
+
+    /// Looks at the packet that [`Self::dequeue`] takes out next. Whoever does not take it has
+    /// interrupted the visit: it goes on as it was.
+    pub fn front(&mut self) -> Option<Front<'_, P>> {
+        self.select()?;
+        let member = self.classes[self.current].first;
+        self.members[member as usize].queue.front()
+    }
+
+    /// Goes round until a class and its first member have the deficit for that member's first
+    /// packet; returns that packet's bytes.
+    fn select(&mut self) -> Option<u32> {
         if self.packets == 0 {
             return None;
         }
@@ -167,8 +190,7 @@ impl<P: Packet> Drr<P> {
                 self.next_class();
                 continue;
             }
-            class.deficit -= bytes;
-            return self.serve(bytes);
+            return Some(bytes);
         }
     }
 
@@ -181,6 +203,7 @@ impl<P: Packet> Drr<P> {
     /// Takes `bytes` from the first member of the current class, which has the deficit for it.
     fn serve(&mut self, bytes: u32) -> Option<P> {
         let class = &mut self.classes[self.current];
+        class.deficit -= bytes;
         let m = &mut self.members[class.first as usize];
         let packet = m.queue.pop_front();
         m.packets -= 1;
@@ -193,6 +216,7 @@ impl<P: Packet> Drr<P> {
         }
         if m.packets == 0 {
             m.deficit = 0;
+            self.busy -= 1;
             class.leave(&mut self.members);
             if class.first == NONE {
                 class.deficit = 0;

@@ -2,10 +2,12 @@
 
 mod links;
 mod token_bucket;
+mod pressure;
 mod drr;
 mod edf;
 
 pub use drr::{Drr, MemberSettings};
 pub use edf::{EarliestDeadline, HORIZON_BUDGETS};
 pub use links::{Front, Link, Linked, Node, Queue};
+pub use pressure::Pressure;
 pub use token_bucket::{BucketRate, TokenBucket};

@@ -2,8 +2,9 @@
 //!
 //! Expects:  packets in ingress DRR's order, deadlines set.
 //! Leaves:   packets in deadline order, to within a bucket; ties FIFO.
-//! Drops:    `late` where the deadline has passed and the rule drops late packets: before any
-//!           copy is made.
+//! Drops:    `late` where the rule drops late packets and this one cannot be sent in time any
+//!           more: before any copy is made. What has passed is known; what passes while the turn
+//!           serves it is taken to be as much as the shorter of the last two turns took.
 //! Config:   `edf.window`, `class.budget`, `rule.late`.
 //! Bounds:   O(1) a packet; the window is filled while it holds fewer copies than its bound.
 
@@ -18,13 +19,16 @@ use super::{IngressDrr, Tally};
 #[derive(Debug)]
 pub struct Edf<P: Packet> {
     window: EarliestDeadline<P>,
+    /// From here to the port, in the last two turns.
+    took: [Ticks; 2],
 }
 
 impl<P: Packet> Edf<P> {
     /// An empty window for the classes of `plan`.
     pub fn new(plan: &Plan) -> Self {
         let budgets = Class::ALL.map(|class| plan.classes[class as usize].budget);
-        Self { window: EarliestDeadline::new(budgets, plan.ticks_per_second / 1_000_000) }
+        let window = EarliestDeadline::new(budgets, plan.ticks_per_second / 1_000_000);
+        Self { window, took: [0; 2] }
     }
 
     /// Fills the window from ingress DRR.
@@ -42,15 +46,23 @@ impl<P: Packet> Edf<P> {
 
     /// Takes out the packet with the earliest deadline that is still to be served.
     pub fn next(&mut self, plan: &Plan, now: Ticks, tally: &mut Tally) -> Option<P> {
+        // Without this, an overloaded worker would serve packets that are just about to be late,
+        // and lose all of them behind fan-out. One turn that was held up is no measure.
+        let sent = now + self.took[0].min(self.took[1]);
         loop {
             let packet = self.window.pop()?;
             let meta = packet.meta();
             let drops_late = plan.rules[meta.rule as usize].late == Late::Drop;
-            if !drops_late || meta.deadline >= now {
+            if !drops_late || meta.deadline >= sent {
                 return Some(packet);
             }
             tally.drop_before(DropReason::Late, &packet);
         }
+    }
+
+    /// Notes how long it took from the last fill until all was handed to the ports.
+    pub fn note(&mut self, took: Ticks) {
+        self.took = [took, self.took[0]];
     }
 
     /// Takes out the first packet, late or not.

@@ -4,13 +4,20 @@
 //! Leaves:   copies in service order; the order within an output kept.
 //! Drops:    `egress_full` where the output's queue is at its bound; `egress_late` at dequeue,
 //!           where the deadline has passed and the rule drops late packets.
-//! Config:   `class.weight`, `output.weight`, `output.queue`, `rule.late`.
-//! Bounds:   O(1) a copy; queues bounded in packets and bytes; other ports notice nothing.
+//! Config:   `class.weight`, `output.weight`, `output.queue`, `rule.late`, `port.rate`,
+//!           `port.burst`.
+//! Bounds:   O(1) a copy; queues bounded in packets and bytes; other ports notice nothing, and
+//!           all queues of a port together hold at most as many copies as there are free buffers.
+//!
+//! That last bound is a dynamic threshold (Choudhury and Hahne, "Dynamic Queue Length Thresholds
+//! for Shared-Memory Packet Switches", IEEE/ACM ToN 1998) with a factor of 1, in equal parts for
+//! the queues that hold something: a port that stands still pins half of the memory, two of them
+//! two thirds, and never all of it; and a long queue does not keep a short one out.
 
 use crate::config::{Class, Late};
-use crate::packet::{DropReason, Packet, Ticks};
+use crate::packet::{BURST, DropReason, Meta, Packet, Ticks};
 use crate::plan::Plan;
-use crate::sched::Drr;
+use crate::sched::{BucketRate, Drr, TokenBucket};
 
 use super::Tally;
 
@@ -18,37 +25,63 @@ use super::Tally;
 #[derive(Debug)]
 pub struct EgressDrr<P: Packet> {
     drr: Drr<P>,
+    shaper: Option<Shaper>,
+}
+
+/// What holds a port to its rate.
+#[derive(Debug)]
+struct Shaper {
+    rate: BucketRate,
+    bucket: TokenBucket,
 }
 
 impl<P: Packet> EgressDrr<P> {
     /// Empty queues for the outputs that `plan` has on the port with slot `port`.
     pub fn new(plan: &Plan, port: usize) -> Self {
         let quanta = Class::ALL.map(|class| plan.classes[class as usize].quantum);
-        Self { drr: Drr::new(plan.ports[port].lanes as usize, quanta, plan.largest_frame) }
+        let port = &plan.ports[port];
+        Self {
+            drr: Drr::new(port.lanes as usize, quanta, plan.largest_frame),
+            shaper: port.shaper.map(|rate| Shaper { rate, bucket: TokenBucket::default() }),
+        }
     }
 
-    /// Queues a copy for its output.
-    pub fn enqueue(&mut self, copy: P, plan: &Plan, tally: &mut Tally) {
+    /// Queues a copy for its output; `free` buffers are left for all ports.
+    pub fn enqueue(&mut self, copy: P, free: usize, plan: &Plan, tally: &mut Tally) {
         let slot = copy.meta().output;
         let output = &plan.outputs[slot as usize];
-        if self.drr.has_room(output.lane, &output.egress, copy.meta().bytes) {
+        if self.drr.waiting(output.lane) * self.drr.busy() <= free
+            && self.drr.has_room(output.lane, &output.egress, copy.meta().bytes)
+        {
             self.drr.enqueue(output.lane, &output.egress, copy);
         } else {
             tally.drop_after(DropReason::EgressFull, slot);
         }
     }
 
-    /// Takes out the copy whose turn it is and that is still to be sent.
+    /// Takes out the copy whose turn it is and that is still to be sent; none while the shaper
+    /// has no credit for it.
     pub fn next(&mut self, plan: &Plan, now: Ticks, tally: &mut Tally) -> Option<P> {
         loop {
+            if let Some(Shaper { rate, bucket }) = &mut self.shaper {
+                let front = self.drr.front()?;
+                let meta = front.meta();
+                if !is_late(meta, plan, now) && !bucket.conforms(rate, meta.bytes, now) {
+                    return None;
+                }
+            }
             let copy = self.drr.dequeue()?;
-            let meta = copy.meta();
-            let drops_late = plan.outputs[meta.output as usize].late == Late::Drop;
-            if !drops_late || meta.deadline >= now {
+            if !is_late(copy.meta(), plan, now) {
                 return Some(copy);
             }
-            tally.drop_after(DropReason::EgressLate, meta.output);
+            tally.drop_after(DropReason::EgressLate, copy.meta().output);
         }
+    }
+
+    /// Whether a copy may go past this stage: nothing waits that it would overtake, and no shaper
+    /// counts it.
+    pub fn passes(&self) -> bool {
+        self.drr.packets() == 0 && self.shaper.is_none()
     }
 
     /// Takes out the first copy, late or not.
@@ -61,8 +94,14 @@ impl<P: Packet> EgressDrr<P> {
         self.drr.packets()
     }
 
-    /// Whether every output could take another burst.
-    pub fn has_room(&self) -> bool {
-        self.drr.tight() == 0
+    /// Whether each of the port's `lanes` could take another burst, where `free` buffers are left.
+    pub fn has_room(&self, free: usize, lanes: u32) -> bool {
+        let (waiting, lanes) = (self.drr.packets(), lanes as usize);
+        waiting == 0 || (self.drr.tight() == 0 && (waiting + BURST) * lanes <= free)
     }
+}
+
+/// Whether the deadline has passed and the rule drops late packets.
+pub(super) fn is_late(meta: &Meta, plan: &Plan, now: Ticks) -> bool {
+    meta.deadline < now && plan.outputs[meta.output as usize].late == Late::Drop
 }

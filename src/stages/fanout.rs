@@ -2,7 +2,7 @@
 //!
 //! Expects:  packets in EDF's order, direct and with one owner.
 //! Leaves:   copies in the egress queues of their outputs.
-//! Drops:    per copy `ttl`, `mtu`, `header_alloc`.
+//! Drops:    per copy `ttl`, `mtu`, `breaker_open`, `header_alloc`.
 //! Config:   `rule.output`, `fanout.copy_below`, `port.mtu`.
 //! Bounds:   O(1) a copy; header buffers are taken in bulk and kept in a stock of [`STOCK`].
 //!
@@ -17,7 +17,7 @@ use crate::packet::{DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool};
 use crate::plan::{OutputPlan, Plan};
 use crate::wire::Origin;
 
-use super::Tally;
+use super::{BreakerWords, Breakers, Tally};
 
 /// Header buffers kept at hand between packets.
 const STOCK: usize = 256;
@@ -35,6 +35,8 @@ pub struct Fanout<O: PacketPool> {
     stock: ArrayVec<O::Packet, STOCK>,
     /// By port slot: buffers for linear copies, where the port may need them.
     linear: Vec<Option<O>>,
+    /// Which ports and receivers copies are made for.
+    pub breakers: Breakers,
     /// Packets left out since the last one sampled, by output slot.
     skipped: Box<[u32]>,
     /// Outputs that the packet at hand is copied for.
@@ -45,12 +47,13 @@ pub struct Fanout<O: PacketPool> {
 
 impl<O: PacketPool> Fanout<O> {
     /// A stage that takes headers from `headers` and linear copies from the pool of their port.
-    pub fn new(headers: O, linear: Vec<Option<O>>, plan: &Plan) -> Self {
+    pub fn new(headers: O, linear: Vec<Option<O>>, plan: &Plan, breakers: &BreakerWords) -> Self {
         let widest = plan.rules.iter().map(|rule| rule.fan_out() as usize).max().unwrap_or(0);
         Self {
             headers,
             stock: ArrayVec::new(),
             linear,
+            breakers: Breakers::new(breakers),
             skipped: vec![0; plan.outputs.len()].into(),
             chosen: Vec::with_capacity(widest),
             built: Vec::with_capacity(widest),
@@ -127,6 +130,8 @@ impl<O: PacketPool> Fanout<O> {
             } else if output.template.ip_len(origin) > plan.ports[output.port as usize].mtu as usize
             {
                 tally.drop_after(DropReason::Mtu, slot);
+            } else if !self.breakers.admits(output.port, output.receiver) {
+                tally.drop_after(DropReason::BreakerOpen, slot);
             } else {
                 self.chosen.push(slot);
             }

@@ -3,14 +3,15 @@
 //! Expects:  packets with rule and flow.
 //! Leaves:   packets in service order; the order within a flow kept; `deadline` set, never
 //!           before that of the flow's packet ahead.
-//! Drops:    `ingress_full` where the flow's queue is at its bound.
+//! Drops:    `pool_pressure` where its class is not admitted because the payload pool fills;
+//!           `ingress_full` where the flow's queue is at its bound.
 //! Config:   `class.weight`, `rule.weight`, `rule.queue`, `rule.budget`.
 //! Bounds:   O(1) a packet; queues bounded in packets and bytes.
 
 use crate::config::Class;
-use crate::packet::{Burst, DropReason, Packet};
+use crate::packet::{Burst, DropReason, Packet, keep};
 use crate::plan::Plan;
-use crate::sched::Drr;
+use crate::sched::{Drr, Pressure};
 
 use super::{Edf, Flows, Tally};
 
@@ -25,6 +26,21 @@ impl<P: Packet> IngressDrr<P> {
     pub fn new(plan: &Plan) -> Self {
         let quanta = Class::ALL.map(|class| plan.classes[class as usize].quantum);
         Self { drr: Drr::new(plan.flows.total(), quanta, plan.largest_frame) }
+    }
+
+    /// Drops the packets of classes that are not admitted under `pressure`.
+    pub fn shed(&self, burst: &mut Burst<P>, pressure: Pressure, plan: &Plan, tally: &mut Tally) {
+        if pressure.is_none() {
+            return;
+        }
+        keep(burst, |packet| {
+            let class = plan.rules[packet.meta().rule as usize].ingress.class;
+            let admits = pressure.admits(class);
+            if !admits {
+                tally.drop_before(DropReason::PoolPressure, packet);
+            }
+            admits
+        });
     }
 
     /// Queues a burst, each packet in its flow.
@@ -82,7 +98,7 @@ impl<P: Packet> IngressDrr<P> {
 
     /// Whether nothing of `flow` waits.
     pub fn is_idle(&self, flow: u32) -> bool {
-        self.drr.is_idle(flow)
+        self.drr.waiting(flow) == 0
     }
 }
 

@@ -10,12 +10,14 @@ mod classify;
 mod police;
 mod ingress_drr;
 mod edf;
+mod breaker;
 mod fanout;
 mod egress_drr;
 mod tx;
 mod flows;
 mod tally;
 
+pub use breaker::{BreakerState, BreakerWords, Breakers, PROBES};
 pub use classify::Classify;
 pub use edf::Edf;
 pub use egress_drr::EgressDrr;

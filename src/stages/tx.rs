@@ -2,8 +2,9 @@
 //!
 //! Expects:  copies in egress DRR's order.
 //! Leaves:   nothing where the port takes all; every turn flushes, no copy waits for a full burst.
-//! Drops:    nothing.
-//! Config:   none.
+//! Drops:    `egress_late` where a copy's deadline passes while it is staged and the rule drops
+//!           late packets; `breaker_open` where the port's circuit breaker has opened.
+//! Config:   `rule.late`.
 //! Bounds:   one burst staged; at most [`BURSTS_A_TURN`] bursts a turn.
 
 use arrayvec::ArrayVec;
@@ -13,10 +14,14 @@ use crate::packet::{
 };
 use crate::plan::Plan;
 
+use super::egress_drr::is_late;
 use super::{EgressDrr, Rx, Tally};
 
 /// Bursts that a port is handed a turn, so that a port with a backlog does not stall the others.
 const BURSTS_A_TURN: usize = 32;
+
+/// Copies that are given up a turn for a port whose breaker is open, so that a turn stays short.
+const GIVEN_UP_A_TURN: usize = 1_024;
 
 /// What must be known of a copy once the port has it.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +40,14 @@ pub struct Tx<T: TxPort> {
     slot: usize,
     copies: Burst<T::Packet>,
     staged: ArrayVec<Staged, BURST>,
+    /// The first and the last time of a row of refusals; 0 where the port took something last.
+    refused: [Ticks; 2],
 }
 
 impl<T: TxPort> Tx<T> {
     /// Nothing staged for `port`, whose slot is `slot`.
     pub fn new(port: T, slot: usize) -> Self {
-        Self { port, slot, copies: Burst::new(), staged: ArrayVec::new() }
+        Self { port, slot, copies: Burst::new(), staged: ArrayVec::new(), refused: [0; 2] }
     }
 
     /// Copies that the port has refused so far.
@@ -58,6 +65,7 @@ impl<T: TxPort> Tx<T> {
         tally: &mut Tally,
     ) -> usize {
         let mut sent = 0;
+        self.expire(plan, clock.now(), tally);
         for _ in 0..BURSTS_A_TURN {
             while !self.copies.is_full() {
                 let Some(copy) = egress.next(plan, clock.now(), tally) else {
@@ -69,14 +77,72 @@ impl<T: TxPort> Tx<T> {
                 break;
             }
             let accepted = self.port.send(&mut self.copies);
-            self.count(accepted, clock.read_clock(), tally);
+            let now = clock.read_clock();
+            self.count(accepted, now, tally);
             sent += accepted;
-            if !self.copies.is_empty() {
+            if self.copies.is_empty() {
+                self.note_refusal(None, plan, tally);
+            } else {
                 tally.counters.ports[self.slot].tx_refused.add(1);
+                self.note_refusal((accepted == 0).then_some(now), plan, tally);
                 break;
             }
         }
         sent
+    }
+
+    /// Drops staged copies that have become late.
+    fn expire(&mut self, plan: &Plan, now: Ticks, tally: &mut Tally) {
+        if self.staged.iter().all(|staged| staged.deadline >= now) {
+            return;
+        }
+        let copies = std::mem::take(&mut self.copies);
+        for (copy, staged) in copies.into_iter().zip(std::mem::take(&mut self.staged)) {
+            if is_late(copy.meta(), plan, now) {
+                tally.drop_after(DropReason::EgressLate, staged.output);
+            } else {
+                self.copies.push(copy);
+                self.staged.push(staged);
+            }
+        }
+    }
+
+    /// Remembers since when the port has taken nothing, for its circuit breaker: `now` where it
+    /// has just refused all, none where it took something.
+    fn note_refusal(&mut self, now: Option<Ticks>, plan: &Plan, tally: &Tally) {
+        let [first, last] = self.refused;
+        self.refused = match now {
+            None if last == 0 => return,
+            None => [0; 2],
+            // Refusals far apart, with nothing to send between them, are no row.
+            Some(now) if last == 0 || now - last > plan.ticks_per_second / 10 => [now; 2],
+            Some(now) => [first, now],
+        };
+        let port = &tally.counters.ports[self.slot];
+        port.refused_from.set(self.refused[0]);
+        port.refused_until.set(self.refused[1]);
+    }
+
+    /// Drops copies that wait for a port whose circuit breaker is open; returns how many.
+    pub fn give_up(
+        &mut self,
+        egress: &mut EgressDrr<T::Packet>,
+        plan: &Plan,
+        tally: &mut Tally,
+    ) -> usize {
+        self.note_refusal(None, plan, tally);
+        let mut dropped = self.staged.len();
+        self.copies.clear();
+        for staged in self.staged.drain(..) {
+            tally.drop_after(DropReason::BreakerOpen, staged.output);
+        }
+        while dropped < GIVEN_UP_A_TURN
+            && let Some(copy) = egress.take()
+        {
+            tally.drop_after(DropReason::BreakerOpen, copy.meta().output);
+            dropped += 1;
+        }
+        dropped
     }
 
     /// Drops what is staged.

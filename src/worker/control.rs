@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::plan::Plan;
+use crate::stages::BreakerWords;
+
 /// What a worker is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -14,25 +17,29 @@ pub enum Phase {
     Abort,
 }
 
-/// A worker's phase. management: wo, worker: ro.
+/// What management asks of the workers. management: wo, workers: ro.
 #[derive(Debug)]
-pub struct Control(AtomicU8);
-
-impl Default for Control {
-    fn default() -> Self {
-        Self(AtomicU8::new(Phase::Run as u8))
-    }
+pub struct Control {
+    phase: AtomicU8,
+    /// The circuit breakers of ports and receivers.
+    pub breakers: BreakerWords,
 }
 
 impl Control {
+    /// Run, with all breakers closed.
+    pub fn new(plan: &Plan) -> Self {
+        let breakers = BreakerWords::new(plan.ports.len(), plan.receivers as usize);
+        Self { phase: AtomicU8::new(Phase::Run as u8), breakers }
+    }
+
     /// Asks the worker for `phase`.
     pub fn set(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Release);
+        self.phase.store(phase as u8, Ordering::Release);
     }
 
     /// What the worker is asked for.
     pub fn phase(&self) -> Phase {
-        match self.0.load(Ordering::Acquire) {
+        match self.phase.load(Ordering::Acquire) {
             0 => Phase::Run,
             1 => Phase::Drain,
             _ => Phase::Abort,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::ledger::Counters;
 use crate::packet::{BURST, Burst, Driver, DropReason, Packet, PacketPool};
 use crate::plan::Plan;
+use crate::sched::Pressure;
 use crate::stages::{
     Classify, Edf, Egress, EgressDrr, Fanout, Flows, IngressDrr, Parse, Police, Rx, RxSource,
     Tally, Tx,
@@ -58,6 +59,10 @@ pub struct Worker<D: Driver> {
     egress: EgressPorts<D>,
     flows: Flows,
     payload: D::Pool,
+    /// Buffers of `payload` that there are besides those that drivers hold.
+    capacity: usize,
+    pressure: Pressure,
+    control: Arc<Control>,
     tally: Tally,
     /// Whether ports are still polled.
     receiving: bool,
@@ -74,30 +79,40 @@ struct EgressPort<D: Driver> {
 }
 
 /// The last two stages, by port slot.
-struct EgressPorts<D: Driver>(Vec<EgressPort<D>>);
+struct EgressPorts<D: Driver> {
+    ports: Vec<EgressPort<D>>,
+    /// Buffers that were free when the turn began.
+    free: usize,
+}
 
 impl<D: Driver> EgressPorts<D> {
     /// Whether every output could take another burst.
-    fn has_room(&self) -> bool {
-        self.0.iter().all(|port| port.drr.has_room())
+    fn has_room(&self, plan: &Plan) -> bool {
+        let mut ports = self.ports.iter().zip(&plan.ports);
+        ports.all(|(port, plan)| port.drr.has_room(self.free, plan.lanes))
     }
 }
 
 impl<D: Driver> Egress<D::Packet> for EgressPorts<D> {
     fn take(&mut self, port: u32, copy: D::Packet, plan: &Plan, tally: &mut Tally) {
-        let EgressPort { drr, tx } = &mut self.0[port as usize];
+        let EgressPort { drr, tx } = &mut self.ports[port as usize];
         // Where nothing waits there is nothing to be fair between: a run of one output goes on.
-        if drr.packets() == 0 && tx.continues(&copy) {
+        if drr.passes() && tx.continues(&copy) {
             tx.stage(copy);
         } else {
-            drr.enqueue(copy, plan, tally);
+            drr.enqueue(copy, self.free, plan, tally);
         }
     }
 }
 
 impl<D: Driver> Worker<D> {
     /// A worker at rest. Everything it will ever hold is allocated here.
-    pub fn new(plan: Arc<Plan>, parts: Parts<D>, counters: Arc<Counters>) -> Self {
+    pub fn new(
+        plan: Arc<Plan>,
+        parts: Parts<D>,
+        counters: Arc<Counters>,
+        control: Arc<Control>,
+    ) -> Self {
         let widest = plan.rules.iter().map(|rule| rule.fan_out() as usize).max().unwrap_or(0);
         // A pool that is smaller than a burst may need is asked for all it has.
         let burst_headers = (BURST * widest).min(parts.headers.available());
@@ -112,10 +127,13 @@ impl<D: Driver> Worker<D> {
             police: Police,
             ingress_drr: IngressDrr::new(&plan),
             edf: Edf::new(&plan),
-            fanout: Fanout::new(parts.headers, parts.linear, &plan),
-            egress: EgressPorts(egress.collect()),
+            fanout: Fanout::new(parts.headers, parts.linear, &plan, &control.breakers),
+            egress: EgressPorts { ports: egress.collect(), free: 0 },
             flows: Flows::new(&plan),
+            capacity: parts.payload.available(),
             payload: parts.payload,
+            pressure: Pressure::default(),
+            control,
             tally: Tally::new(counters),
             receiving: true,
             served: 0,
@@ -127,14 +145,19 @@ impl<D: Driver> Worker<D> {
     /// Takes packets one turn further along their way; returns how many moved.
     pub fn turn(&mut self) -> usize {
         let Self { plan, rx, parse, classify, police, ingress_drr, edf, fanout, .. } = self;
-        let Self { egress, flows, payload, tally, .. } = self;
+        let Self { egress, flows, payload, pressure, tally, .. } = self;
+        fanout.breakers.refresh(&self.control.breakers);
+        let ready = payload.available();
+        pressure.update(self.capacity.saturating_sub(ready), self.capacity);
+        egress.free = ready.min(fanout.headers_available());
         let share = BURST.max(2 * std::mem::take(&mut self.served));
         let enough = tally.ledger.copies + TURN_COPIES;
         let mut received = 0;
         while received < share {
             let mut burst = Burst::new();
             let room = ingress_drr.packets() + edf.packets() == 0
-                && egress.has_room()
+                && pressure.is_none()
+                && egress.has_room(plan)
                 && payload.available() >= 2 * BURST
                 && fanout.headers_available() >= self.burst_headers;
             rx.receive(&mut burst, room, self.receiving, tally);
@@ -145,6 +168,7 @@ impl<D: Driver> Worker<D> {
             parse.inspect(&mut burst, plan, tally);
             classify.inspect(&mut burst, plan, flows, ingress_drr, rx.now(), tally);
             police.inspect(&mut burst, plan, flows, tally);
+            ingress_drr.shed(&mut burst, *pressure, plan, tally);
             if ingress_drr.passes(&mut burst, edf, plan, flows) {
                 self.served = burst.len();
                 burst.drain(..).for_each(|packet| fanout.replicate(packet, plan, egress, tally));
@@ -156,27 +180,35 @@ impl<D: Driver> Worker<D> {
             }
         }
 
-        edf.fill(ingress_drr, plan, rx.now());
+        let served_from = rx.now();
+        edf.fill(ingress_drr, plan, served_from);
         while self.served < TURN_PACKETS && tally.ledger.copies < enough {
-            let Some(packet) = edf.next(plan, rx.now(), tally) else {
+            let Some(packet) = edf.next(plan, served_from, tally) else {
                 break;
             };
             fanout.replicate(packet, plan, egress, tally);
             self.served += 1;
         }
 
-        let mut sent = 0;
-        for EgressPort { drr, tx } in &mut egress.0 {
-            sent += tx.flush(drr, plan, rx, tally);
+        if self.served > 0 {
+            rx.read_clock();
         }
-        self.publish(received + self.served + sent)
+        let mut moved = received + self.served;
+        for (slot, EgressPort { drr, tx }) in egress.ports.iter_mut().enumerate() {
+            if fanout.breakers.is_open(slot) {
+                moved += tx.give_up(drr, plan, tally);
+            }
+            moved += tx.flush(drr, plan, rx, tally);
+        }
+        edf.note(rx.now() - served_from);
+        self.publish(moved)
     }
 
-    /// Turns until `control` asks for the end; an `adaptive` worker naps while nothing comes.
-    pub fn run(&mut self, control: &Control, adaptive: bool) {
+    /// Turns until management asks for the end; an `adaptive` worker naps while nothing comes.
+    pub fn run(&mut self, adaptive: bool) {
         let mut empty_turns = 0;
         loop {
-            match control.phase() {
+            match self.control.phase() {
                 Phase::Run => {}
                 Phase::Drain if self.is_quiet() => break,
                 Phase::Drain => self.receiving = false,
@@ -207,11 +239,13 @@ impl<D: Driver> Worker<D> {
     fn publish(&mut self, moved: usize) -> usize {
         let ledger = &mut self.tally.ledger;
         let before = self.rx.packets() + self.ingress_drr.packets() + self.edf.packets();
-        let after = self.egress.0.iter().map(|port| port.drr.packets() + port.tx.packets());
-        ledger.waiting_before = before as u64;
-        ledger.waiting_after = after.sum::<usize>() as u64;
+        let after = self.egress.ports.iter().map(|port| port.drr.packets() + port.tx.packets());
+        let waiting = (before as u64, after.sum::<usize>() as u64);
+        // What was dropped late while it waited has moved too.
+        let changed = moved > 0 || waiting != (ledger.waiting_before, ledger.waiting_after);
+        (ledger.waiting_before, ledger.waiting_after) = waiting;
         let counters = &self.tally.counters;
-        if moved > 0 {
+        if changed {
             counters.ledger.publish(ledger);
             counters.worker.busy_turns.add(1);
         }
@@ -230,7 +264,7 @@ impl<D: Driver> Worker<D> {
         while let Some(packet) = self.ingress_drr.dequeue().or_else(|| self.edf.take()) {
             tally.drop_before(DropReason::Stopped, &packet);
         }
-        for EgressPort { drr, tx } in &mut self.egress.0 {
+        for EgressPort { drr, tx } in &mut self.egress.ports {
             tx.discard(tally);
             while let Some(copy) = drr.take() {
                 tally.drop_after(DropReason::Stopped, copy.meta().output);

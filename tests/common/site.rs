@@ -51,6 +51,8 @@ pub struct Sizes {
 pub struct Site {
     /// The worker, until it is finished.
     pub worker: Worker<Dpdk>,
+    /// What management asks of it.
+    pub control: Arc<Control>,
     /// Its counters.
     pub counters: Arc<Counters>,
     /// Its plan.
@@ -118,8 +120,10 @@ impl Site {
             linear: ports.iter().map(|_| Some(linear.clone())).collect(),
             clock,
         };
-        let worker = Worker::new(Arc::clone(&plan), parts, Arc::clone(&counters));
-        Self { worker, counters, plan, ports, rings, payload, headers, linear, eal }
+        let control = Arc::new(Control::new(&plan));
+        let worker =
+            Worker::new(Arc::clone(&plan), parts, Arc::clone(&counters), Arc::clone(&control));
+        Self { worker, control, counters, plan, ports, rings, payload, headers, linear, eal }
     }
 
     /// A packet of one segment or, where that is too short, of several, each but the last full.
@@ -159,9 +163,8 @@ impl Site {
 
     /// Ends the worker, and checks that nothing is left anywhere.
     pub fn finish(mut self, phase: Phase) -> Ledger {
-        let control = Control::default();
-        control.set(phase);
-        self.worker.run(&control, false);
+        self.control.set(phase);
+        self.worker.run(false);
         self.rings.iter().for_each(drop_all);
         let ledger = self.ledger();
         assert_eq!(ledger.residual(), 0);

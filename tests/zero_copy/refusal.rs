@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use punctual::dpdk::{Mbuf, launch};
 use punctual::packet::{DropReason, Packet};
-use punctual::worker::{Control, Phase};
+use punctual::worker::Phase;
 
 use crate::frames::v4;
 use crate::site::{Site, Sizes, bytes, load, try_frame};
@@ -104,11 +104,9 @@ pub fn what_waits_for_a_full_ring_is_given_back_at_the_end() {
 pub fn a_worker_on_its_own_lcore_shares_with_another_thread() {
     const PACKETS: u32 = 20_000;
     let site = site();
-    let Site { mut worker, counters, rings, mut payload, headers, eal, ports, .. } = site;
-    let control = std::sync::Arc::new(Control::default());
-    let steered = std::sync::Arc::clone(&control);
+    let Site { mut worker, control, counters, rings, mut payload, headers, eal, ports, .. } = site;
     let running = launch(&eal, 0, move || {
-        worker.run(&steered, true);
+        worker.run(true);
         drop(worker);
     });
     let running = running.expect("the lcore is free");

@@ -178,8 +178,21 @@ pub static PORT: Section = Section {
             Preset::Is("trust"),
             "complete: a kernel on the same host may leave UDP checksums unfinished",
         ),
+        key(
+            "rate",
+            Kind::Rate(1_000, 1_000_000_000_000),
+            Preset::Told("none"),
+            "bits a second that it is sent at most; frames count with 24 bytes of overhead",
+        ),
+        key(
+            "burst",
+            Kind::Bytes(1, 1 << 47),
+            Preset::Told("200 us of `rate`, at least two largest frames"),
+            "bytes above `rate` at once; at least one largest frame (mtu + 46), at most 1,000 s of \
+             the rate",
+        ),
     ],
-    later: &["driver", "gateway", "rate", "burst"],
+    later: &["driver", "gateway"],
 };
 
 /// `[class]`.

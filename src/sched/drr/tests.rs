@@ -123,7 +123,7 @@ proptest! {
             let waiting = model.iter().map(|queue| queue.len()).sum::<usize>();
             prop_assert_eq!(drr.packets(), waiting);
             for (member, queue) in model.iter().enumerate() {
-                prop_assert_eq!(drr.is_idle(member as u32), queue.is_empty());
+                prop_assert_eq!(drr.waiting(member as u32), queue.len());
             }
             // 6 packets are less than a burst: whatever holds something is tight.
             prop_assert_eq!(drr.tight(), model.iter().filter(|queue| !queue.is_empty()).count());
