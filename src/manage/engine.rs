@@ -1,10 +1,13 @@
 //! The engine: EAL, pools, ports and the worker of one configuration, from start to stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::breaker::{Breakers, Change, News, Of};
 use super::check;
 use super::report::{Link, PoolStatus, PortStatus, TxChain};
 use super::serve::RunError;
+use super::wall;
 use crate::config::{ClockSource, Config, Idle, Lcores};
 use crate::dpdk::{
     self, DEFAULT_CACHE, Dpdk, DpdkError, Eal, EalConfig, Pool, PoolConfig, Port, PortConfig,
@@ -19,6 +22,10 @@ use crate::worker::{Control, Parts, Phase, Worker};
 
 /// Memory besides the pools, in MiB: rings, port structures and EAL itself.
 const MEGABYTES_BESIDES: u64 = 32;
+/// How long the start waits for the links of ports that are sent to.
+const LINKS_WAIT: Duration = Duration::from_secs(1);
+/// How often links are looked at.
+const LINKS_EVERY: Duration = Duration::from_millis(10);
 /// The clock of `clock = "capture"` ticks in nanoseconds.
 const CAPTURE_TICKS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -28,6 +35,10 @@ pub struct Engine {
     worker: Option<dpdk::Worker<()>>,
     ports: Vec<Port>,
     pools: Vec<WatchedPool>,
+    /// By port slot: whether the link was up when it was looked at last, and when that was.
+    links: (Vec<bool>, Duration),
+    /// The circuit breakers.
+    pub breakers: Breakers,
     clock: Option<TscClock>,
     control: Arc<Control>,
     /// The worker's counters.
@@ -94,8 +105,21 @@ impl Engine {
             Idle::Adaptive => true,
             Idle::Auto => lcores.workers.contains(&lcores.management),
         };
+        let breakers = Breakers::new(&plan);
+        let links = (wait_for_links(&ports, &plan), Duration::ZERO);
         let worker = Some(launch(&eal, worker, adaptive)?);
-        Ok(Self { worker, ports, pools, clock, control, counters, plan, _eal: eal })
+        Ok(Self {
+            worker,
+            ports,
+            pools,
+            links,
+            breakers,
+            clock,
+            control,
+            counters,
+            plan,
+            _eal: eal,
+        })
     }
 
     /// Steers the worker.
@@ -108,9 +132,17 @@ impl Engine {
         self.worker.as_mut().is_none_or(dpdk::Worker::has_ended)
     }
 
-    /// Looks at the pools, for their high-water marks; once a tick.
-    pub fn watch(&mut self) {
+    /// Looks at pools, for their high-water marks, and at circuit breakers; once a tick. `now` is
+    /// since the start; `alert` hears of breakers that open or close.
+    pub fn watch(&mut self, now: Duration, alert: impl FnMut(Of, Change)) {
         self.pools.iter_mut().for_each(WatchedPool::watch);
+        let (links, looked) = &mut self.links;
+        if now.saturating_sub(*looked) >= LINKS_EVERY {
+            (*links, *looked) = (self.ports.iter().map(|port| port.link().up).collect(), now);
+        }
+        let news = News { links, unreachable: &[] };
+        let words = &self.control.breakers;
+        self.breakers.look(now, &self.plan, &self.counters, &news, words, alert);
     }
 
     /// Waits for the worker's end; ports and pools stay as they are.
@@ -154,6 +186,20 @@ impl WatchedPool {
             in_use_max: self.in_use_max.max(in_use) as u64,
             held: self.held.min(in_use) as u64,
         }
+    }
+}
+
+/// Waits until all ports that are sent to have a link, so that their breakers need not open at
+/// once; a link that does not come is no reason not to start. Returns which links are up.
+fn wait_for_links(ports: &[Port], plan: &Plan) -> Vec<bool> {
+    let start = wall::now();
+    loop {
+        let links: Vec<_> = ports.iter().map(|port| port.link().up).collect();
+        let all = links.iter().zip(&plan.ports).all(|(&up, port)| up || port.lanes == 0);
+        if all || start.elapsed() >= LINKS_WAIT {
+            return links;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use super::breaker::{Breakers, News};
 use super::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
 use crate::config::*;
 use crate::ledger::{Counters, Ledger};
 use crate::packet::DropReason;
 use crate::plan::{Plan, PortFacts};
+use crate::stages::BreakerWords;
 use crate::wire::MacAddr;
 
 /// A clock of half nanoseconds, so that a forgotten conversion shows.
@@ -19,6 +21,7 @@ pub struct Fixture {
     pub plan: Plan,
     pub counters: Counters,
     pub ports: Vec<PortStatus>,
+    pub breakers: Breakers,
     pub pools: Vec<PoolStatus>,
 }
 
@@ -29,7 +32,8 @@ impl Fixture {
         let plan = plan(&config);
         let counters = Counters::new(2, 3, 2);
         count(&counters);
-        Self { config, plan, counters, ports: ports(), pools: pools() }
+        let breakers = breakers(&plan, &counters);
+        Self { config, plan, counters, ports: ports(), breakers, pools: pools() }
     }
 
     /// The report at rest.
@@ -45,6 +49,7 @@ impl Fixture {
             plan: &self.plan,
             workers: &workers,
             ports: &self.ports,
+            breakers: &self.breakers,
             pools: &self.pools,
             now: Some(12 * TICKS_PER_SECOND),
             uptime: Duration::from_millis(12_345),
@@ -269,6 +274,17 @@ fn ports() -> Vec<PortStatus> {
         ..PortStatus::default()
     };
     vec![input, output]
+}
+
+/// The output port lost its link once, and its only receiver was reported gone.
+fn breakers(plan: &Plan, counters: &Counters) -> Breakers {
+    let words = BreakerWords::new(2, 1);
+    let mut breakers = Breakers::new(plan);
+    for (millis, link, unreachable) in [(1, false, &[][..]), (2, true, &[0])] {
+        let news = News { links: &[true, link], unreachable };
+        breakers.look(Duration::from_millis(millis), plan, counters, &news, &words, |_, _| {});
+    }
+    breakers
 }
 
 fn pools() -> Vec<PoolStatus> {

@@ -14,7 +14,7 @@ use super::live::{Live, Totals};
 use super::report::{Inputs, Report, WorkerView};
 use super::run::{Activity, Stop, StopPolicy};
 use super::text::Style;
-use super::{table, wall};
+use super::{breaker, table, wall};
 use crate::config::Config;
 use crate::dpdk;
 use crate::plan::PlanError;
@@ -61,7 +61,7 @@ pub fn serve(config: &Config, policy: StopPolicy, report: Option<&Path>) -> Resu
     let signalled = catch_signals().map_err(RunError::Signals)?;
     let mut report_file = report.map(ReportFile::create).transpose()?;
     let mut engine = Engine::start(config)?;
-    let uptime = watch(&mut engine, policy, &signalled);
+    let uptime = watch(config, &mut engine, policy, &signalled);
     engine.join()?;
     let report = gather(config, &engine, uptime);
     let stdout = std::io::stdout();
@@ -87,7 +87,12 @@ fn catch_signals() -> std::io::Result<Arc<AtomicBool>> {
 }
 
 /// Ticks until the worker has ended; returns how long that took.
-fn watch(engine: &mut Engine, policy: StopPolicy, signalled: &AtomicBool) -> Duration {
+fn watch(
+    config: &Config,
+    engine: &mut Engine,
+    policy: StopPolicy,
+    signalled: &AtomicBool,
+) -> Duration {
     let start = wall::now();
     let mut stop = Stop::new(policy);
     let mut activity = Activity::default();
@@ -96,7 +101,11 @@ fn watch(engine: &mut Engine, policy: StopPolicy, signalled: &AtomicBool) -> Dur
         let now = start.elapsed();
         let last_activity = activity.observe(&engine.counters.ledger.read(), now);
         engine.set_phase(stop.decide(now, last_activity, signalled.load(Ordering::Relaxed)));
-        engine.watch();
+        engine.watch(now, |of, change| {
+            live.erase();
+            // A reader that went away is no reason to stop relaying.
+            let _ = writeln!(std::io::stderr(), "{}", breaker::message(config, of, change));
+        });
         live.tick(now, || Totals::read(std::iter::once(&*engine.counters)));
         std::thread::sleep(TICK);
     }
@@ -112,6 +121,7 @@ fn gather(config: &Config, engine: &Engine, uptime: Duration) -> Report {
         plan: &engine.plan,
         workers: &[WorkerView { lcore: WORKER_LCORE, counters: &engine.counters }],
         ports: &ports,
+        breakers: &engine.breakers,
         pools: &pools,
         now: engine.now(),
         uptime,

@@ -4,7 +4,7 @@
 //! the last one.
 
 use super::report::{
-    DropCounts, Link, OutputReport, PoolStatus, PortReport, Report, RuleReport, TxChain,
+    Breaker, DropCounts, Link, OutputReport, PoolStatus, PortReport, Report, RuleReport, TxChain,
 };
 use super::text::{Cell, Grid, Paint, Style, grouped, size, span};
 use crate::packet::DropReason;
@@ -158,8 +158,23 @@ fn ports(report: &Report, style: Style) -> String {
                 TxChain::Linear => "linear",
             }),
         ]);
+        breaker(&mut grid, "its", port.breaker, port.breaker_opened);
+    }
+    for receiver in &report.receivers {
+        let whose = format!("receiver {}: its", receiver.name);
+        breaker(&mut grid, &whose, receiver.breaker, receiver.breaker_opened);
     }
     grid.render(style)
+}
+
+/// A line that says what a circuit breaker did, where it did something.
+fn breaker(grid: &mut Grid, whose: &str, state: Breaker, opened: u64) {
+    if opened > 0 {
+        let times = if opened == 1 { "once".into() } else { format!("{} times", grouped(opened)) };
+        let state = state.name().replace('_', " ");
+        let text = format!("    {whose} circuit breaker opened {times} and is {state}");
+        grid.line(text, Paint::Loss);
+    }
 }
 
 fn workers(report: &Report, style: Style) -> String {

@@ -6,11 +6,12 @@ use ipnet::IpNet;
 
 use super::latency::{summary, to_nanos};
 use super::{
-    Breaker, DropCounts, LedgerReport, Link, OutputReport, PoolStatus, PortReport, Report,
+    DropCounts, LedgerReport, Link, OutputReport, PoolStatus, PortReport, ReceiverReport, Report,
     RuleReport, SCHEMA, TxChain, WorkerReport,
 };
 use crate::config::{Config, Output, Rule, UdpPortRewrite};
 use crate::ledger::{Counter, Counters, Drops, Ledger, OutputCounters};
+use crate::manage::breaker::{Breaker, Breakers};
 use crate::packet::{DropReason, Ticks};
 use crate::plan::Plan;
 
@@ -25,6 +26,8 @@ pub struct Inputs<'a> {
     pub workers: &'a [WorkerView<'a>],
     /// By port slot.
     pub ports: &'a [PortStatus],
+    /// The circuit breakers.
+    pub breakers: &'a Breakers,
     /// All pools.
     pub pools: &'a [PoolStatus],
     /// The time by the workers' clock; `None` takes the latest heartbeat, which is all there is
@@ -66,8 +69,6 @@ pub struct PortStatus {
     pub originated: u64,
     /// How copies are handed to it.
     pub tx_chain: TxChain,
-    /// Its circuit breaker.
-    pub breaker: Breaker,
 }
 
 impl PortStatus {
@@ -96,6 +97,7 @@ impl Report {
                 .enumerate()
                 .map(|(slot, rule)| rule_report(inputs, now, slot, rule))
                 .collect(),
+            receivers: receiver_reports(inputs),
             ports: port_reports(inputs),
             workers: inputs
                 .workers
@@ -267,6 +269,37 @@ pub(in crate::manage) fn show_udp_port(udp_port: UdpPortRewrite) -> String {
     }
 }
 
+fn receiver_reports(inputs: &Inputs<'_>) -> Vec<ReceiverReport> {
+    let config = inputs.config;
+    let receivers = config.receivers.iter().zip(&inputs.breakers.receivers).enumerate();
+    let report = |(slot, (receiver, breaker)): (usize, (&crate::config::Receiver, &Breaker))| {
+        let all = inputs.plan.outputs.iter().enumerate();
+        let its = all.filter(|(_, output)| output.receiver == Some(slot as u32));
+        let its: Vec<_> = its.map(|(slot, _)| slot).collect();
+        let sum = |counter: fn(&OutputCounters) -> &Counter| {
+            let each = its.iter().map(|&slot| inputs.sum(|c| counter(&c.outputs[slot])));
+            each.sum()
+        };
+        let mut dropped = [0; DropReason::COUNT];
+        its.iter()
+            .for_each(|&slot| add(&mut dropped, &inputs.drops(|c| c.outputs[slot].dropped())));
+        ReceiverReport {
+            name: receiver.name.clone(),
+            port: config.ports[receiver.port].name.clone(),
+            outputs: its.len() as u64,
+            copies: sum(|output| &output.copies),
+            sent: sum(|output| &output.sent),
+            bytes: sum(|output| &output.bytes),
+            on_time: sum(|output| &output.on_time),
+            late_sent: sum(|output| &output.late_sent),
+            dropped: (&dropped).into(),
+            breaker: breaker.state().into(),
+            breaker_opened: breaker.opened(),
+        }
+    };
+    receivers.map(report).collect()
+}
+
 fn port_reports(inputs: &Inputs<'_>) -> Vec<PortReport> {
     let ports = inputs.config.ports.iter().zip(inputs.ports).enumerate();
     let report = |(slot, (port, status)): (usize, (&crate::config::Port, &PortStatus))| {
@@ -286,7 +319,8 @@ fn port_reports(inputs: &Inputs<'_>) -> Vec<PortReport> {
             tx_errors: status.tx_errors,
             originated: status.originated,
             tx_chain: status.tx_chain,
-            breaker: status.breaker,
+            breaker: inputs.breakers.ports[slot].state().into(),
+            breaker_opened: inputs.breakers.ports[slot].opened(),
         }
     };
     ports.map(report).collect()

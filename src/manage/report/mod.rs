@@ -15,6 +15,8 @@ pub(super) use gather::{show_destination, show_udp_port, total};
 
 use serde::{Deserialize, Serialize};
 
+use crate::stages::BreakerState;
+
 /// The version of the schema.
 pub const SCHEMA: u32 = 1;
 
@@ -35,6 +37,8 @@ pub struct Report {
     pub ledger: LedgerReport,
     /// In file order.
     pub rules: Vec<RuleReport>,
+    /// In file order.
+    pub receivers: Vec<ReceiverReport>,
     /// In file order.
     pub ports: Vec<PortReport>,
     /// In the order of their lcores.
@@ -139,6 +143,33 @@ pub struct OutputReport {
     pub dropped: DropCounts,
 }
 
+/// One receiver: the sum of its outputs over all rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverReport {
+    /// Its name.
+    pub name: String,
+    /// Its port.
+    pub port: String,
+    /// How many outputs are its.
+    pub outputs: u64,
+    /// Copies they were selected for.
+    pub copies: u64,
+    /// Copies that the port accepted.
+    pub sent: u64,
+    /// Their bytes, frame overhead included.
+    pub bytes: u64,
+    /// Of `sent`: accepted by the deadline.
+    pub on_time: u64,
+    /// Of `sent`: accepted behind it.
+    pub late_sent: u64,
+    /// Copies that were not sent.
+    pub dropped: DropCounts,
+    /// Its circuit breaker.
+    pub breaker: Breaker,
+    /// How often the breaker has opened; failed probes are not counted.
+    pub breaker_opened: u64,
+}
+
 /// Up or down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -181,17 +212,38 @@ impl TxChain {
     }
 }
 
-/// The state of a port's circuit breaker.
+/// The state of a circuit breaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Breaker {
     /// Copies pass.
     #[default]
     Closed,
-    /// None is made for this port.
+    /// None is made.
     Open,
-    /// A few try whether it sends again.
+    /// A few try whether it works again.
     HalfOpen,
+}
+
+impl Breaker {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+impl From<BreakerState> for Breaker {
+    fn from(state: BreakerState) -> Self {
+        match state {
+            BreakerState::Closed => Self::Closed,
+            BreakerState::Open => Self::Open,
+            BreakerState::HalfOpen => Self::HalfOpen,
+        }
+    }
 }
 
 /// One port.
@@ -223,6 +275,8 @@ pub struct PortReport {
     pub tx_chain: TxChain,
     /// Its circuit breaker.
     pub breaker: Breaker,
+    /// How often the breaker has opened; failed probes are not counted.
+    pub breaker_opened: u64,
 }
 
 /// One worker.

@@ -1,0 +1,295 @@
+//! Circuit breakers: when a port or a receiver is given up for a while, and when it is tried again.
+//!
+//! The pattern is Nygard's (Release It!, chapter 5). A breaker opens when its port's link is down
+//! or the port has taken nothing for [`REFUSED_MAX`], or when its receiver is reported unreachable.
+//! After a backoff a few copies try it (half open): if they pass it closes, if not it opens again
+//! for twice as long. A link that comes up closes it at once. All of this is arithmetic on times
+//! that are arguments; the workers read one word (`stages::BreakerWords`).
+
+use std::time::Duration;
+
+use super::text::span;
+use crate::config::Config;
+use crate::ledger::Counters;
+use crate::plan::Plan;
+use crate::stages::{BreakerState, BreakerWords, PROBES};
+
+/// A port that has taken nothing for so long is given up.
+pub const REFUSED_MAX: Duration = Duration::from_millis(100);
+/// How long a breaker stays open the first time; doubles up to [`BACKOFF_MAX`].
+pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// How long it stays open at most before it is tried again.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// Probes that were refused for so long have failed.
+const PROBE_REFUSED_MAX: Duration = Duration::from_millis(10);
+/// Probes that led to nothing for so long get company.
+const PROBES_EVERY: Duration = Duration::from_millis(100);
+/// How long a receiver's bad news may take to come back.
+const NEWS_MAX: Duration = Duration::from_millis(100);
+
+/// Why a breaker opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The port's link is down.
+    LinkDown,
+    /// The port takes nothing.
+    Refused,
+    /// The receiver cannot be reached.
+    Unreachable,
+}
+
+/// What is worth an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was given up. Failed probes are not told again.
+    Opened(Reason),
+    /// It works again, after so long.
+    Closed(Duration),
+}
+
+/// What is known of a port or receiver now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Whether the link is up; always, for a receiver.
+    pub link_up: bool,
+    /// How long the port has taken nothing.
+    pub refused: Duration,
+    /// Whether the receiver was reported unreachable since it was looked at last.
+    pub unreachable: bool,
+    /// Copies accepted for it since the start.
+    pub passed: u64,
+}
+
+/// The state machine of one breaker. Times are since any fixed start.
+#[derive(Clone, Copy, Debug)]
+pub struct Breaker {
+    state: BreakerState,
+    reason: Reason,
+    /// When it entered its state, or got new probes.
+    since: Duration,
+    opened_at: Duration,
+    backoff: Duration,
+    /// Copies that had passed when it was half opened, and when that was.
+    probing: (u64, Duration),
+    /// How long good news must last: what passes for a port has passed, a receiver's bad news
+    /// takes its time.
+    settles: Duration,
+    opened: u64,
+}
+
+impl Breaker {
+    /// The breaker of a port, closed.
+    pub fn of_port() -> Self {
+        Self::new(Duration::ZERO)
+    }
+
+    /// The breaker of a receiver, closed.
+    pub fn of_receiver() -> Self {
+        Self::new(NEWS_MAX)
+    }
+
+    fn new(settles: Duration) -> Self {
+        Self {
+            state: BreakerState::Closed,
+            reason: Reason::Refused,
+            since: Duration::ZERO,
+            opened_at: Duration::ZERO,
+            backoff: BACKOFF_MIN,
+            probing: (0, Duration::ZERO),
+            settles,
+            opened: 0,
+        }
+    }
+
+    /// Its state.
+    pub fn state(&self) -> BreakerState {
+        self.state
+    }
+
+    /// How often it has opened; failed probes are not counted.
+    pub fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    /// Looks at the evidence, once a tick. The first answer says whether the workers' word is to
+    /// be set, be it to the same state again for new probes.
+    pub fn look(&mut self, now: Duration, seen: &Evidence) -> (bool, Option<Change>) {
+        let fails = self.fails(seen);
+        match (self.state, fails) {
+            (BreakerState::Closed, None) => (false, None),
+            (BreakerState::Closed, Some(reason)) => {
+                (self.opened, self.opened_at) = (self.opened + 1, now);
+                self.open(now, reason);
+                (true, Some(Change::Opened(reason)))
+            }
+            (BreakerState::Open, Some(Reason::LinkDown)) => {
+                (self.reason, self.since) = (Reason::LinkDown, now);
+                (false, None)
+            }
+            (BreakerState::Open, _) if self.reason == Reason::LinkDown => self.close(now),
+            (BreakerState::Open, _) => {
+                let tries = now.saturating_sub(self.since) >= self.backoff;
+                if tries {
+                    self.probing = (seen.passed, now);
+                    (self.state, self.since) = (BreakerState::HalfOpen, now);
+                }
+                (tries, None)
+            }
+            (BreakerState::HalfOpen, Some(reason)) => {
+                self.backoff = (2 * self.backoff).min(BACKOFF_MAX);
+                self.open(now, reason);
+                (true, None)
+            }
+            (BreakerState::HalfOpen, None) => {
+                let (passed, from) = self.probing;
+                let settled = now.saturating_sub(from) >= self.settles;
+                if settled && seen.passed - passed >= u64::from(PROBES) {
+                    return self.close(now);
+                }
+                let renews = now.saturating_sub(self.since) >= PROBES_EVERY;
+                if renews {
+                    self.since = now;
+                }
+                (renews, None)
+            }
+        }
+    }
+
+    /// Why it does not work, if so.
+    fn fails(&self, seen: &Evidence) -> Option<Reason> {
+        let refused_max = match self.state {
+            BreakerState::HalfOpen => PROBE_REFUSED_MAX,
+            BreakerState::Closed | BreakerState::Open => REFUSED_MAX,
+        };
+        if !seen.link_up {
+            Some(Reason::LinkDown)
+        } else if seen.unreachable {
+            Some(Reason::Unreachable)
+        } else {
+            (seen.refused >= refused_max).then_some(Reason::Refused)
+        }
+    }
+
+    fn open(&mut self, now: Duration, reason: Reason) {
+        (self.state, self.reason, self.since) = (BreakerState::Open, reason, now);
+    }
+
+    fn close(&mut self, now: Duration) -> (bool, Option<Change>) {
+        (self.state, self.since, self.backoff) = (BreakerState::Closed, now, BACKOFF_MIN);
+        (true, Some(Change::Closed(now.saturating_sub(self.opened_at))))
+    }
+}
+
+/// Whose breaker it is, by slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// A port's.
+    Port(usize),
+    /// A receiver's.
+    Receiver(usize),
+}
+
+/// All breakers of an instance.
+#[derive(Debug)]
+pub struct Breakers {
+    /// By port slot.
+    pub ports: Vec<Breaker>,
+    /// By receiver slot.
+    pub receivers: Vec<Breaker>,
+}
+
+/// What came from outside since the breakers were looked at last.
+#[derive(Clone, Copy, Debug)]
+pub struct News<'a> {
+    /// By port slot: whether the link is up.
+    pub links: &'a [bool],
+    /// Slots of receivers that were reported unreachable.
+    pub unreachable: &'a [usize],
+}
+
+impl Breakers {
+    /// All closed, for the ports and receivers of `plan`.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            ports: vec![Breaker::of_port(); plan.ports.len()],
+            receivers: vec![Breaker::of_receiver(); plan.receivers as usize],
+        }
+    }
+
+    /// Looks at counters and news, once a tick, and tells the workers. `alert` hears of changes.
+    pub fn look(
+        &mut self,
+        now: Duration,
+        plan: &Plan,
+        counters: &Counters,
+        news: &News<'_>,
+        words: &BreakerWords,
+        mut alert: impl FnMut(Of, Change),
+    ) {
+        for (slot, breaker) in self.ports.iter_mut().enumerate() {
+            if plan.ports[slot].lanes == 0 {
+                continue;
+            }
+            let port = &counters.ports[slot];
+            let row = port.refused_until.get().saturating_sub(port.refused_from.get());
+            let nanos = u128::from(row) * 1_000_000_000 / u128::from(plan.ticks_per_second);
+            let seen = Evidence {
+                link_up: news.links[slot],
+                refused: Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)),
+                unreachable: false,
+                passed: port.sent.get(),
+            };
+            let (set, change) = breaker.look(now, &seen);
+            if set {
+                words.set_port(slot, breaker.state());
+            }
+            change.into_iter().for_each(|change| alert(Of::Port(slot), change));
+        }
+        for (slot, breaker) in self.receivers.iter_mut().enumerate() {
+            let unreachable = news.unreachable.contains(&slot);
+            if breaker.state() == BreakerState::Closed && !unreachable {
+                continue;
+            }
+            let outputs = plan.outputs.iter().zip(&counters.outputs);
+            let its = outputs.filter(|(output, _)| output.receiver == Some(slot as u32));
+            let passed = its.map(|(_, counters)| counters.sent.get()).sum();
+            let seen = Evidence { link_up: true, refused: Duration::ZERO, unreachable, passed };
+            let (set, change) = breaker.look(now, &seen);
+            if set {
+                words.set_receiver(slot, breaker.state());
+            }
+            change.into_iter().for_each(|change| alert(Of::Receiver(slot), change));
+        }
+    }
+}
+
+/// The line that tells the operator of a change, and what to look at.
+pub fn message(config: &Config, of: Of, change: Change) -> String {
+    let name = match of {
+        Of::Port(slot) => format!("port {}", config.ports[slot].name),
+        Of::Receiver(slot) => format!("receiver {}", config.receivers[slot].name),
+    };
+    match change {
+        Change::Opened(reason) => {
+            let (what, remedy) = match reason {
+                Reason::LinkDown => ("the link is down", "look at cable and peer"),
+                Reason::Refused => {
+                    let what = "it has taken nothing for 100 ms";
+                    (what, "look at what reads from it")
+                }
+                Reason::Unreachable => ("it cannot be reached", "look at the host and its route"),
+            };
+            format!(
+                "alert: {name}: {what}; its circuit breaker is open, and copies for it end as \
+                 breaker_open until it is back: {remedy}"
+            )
+        }
+        Change::Closed(after) => {
+            let after = span(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
+            format!("{name}: back after {after}; its circuit breaker is closed")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
