@@ -35,7 +35,7 @@ const SMALL: u32 = 63;
 
 fn site() -> Site {
     let rings = vec![1_023, SMALL, 1_023];
-    let sizes = Sizes { payload: 2_048, headers: 2_048, rings, tsc: true };
+    let sizes = Sizes { payload: 4_096, headers: 4_096, rings, tsc: true };
     Site::new(&load(FAN_OUT.into()), &sizes)
 }
 
