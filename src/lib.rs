@@ -17,6 +17,7 @@ pub mod worker;
 pub mod plan;
 pub mod config;
 pub mod manage;
+pub mod simulate;
 pub mod cli;
 pub mod testkit;
 #[cfg(feature = "dpdk")]
