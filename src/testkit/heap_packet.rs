@@ -1,9 +1,11 @@
 //! A packet on the heap that behaves as an mbuf does and counts its payload's owners.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use arrayvec::ArrayVec;
 
+use super::VirtualClock;
 use crate::packet::{Meta, Packet, PacketPool};
 use crate::sched::{Link, Node};
 
@@ -23,13 +25,14 @@ pub struct HeapFrame {
     /// The segments behind the first; those of a shared payload have several owners.
     tail: Vec<Segment>,
     capture_time: Option<u64>,
+    sequence: u64,
 }
 
 /// Memory that counts as taken from its pool for as long as it lives.
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
-    ticket: Option<Rc<()>>,
+    ticket: Option<Rc<Ticket>>,
 }
 
 /// A piece of a shared buffer.
@@ -55,7 +58,8 @@ impl HeapFrame {
     /// A packet whose first segment holds the first element, and so on.
     pub fn new(segments: &[&[u8]]) -> HeapPacket {
         let first = segments.first().copied().unwrap_or_default();
-        let mut bytes = vec![0; HEADROOM];
+        let mut bytes = Vec::with_capacity(HEADROOM + first.len());
+        bytes.resize(HEADROOM, 0);
         bytes.extend_from_slice(first);
         let tail = segments
             .iter()
@@ -73,6 +77,17 @@ impl HeapFrame {
     pub fn at(mut self: Box<Self>, nanos: u64) -> HeapPacket {
         self.capture_time = Some(nanos);
         self
+    }
+
+    /// The same packet with a number that its copies inherit: the order of its receipt.
+    pub fn numbered(mut self: Box<Self>, sequence: u64) -> HeapPacket {
+        self.sequence = sequence;
+        self
+    }
+
+    /// The number of the packet that this is or is a copy of.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// All bytes of the frame, in one piece.
@@ -151,6 +166,9 @@ impl Packet for HeapPacket {
         if strip > self.head().len() || len > behind {
             return None;
         }
+        if let Some(clock) = self.buffer.ticket.as_deref().and_then(|t| t.clock.as_ref()) {
+            clock.copied();
+        }
         self.start = behind - len;
         let start = self.start;
         Some(&mut self.buffer.bytes[start..behind])
@@ -162,6 +180,7 @@ impl Packet for HeapPacket {
             return false;
         };
         into.buffer.bytes.extend_from_slice(tail);
+        into.sequence = self.sequence;
         true
     }
 
@@ -170,6 +189,7 @@ impl Packet for HeapPacket {
         let chain = std::iter::once(first).chain(std::mem::take(&mut self.tail));
         let chain: Vec<_> = chain.filter(|s| !s.bytes().is_empty()).collect();
         for header in headers {
+            header.sequence = self.sequence;
             header.tail.extend(chain.iter().cloned());
         }
     }
@@ -185,12 +205,38 @@ pub struct HeapPool {
 /// One owner besides this for each packet taken and not yet freed, however many handles the pool
 /// has.
 #[derive(Debug, Default)]
-struct Tickets(Rc<()>);
+struct Tickets(Rc<Ticket>);
+
+/// What the packets of one pool share.
+#[derive(Debug, Default)]
+struct Ticket {
+    /// The clock that pays for headers written into the pool's packets.
+    clock: Option<VirtualClock>,
+    /// How many faults keep the pool from giving anything.
+    failing: Cell<u32>,
+}
 
 impl HeapPool {
     /// A pool that gives up to `size` packets at a time.
     pub fn new(size: usize) -> Self {
         Self { size, tickets: Rc::default() }
+    }
+
+    /// The same; each header written into one of its packets takes the time that `clock` says.
+    pub fn metered(size: usize, clock: VirtualClock) -> Self {
+        let ticket = Ticket { clock: Some(clock), failing: Cell::new(0) };
+        Self { size, tickets: Rc::new(Tickets(Rc::new(ticket))) }
+    }
+
+    /// Packets that it gives at a time.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Begins or ends a fault: while there is one the pool gives nothing.
+    pub fn fail(&self, begins: bool) {
+        let failing = &self.tickets.0.failing;
+        failing.set(if begins { failing.get() + 1 } else { failing.get() - 1 });
     }
 
     /// Packets taken and not yet freed.
@@ -222,6 +268,9 @@ impl PacketPool for HeapPool {
     }
 
     fn available(&self) -> usize {
-        self.size.saturating_sub(self.in_use())
+        match self.tickets.0.failing.get() {
+            0 => self.size.saturating_sub(self.in_use()),
+            _ => 0,
+        }
     }
 }
