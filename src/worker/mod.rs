@@ -207,17 +207,8 @@ impl<D: Driver> Worker<D> {
     /// Turns until management asks for the end; an `adaptive` worker naps while nothing comes.
     pub fn run(&mut self, adaptive: bool) {
         let mut empty_turns = 0;
-        loop {
-            match self.control.phase() {
-                Phase::Run => {}
-                Phase::Drain if self.is_quiet() => break,
-                Phase::Drain => self.receiving = false,
-                Phase::Abort => {
-                    self.discard();
-                    break;
-                }
-            }
-            if self.turn() > 0 {
+        while let Some(moved) = self.step() {
+            if moved > 0 {
                 empty_turns = 0;
             } else if adaptive {
                 empty_turns += 1;
@@ -226,8 +217,29 @@ impl<D: Driver> Worker<D> {
                 }
             }
         }
+    }
+
+    /// One turn, where management does not ask for the end; returns how many packets moved.
+    /// Without a turn the worker has ended, and keeps nothing.
+    pub fn step(&mut self) -> Option<usize> {
+        let ended = match self.control.phase() {
+            Phase::Run => false,
+            Phase::Drain => {
+                let ended = self.is_quiet();
+                self.receiving = false;
+                ended
+            }
+            Phase::Abort => {
+                self.discard();
+                true
+            }
+        };
+        if !ended {
+            return Some(self.turn());
+        }
         self.fanout.release();
         self.publish(0);
+        None
     }
 
     /// Whether nothing waits anywhere.
