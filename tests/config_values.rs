@@ -36,7 +36,7 @@ fn built_in_defaults_hold_where_nothing_is_written() {
     assert_eq!((config.memory.packets, config.memory.headers), (65_536, 65_536));
     assert_eq!((config.edf_window, config.copy_below), (1_024, 0));
     let Limits { rules, outputs, rows, sources } = config.limits;
-    assert_eq!((rules, outputs, rows, sources), (4_096, 65_536, 1 << 20, 65_536));
+    assert_eq!((rules, outputs, rows, sources), (4_096, 16_384, 1 << 20, 65_536));
     assert_eq!((config.ports[0].rx, config.ports[1].rx), (RxMode::Lossless, RxMode::Live));
     assert_eq!(config.classes.map(|c| c.weight), [16, 4, 1]);
     let rule = &config.rules[0];

@@ -21,8 +21,6 @@ use crate::sched::HORIZON_BUDGETS;
 
 /// Most prefixes of one `destination` or `source`.
 const PREFIXES_MAX: usize = 1_024;
-/// Most outputs of one rule.
-const OUTPUTS_MAX: usize = 1_024;
 
 /// What one layer says of a rule.
 #[derive(Clone, Copy, Default)]

@@ -180,6 +180,9 @@ pub struct Receiver {
     pub port: usize,
 }
 
+/// Most outputs of one rule.
+pub const OUTPUTS_MAX: usize = 1_024;
+
 /// `[[rule]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
@@ -315,7 +318,7 @@ pub struct Output {
 }
 
 /// `udp_port` of an output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UdpPortRewrite {
     /// Absent: as received.
     Keep,
@@ -337,7 +340,7 @@ pub enum SourcePortRewrite {
 }
 
 /// `vlan` of an output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VlanRewrite {
     /// `"keep"`: all tags as received.
     Keep,
@@ -361,7 +364,7 @@ pub enum TtlRewrite {
 pub struct Limits {
     /// Rules, default 4,096.
     pub rules: u32,
-    /// Outputs of all rules, default 65,536.
+    /// Outputs of all rules, default 16,384.
     pub outputs: u32,
     /// Rows that prefixes and ranges expand into, default 1,048,576.
     pub rows: u32,

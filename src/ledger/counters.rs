@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Drops, LatencyCounts, Published};
 use crate::packet::DropReason;
+use crate::plan::{Capacity, Plan};
 
 /// A number that one thread writes and any thread reads.
 #[derive(Debug, Default)]
@@ -60,6 +61,8 @@ pub struct RuleCounters {
     pub bytes: Counter,
     /// When the last one arrived, in ticks; 0 before the first.
     pub last_packet: Counter,
+    /// Packets that reached fan-out.
+    pub admitted: Counter,
     /// Packets that took the overflow flow because the source table was full.
     pub flow_overflow: Counter,
     dropped: DropCounters,
@@ -68,6 +71,20 @@ pub struct RuleCounters {
 }
 
 impl RuleCounters {
+    /// Begins anew, for another rule with the same slot; only by the owning worker.
+    pub fn clear(&self) {
+        let Self { packets, bytes, last_packet, admitted, flow_overflow, dropped, latency } = self;
+        let counters = [packets, bytes, last_packet, admitted, flow_overflow];
+        counters.into_iter().chain(&dropped.0).for_each(|counter| counter.set(0));
+        latency.clear();
+    }
+
+    /// Packets that wait for fan-out.
+    pub fn waiting(&self) -> u64 {
+        let ended = self.admitted.get() + self.dropped().iter().sum::<u64>();
+        self.packets.get().saturating_sub(ended)
+    }
+
     /// Counts a packet of this rule that ended before fan-out.
     pub fn drop_one(&self, reason: DropReason) {
         self.dropped.0[reason.index()].add(1);
@@ -99,6 +116,19 @@ pub struct OutputCounters {
 }
 
 impl OutputCounters {
+    /// Begins anew, for another output with the same slot; only by the owning worker.
+    pub fn clear(&self) {
+        let Self { copies, not_selected, sent, bytes, on_time, late_sent, dropped } = self;
+        let counters = [copies, not_selected, sent, bytes, on_time, late_sent];
+        counters.into_iter().chain(&dropped.0).for_each(|counter| counter.set(0));
+    }
+
+    /// Copies that wait for their port.
+    pub fn waiting(&self) -> u64 {
+        let ended = self.sent.get() + self.dropped().iter().sum::<u64>();
+        self.copies.get().saturating_sub(ended)
+    }
+
     /// Counts a copy for this output that was not sent.
     pub fn drop_one(&self, reason: DropReason) {
         self.dropped.0[reason.index()].add(1);
@@ -142,6 +172,8 @@ pub struct WorkerCounters {
     pub heartbeat: Counter,
     /// The generation of the plan that the last turn ran by.
     pub generation: Counter,
+    /// The longest time from the end of a turn to that of the next, in ticks.
+    pub longest_turn: Counter,
 }
 
 /// All counters of one worker.
@@ -160,6 +192,12 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counters at zero for every slot that `plan` has room for.
+    pub fn for_plan(plan: &Plan) -> Self {
+        let Capacity { rules, outputs, .. } = plan.capacity;
+        Self::new(rules as usize, outputs as usize, plan.ports.len())
+    }
+
     /// Counters at zero for so many slots of each kind.
     pub fn new(rules: usize, outputs: usize, ports: usize) -> Self {
         fn zero<T: Default>(count: usize) -> Box<[T]> {

@@ -53,6 +53,11 @@ impl Default for LatencyCounts {
 }
 
 impl LatencyCounts {
+    /// Begins anew; only by the owning worker.
+    pub fn clear(&self) {
+        self.buckets.iter().chain([&self.longest]).for_each(|counter| counter.set(0));
+    }
+
     /// Counts `count` copies that took `ticks` each.
     pub fn record(&self, ticks: Ticks, count: u64) {
         self.buckets[bucket_of(ticks)].add(count);

@@ -212,8 +212,14 @@ impl Breakers {
     pub fn new(plan: &Plan) -> Self {
         Self {
             ports: vec![Breaker::of_port(); plan.ports.len()],
-            receivers: vec![Breaker::of_receiver(); plan.receivers as usize],
+            receivers: vec![Breaker::of_receiver(); plan.capacity.receivers as usize],
         }
+    }
+
+    /// Closes the breaker of a receiver slot that another receiver has now.
+    pub fn reset_receiver(&mut self, slot: usize, words: &BreakerWords) {
+        self.receivers[slot] = Breaker::of_receiver();
+        words.set_receiver(slot, BreakerState::Closed);
     }
 
     /// Looks at counters and news, once a tick, and tells the workers. `alert` hears of changes.

@@ -32,7 +32,7 @@ pub struct Check<'a> {
 /// known by its driver's name alone.
 ///
 /// # Errors
-/// As for [`Plan::build`].
+/// As for [`Plan::first`].
 pub fn plan(config: &Config) -> Result<Plan, PlanError> {
     let facts = config.ports.iter().map(|port| PortFacts {
         mac: MacAddr::default(),
@@ -40,7 +40,7 @@ pub fn plan(config: &Config) -> Result<Plan, PlanError> {
         sends_chains: !port.device.starts_with("net_af_xdp"),
     });
     // No time is taken by this plan: any clock will do.
-    Plan::build(config, &facts.collect::<Vec<_>>(), 1_000_000_000, 1)
+    Ok(Plan::first(config, &facts.collect::<Vec<_>>(), 1_000_000_000)?.0)
 }
 
 impl Check<'_> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::breaker::{Breakers, Change, News, Of};
 use super::check;
+use super::reload::{Diff, ReloadError, Reloader, diff};
 use super::report::{Link, PoolStatus, PortStatus, TxChain};
 use super::serve::RunError;
 use super::wall;
@@ -16,7 +17,7 @@ use crate::dpdk::{
 use crate::ledger::Counters;
 use crate::packet::{Clock, PacketPool, Ticks};
 use crate::plan::memory::{PoolSize, Pools};
-use crate::plan::{Plan, PortFacts};
+use crate::plan::{Plan, PortFacts, PortPlan};
 use crate::stages::RxSource;
 use crate::worker::{Control, Parts, Phase, Worker};
 
@@ -24,6 +25,8 @@ use crate::worker::{Control, Parts, Phase, Worker};
 const MEGABYTES_BESIDES: u64 = 32;
 /// How long the start waits for the links of ports that are sent to.
 const LINKS_WAIT: Duration = Duration::from_secs(1);
+/// How long a worker may take to take up a plan: some thousand turns.
+const TAKEN_UP_MAX: Duration = Duration::from_secs(1);
 /// How often links are looked at.
 const LINKS_EVERY: Duration = Duration::from_millis(10);
 /// The clock of `clock = "capture"` ticks in nanoseconds.
@@ -45,6 +48,10 @@ pub struct Engine {
     pub counters: Arc<Counters>,
     /// The plan that the worker runs by.
     pub plan: Arc<Plan>,
+    /// What is kept from one plan to the next.
+    pub reloader: Reloader,
+    /// By port slot: whether it has buffers for linear copies.
+    has_linear: Vec<bool>,
     _eal: Eal,
 }
 
@@ -84,13 +91,14 @@ impl Engine {
             .collect();
         let clock = (config.clock == ClockSource::Tsc).then(|| TscClock::new(&eal));
         let rate = clock.as_ref().map_or(CAPTURE_TICKS_PER_SECOND, Clock::ticks_per_second);
-        let plan = Arc::new(Plan::build(config, &facts, rate, 1)?);
+        let (plan, slots) = Plan::first(config, &facts, rate)?;
+        let plan = Arc::new(plan);
         // Only the open ports say for sure which of them need linear copies.
         let linear = Pools::new(config, &plan).linear;
         let linear = linear.iter().map(|size| size.as_ref().map(make).transpose());
         let linear: Vec<_> = linear.collect::<Result<_, _>>()?;
-        let counters =
-            Arc::new(Counters::new(plan.rules.len(), plan.outputs.len(), plan.ports.len()));
+        let has_linear = linear.iter().map(Option::is_some).collect();
+        let counters = Arc::new(Counters::for_plan(&plan));
         let watched = [&payload, &headers].into_iter().chain(linear.iter().flatten());
         let pools = watched.cloned().map(WatchedPool::new).collect();
         let control = Arc::new(Control::new(&plan));
@@ -106,6 +114,7 @@ impl Engine {
             Idle::Auto => lcores.workers.contains(&lcores.management),
         };
         let breakers = Breakers::new(&plan);
+        let reloader = Reloader::new(slots, facts);
         let links = (wait_for_links(&ports, &plan), Duration::ZERO);
         let worker = Some(launch(&eal, worker, adaptive)?);
         Ok(Self {
@@ -118,8 +127,59 @@ impl Engine {
             control,
             counters,
             plan,
+            reloader,
+            has_linear,
             _eal: eal,
         })
+    }
+
+    /// Goes by another configuration from now on; `old` is the one in force. Returns what differs
+    /// when the worker runs by it, or a second has passed.
+    ///
+    /// # Errors
+    /// Where it needs a restart or cannot be planned, or the worker has not taken up the one
+    /// before. Nothing has changed then.
+    pub fn reload(
+        &mut self,
+        old: &Config,
+        new: &Config,
+        now: Duration,
+    ) -> Result<Diff, ReloadError> {
+        if !self.is_taken_up() {
+            return Err(ReloadError::Stalled);
+        }
+        let lacks = |(slot, port): (usize, &PortPlan)| {
+            let linear = !port.sends_chains || new.copy_below > 0;
+            let sent_to = new.rules.iter().flat_map(|r| &r.outputs).any(|o| o.port == slot);
+            let lacks = linear && sent_to && !self.has_linear[slot];
+            lacks.then(|| format!("port {}: buffers for linear copies", port.name))
+        };
+        let lacking = self.plan.ports.iter().enumerate().filter_map(lacks);
+        let lacking: Vec<_> = lacking.collect();
+        if !lacking.is_empty() {
+            return Err(ReloadError::NeedsRestart(lacking));
+        }
+        let next = self.reloader.follow(&self.plan, old, new, &self.counters, now)?;
+        for &slot in &next.cleared.receivers {
+            self.breakers.reset_receiver(slot as usize, &self.control.breakers);
+        }
+        self.publish(next);
+        let start = wall::now();
+        while !self.is_taken_up() && !self.has_ended() && start.elapsed() < TAKEN_UP_MAX {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        Ok(diff(old, new))
+    }
+
+    /// Puts a plan into the worker's mailbox, and frees the one that comes out of it.
+    fn publish(&mut self, plan: Plan) {
+        self.plan = Arc::new(plan);
+        drop(self.control.mailbox.put(Arc::clone(&self.plan)));
+    }
+
+    /// Whether the worker runs by the plan in force.
+    fn is_taken_up(&self) -> bool {
+        self.counters.worker.generation.get() == self.plan.generation
     }
 
     /// Steers the worker.
@@ -140,6 +200,14 @@ impl Engine {
         if now.saturating_sub(*looked) >= LINKS_EVERY {
             (*links, *looked) = (self.ports.iter().map(|port| port.link().up).collect(), now);
         }
+        if self.is_taken_up() {
+            // The plan before, if it is still there: nobody runs by it.
+            drop(self.control.mailbox.take());
+            if let Some(plan) = self.reloader.tick(&self.plan, &self.counters, now) {
+                self.publish(plan);
+            }
+        }
+        let (links, _) = &self.links;
         let news = News { links, unreachable: &[] };
         let words = &self.control.breakers;
         self.breakers.look(now, &self.plan, &self.counters, &news, words, alert);

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::breaker::{Breakers, News};
+use super::reload::Retired;
 use super::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
 use crate::config::*;
 use crate::ledger::{Counters, Ledger};
@@ -49,6 +50,7 @@ impl Fixture {
             plan: &self.plan,
             workers: &workers,
             ports: &self.ports,
+            retired: &Retired::default(),
             breakers: &self.breakers,
             pools: &self.pools,
             now: Some(12 * TICKS_PER_SECOND),

@@ -7,6 +7,7 @@ pub mod wall;
 pub mod text;
 pub mod run;
 pub mod breaker;
+pub mod reload;
 pub mod report;
 #[cfg(feature = "dpdk")]
 pub mod engine;

@@ -121,6 +121,7 @@ fn gather(config: &Config, engine: &Engine, uptime: Duration) -> Report {
         plan: &engine.plan,
         workers: &[WorkerView { lcore: WORKER_LCORE, counters: &engine.counters }],
         ports: &ports,
+        retired: engine.reloader.retired(),
         breakers: &engine.breakers,
         pools: &pools,
         now: engine.now(),

@@ -55,6 +55,7 @@ drop_reasons! {
     Mtu "mtu" "fan-out: the copy is longer than its port's MTU",
     EgressFull "egress_full" "egress DRR: the output's queue is full",
     EgressLate "egress_late" "egress DRR: the deadline had passed and the rule drops late packets",
+    Removed "removed" "EDF, egress DRR: a reload removed its rule or output, and it waited on",
     Stopped "stopped" "the drain at stop ran out of time",
 }
 

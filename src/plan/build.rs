@@ -1,10 +1,15 @@
 //! Configuration and port facts -> plan.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{Candidate, ClassPlan, FlowSlots, OutputPlan, Plan, PortPlan, RowTable, RulePlan};
+use super::slots::{Slots, Table, Taken};
+use super::{
+    Candidate, ClassPlan, Cleared, FlowSlots, OutputIdentity, OutputPlan, Plan, PortPlan, RowTable,
+    RulePlan,
+};
 use crate::config::{
     self, Class, Config, FlowKind, Input, Output, PortRange, QueueBound, RateLimit, Rule,
 };
@@ -39,69 +44,318 @@ pub enum PlanError {
         /// `limits.rows`.
         allowed: u32,
     },
+    /// More of something than there are slots since the start.
+    #[error("there is room for {allowed} {what} since the start; restart to get more")]
+    NoRoom {
+        /// What there is too much of.
+        what: &'static str,
+        /// Slots that there are.
+        allowed: u32,
+    },
 }
 
 impl Plan {
     /// Builds the plan of `config` on ports with these `facts`, in port slot order, for a clock
-    /// of `ticks_per_second`.
+    /// of `ticks_per_second`, with room for nothing else.
+    ///
+    /// # Errors
+    /// Where the configuration matches too much.
     pub fn build(
         config: &Config,
         facts: &[PortFacts],
         ticks_per_second: u64,
         generation: u64,
     ) -> Result<Self, PlanError> {
-        let ticks = |duration: std::time::Duration| {
-            (duration.as_nanos() * u128::from(ticks_per_second) / 1_000_000_000) as Ticks
-        };
-        let largest_frame = largest_frame(config);
-        let rows = rows(config)?;
-        let row_flows = config.rules.iter().any(|rule| rule.flow == FlowKind::Row);
-        let source_flows = config.rules.iter().any(|rule| rule.flow == FlowKind::Source);
-        let mut plan = Self {
-            generation,
-            classes: config.classes.map(|class| ClassPlan {
-                budget: ticks(class.budget),
-                quantum: class.weight * largest_frame,
-            }),
-            ports: ports(config, facts, ticks_per_second),
-            receivers: config.receivers.len() as u32,
-            rules: Box::default(),
-            outputs: Box::default(),
-            own_macs: OwnMacs::new(facts.iter().map(|port| port.mac)),
-            edf_window: u64::from(config.edf_window),
-            copy_below: config.copy_below,
-            polices: config.rules.iter().any(|rule| rule.police.is_some()),
-            flows: FlowSlots {
-                rules: config.rules.len() as u32,
-                rows: if row_flows { rows.len() as u32 } else { 0 },
-                sources: if source_flows { config.limits.sources } else { 0 },
-            },
-            rows,
-            largest_frame,
-            ticks_per_second,
-        };
-        let mut rules = Vec::with_capacity(config.rules.len());
-        let mut outputs: Vec<OutputPlan> = Vec::new();
-        for (slot, rule) in config.rules.iter().enumerate() {
-            let first = outputs.len() as u32;
-            for output in &rule.outputs {
-                let lane = plan.ports[output.port].lanes;
-                plan.ports[output.port].lanes += 1;
-                outputs.push(output_plan(slot, rule, output, facts, lane, largest_frame));
-            }
-            rules.push(RulePlan {
-                budget: ticks(rule.budget),
-                late: rule.late,
-                flow: rule.flow,
-                police: rule.police.map(|limit| bucket_rate(limit, ticks_per_second)),
-                ingress: settings(rule.class, rule.weight, rule.queue, largest_frame),
-                outputs: first..outputs.len() as u32,
-                name: rule.name.clone(),
-            });
-        }
-        plan.rules = rules.into();
-        plan.outputs = outputs.into();
+        let has_sources = config.rules.iter().any(|rule| rule.flow == FlowKind::Source);
+        let mut slots = Slots::fitting(config, row_flows(config)?, has_sources);
+        assemble(config, facts, (ticks_per_second, generation), &mut slots, None)
+    }
+
+    /// The first of several plans, with room for what `[limits]` allows, and its slots.
+    ///
+    /// # Errors
+    /// Where the configuration matches too much.
+    pub fn first(
+        config: &Config,
+        facts: &[PortFacts],
+        ticks_per_second: u64,
+    ) -> Result<(Self, Slots), PlanError> {
+        let mut slots = Slots::growing(config, row_flows(config)?);
+        let plan = assemble(config, facts, (ticks_per_second, 1), &mut slots, None)?;
+        Ok((plan, slots))
+    }
+
+    /// The plan that follows this one, on the same ports. What is in both keeps its slot; what is
+    /// gone stays as it was, without rows, so that what waits can be served.
+    ///
+    /// # Errors
+    /// Where the configuration matches too much, or there is no slot left; then `slots` are as
+    /// they were.
+    pub fn follow(
+        &self,
+        config: &Config,
+        facts: &[PortFacts],
+        slots: &mut Slots,
+    ) -> Result<Self, PlanError> {
+        row_flows(config)?;
+        let mut next = slots.clone();
+        let time = (self.ticks_per_second, self.generation + 1);
+        let plan = assemble(config, facts, time, &mut next, Some(self))?;
+        *slots = next;
         Ok(plan)
+    }
+
+    /// The plan that follows this one in that what is left of these rules and outputs is dropped.
+    pub fn without(&self, rules: &[u32], outputs: &[u32]) -> Self {
+        let mut plan = self.clone();
+        plan.generation += 1;
+        plan.cleared = Cleared::default();
+        plan.reorders = false;
+        rules.iter().for_each(|&slot| plan.rules[slot as usize].removed = true);
+        outputs.iter().for_each(|&slot| plan.outputs[slot as usize].removed = true);
+        plan
+    }
+}
+
+/// Row flows that the rules may ask for, at most.
+fn row_flows(config: &Config) -> Result<u32, PlanError> {
+    let rows = |rule: &Rule| config::rows(rule);
+    let found = config.rules.iter().map(rows).fold(0, u64::saturating_add);
+    let allowed = config.limits.rows;
+    if found > u64::from(allowed) {
+        return Err(PlanError::TooManyRows { found, allowed });
+    }
+    let by_row = config.rules.iter().filter(|rule| rule.flow == FlowKind::Row);
+    Ok(by_row.map(rows).sum::<u64>() as u32)
+}
+
+fn assemble(
+    config: &Config,
+    facts: &[PortFacts],
+    (ticks_per_second, generation): (u64, u64),
+    slots: &mut Slots,
+    previous: Option<&Plan>,
+) -> Result<Plan, PlanError> {
+    let ticks = |duration: std::time::Duration| {
+        (duration.as_nanos() * u128::from(ticks_per_second) / 1_000_000_000) as Ticks
+    };
+    let mut cleared = Cleared::default();
+    let rule_slots = take_all(&mut slots.rules, config.rules.iter().map(|rule| &rule.name))?;
+    let receivers = config.receivers.iter().map(|receiver| &receiver.name);
+    let receiver_slots = take_all(&mut slots.receivers, receivers)?;
+    cleared.receivers = used(&receiver_slots);
+    let receiver_slots = slots_of(&receiver_slots);
+    cleared.rules = used(&rule_slots);
+    cleared.flows = used(&rule_slots);
+    let rule_slots = slots_of(&rule_slots);
+
+    let largest_frame = largest_frame(config);
+    let mut ports = ports(config, facts, ticks_per_second);
+    for (port, lanes) in ports.iter_mut().zip(&slots.lanes) {
+        port.lane_slots = lanes.capacity();
+    }
+    let mut build = Building {
+        facts,
+        receiver_slots: &receiver_slots,
+        largest_frame,
+        slots,
+        cleared,
+        ports,
+        rules: previous.map_or_else(Vec::new, |plan| plan.rules.to_vec()),
+        outputs: previous.map_or_else(Vec::new, |plan| plan.outputs.to_vec()),
+        fan_out: Vec::new(),
+    };
+    if let Some(previous) = previous {
+        build.keep_gone(previous, &rule_slots);
+    }
+    for (rule, &slot) in config.rules.iter().zip(&rule_slots) {
+        let first = build.fan_out.len() as u32;
+        build.add_outputs(slot, rule)?;
+        let known = previous.and_then(|plan| plan.rules.get(slot as usize));
+        let id = match known {
+            Some(known) if !build.cleared.rules.contains(&slot) => known.id,
+            _ => generation << 32 | u64::from(slot),
+        };
+        let plan = RulePlan {
+            id,
+            removed: false,
+            budget: ticks(rule.budget),
+            late: rule.late,
+            flow: rule.flow,
+            police: rule.police.map(|limit| bucket_rate(limit, ticks_per_second)),
+            ingress: settings(rule.class, rule.weight, rule.queue, largest_frame),
+            outputs: first..build.fan_out.len() as u32,
+            name: rule.name.clone(),
+        };
+        put(&mut build.rules, slot, plan);
+    }
+    let rows = Arc::new(build.rows(config, &rule_slots)?);
+    let classes = config.classes.map(|class| ClassPlan {
+        budget: ticks(class.budget),
+        quantum: class.weight * largest_frame,
+    });
+    let reorders = previous.is_some_and(|previous| {
+        let budgets = |classes: &[ClassPlan]| classes.iter().map(|c| c.budget).collect::<Vec<_>>();
+        let mut rules = build.rules.iter().zip(&previous.rules);
+        budgets(&classes) != budgets(&previous.classes)
+            || rules.any(|(new, old)| new.ingress.class != old.ingress.class)
+    });
+    let Building { cleared, ports, rules, outputs, fan_out, slots, .. } = build;
+    Ok(Plan {
+        generation,
+        classes,
+        ports: ports.into(),
+        rules: rules.into(),
+        rule_slots: rule_slots.into(),
+        receiver_slots: receiver_slots.clone().into(),
+        outputs: outputs.into(),
+        fan_out: fan_out.into(),
+        own_macs: OwnMacs::new(facts.iter().map(|port| port.mac)),
+        edf_window: u64::from(config.edf_window),
+        copy_below: config.copy_below,
+        polices: config.rules.iter().any(|rule| rule.police.is_some()),
+        flows: FlowSlots {
+            rules: slots.capacity().rules,
+            rows: slots.row_flows.capacity(),
+            sources: slots.sources,
+        },
+        capacity: slots.capacity(),
+        cleared,
+        reorders,
+        rows,
+        largest_frame,
+        ticks_per_second,
+    })
+}
+
+fn take_all<'a>(
+    table: &mut Table<String>,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<Vec<Taken>, PlanError> {
+    names.map(|name| table.take(name)).collect()
+}
+
+fn slots_of(taken: &[Taken]) -> Vec<u32> {
+    taken.iter().map(|taken| taken.slot).collect()
+}
+
+fn used(taken: &[Taken]) -> Vec<u32> {
+    taken.iter().filter(|taken| taken.used).map(|taken| taken.slot).collect()
+}
+
+/// Puts `value` at `slot`; slots are taken in order, so that there is no gap that was never taken.
+fn put<T: Clone>(values: &mut Vec<T>, slot: u32, value: T) {
+    let slot = slot as usize;
+    if slot < values.len() {
+        values[slot] = value;
+    } else {
+        values.resize(slot + 1, value);
+    }
+}
+
+/// A plan in the making.
+struct Building<'a> {
+    facts: &'a [PortFacts],
+    receiver_slots: &'a [u32],
+    largest_frame: u32,
+    slots: &'a mut Slots,
+    cleared: Cleared,
+    ports: Vec<PortPlan>,
+    rules: Vec<RulePlan>,
+    outputs: Vec<OutputPlan>,
+    fan_out: Vec<u32>,
+}
+
+impl Building<'_> {
+    /// Keeps the outputs of rules that are gone, for what still waits; `current` are the slots of
+    /// those that are not.
+    fn keep_gone(&mut self, previous: &Plan, current: &[u32]) {
+        let current: HashSet<_> = current.iter().copied().collect();
+        let held = self.slots.rules.held();
+        for slot in 0..self.rules.len() as u32 {
+            let first = self.fan_out.len() as u32;
+            if !current.contains(&slot) && held.contains(&slot) {
+                self.fan_out.extend_from_slice(previous.outputs_of(slot));
+            }
+            self.rules[slot as usize].outputs = first..self.fan_out.len() as u32;
+        }
+    }
+
+    /// Plans the outputs of the rule with slot `slot`.
+    fn add_outputs(&mut self, slot: u32, rule: &Rule) -> Result<(), PlanError> {
+        let identities = OutputIdentity::of_all(slot, &rule.outputs);
+        for (output, identity) in rule.outputs.iter().zip(identities) {
+            let taken = self.slots.outputs.take(&identity)?;
+            let port = output.port;
+            let lane = self.slots.lanes[port].take(&taken.slot)?.slot;
+            if taken.used {
+                self.cleared.outputs.push(taken.slot);
+            }
+            self.ports[port].lanes += 1;
+            self.fan_out.push(taken.slot);
+            let plan = self.output(slot, rule, output, lane);
+            put(&mut self.outputs, taken.slot, plan);
+        }
+        Ok(())
+    }
+
+    fn output(&self, slot: u32, rule: &Rule, output: &Output, lane: u32) -> OutputPlan {
+        let rewrite = Rewrite {
+            version: match rule.input.destination.first() {
+                Some(IpNet::V6(_)) => IpVersion::V6,
+                _ => IpVersion::V4,
+            },
+            source_mac: self.facts[output.port].mac,
+            mac: output.mac,
+            destination: output.destination,
+            udp_port: output.udp_port,
+            source: output.source,
+            source_port: output.source_port,
+            vlan: output.vlan,
+            ttl: output.ttl,
+            dscp: output.dscp,
+        };
+        OutputPlan {
+            rule: slot,
+            port: output.port as u32,
+            receiver: output.receiver.map(|receiver| self.receiver_slots[receiver]),
+            lane,
+            sample: output.sample,
+            removed: false,
+            late: rule.late,
+            egress: settings(rule.class, output.weight, output.queue, self.largest_frame),
+            template: Template::new(&rewrite),
+            name: output.name.clone(),
+        }
+    }
+
+    /// Expands the inputs of all rules into exact rows.
+    fn rows(&mut self, config: &Config, rule_slots: &[u32]) -> Result<RowTable, PlanError> {
+        let mut rows: HashMap<Key, Vec<Candidate>> = HashMap::new();
+        for (rule, &slot) in config.rules.iter().zip(rule_slots) {
+            let input = &rule.input;
+            for &prefix in &input.destination {
+                let candidates = candidates(slot, input, prefix);
+                for destination in addresses(prefix) {
+                    for udp_port in udp_ports(input.udp_port) {
+                        let key = RowTable::row_key(destination, udp_port, input.vlan);
+                        rows.entry(key).or_default().extend_from_slice(&candidates);
+                    }
+                }
+            }
+        }
+        let by_row = |rule: u32| self.rules[rule as usize].flow == FlowKind::Row;
+        let rules = self.slots.capacity().rules;
+        RowTable::new(rows, |key, candidates| {
+            if !candidates.iter().any(|candidate| by_row(candidate.rule)) {
+                return Ok(0);
+            }
+            let taken = self.slots.row_flows.take(key)?;
+            if taken.used {
+                self.cleared.flows.push(rules + taken.slot);
+            }
+            Ok(taken.slot)
+        })
     }
 }
 
@@ -115,7 +369,7 @@ fn bucket_rate(limit: RateLimit, ticks_per_second: u64) -> BucketRate {
     BucketRate::new(limit.rate, limit.burst, ticks_per_second)
 }
 
-fn ports(config: &Config, facts: &[PortFacts], ticks_per_second: u64) -> Box<[PortPlan]> {
+fn ports(config: &Config, facts: &[PortFacts], ticks_per_second: u64) -> Vec<PortPlan> {
     let ports = config.ports.iter().zip(facts).map(|(port, facts)| PortPlan {
         name: port.name.clone(),
         mtu: port.mtu,
@@ -124,71 +378,13 @@ fn ports(config: &Config, facts: &[PortFacts], ticks_per_second: u64) -> Box<[Po
         rx_checksum: port.rx_checksum,
         shaper: port.shaper.map(|limit| bucket_rate(limit, ticks_per_second)),
         lanes: 0,
+        lane_slots: 0,
     });
     ports.collect()
 }
 
 fn settings(class: Class, weight: u32, bound: QueueBound, largest_frame: u32) -> MemberSettings {
     MemberSettings { class, quantum: weight * largest_frame, bound }
-}
-
-fn output_plan(
-    slot: usize,
-    rule: &Rule,
-    output: &Output,
-    facts: &[PortFacts],
-    lane: u32,
-    largest_frame: u32,
-) -> OutputPlan {
-    let rewrite = Rewrite {
-        version: match rule.input.destination.first() {
-            Some(IpNet::V6(_)) => IpVersion::V6,
-            _ => IpVersion::V4,
-        },
-        source_mac: facts[output.port].mac,
-        mac: output.mac,
-        destination: output.destination,
-        udp_port: output.udp_port,
-        source: output.source,
-        source_port: output.source_port,
-        vlan: output.vlan,
-        ttl: output.ttl,
-        dscp: output.dscp,
-    };
-    OutputPlan {
-        rule: slot as u32,
-        port: output.port as u32,
-        receiver: output.receiver.map(|slot| slot as u32),
-        lane,
-        sample: output.sample,
-        late: rule.late,
-        egress: settings(rule.class, output.weight, output.queue, largest_frame),
-        template: Template::new(&rewrite),
-        name: output.name.clone(),
-    }
-}
-
-/// Expands the inputs of all rules into exact rows.
-fn rows(config: &Config) -> Result<RowTable, PlanError> {
-    let found = config.rules.iter().map(config::rows).fold(0, u64::saturating_add);
-    let allowed = config.limits.rows;
-    if found > u64::from(allowed) {
-        return Err(PlanError::TooManyRows { found, allowed });
-    }
-    let mut rows: HashMap<Key, Vec<Candidate>> = HashMap::with_capacity(found as usize);
-    for (slot, rule) in config.rules.iter().enumerate() {
-        let input = &rule.input;
-        for &prefix in &input.destination {
-            let candidates = candidates(slot as u32, input, prefix);
-            for destination in addresses(prefix) {
-                for udp_port in udp_ports(input.udp_port) {
-                    let key = RowTable::row_key(destination, udp_port, input.vlan);
-                    rows.entry(key).or_default().extend_from_slice(&candidates);
-                }
-            }
-        }
-    }
-    Ok(RowTable::new(rows))
 }
 
 /// UDP ports of a range; `None` for any.

@@ -128,7 +128,9 @@ pub struct TableSize {
 
 /// The tables of a plan and of one worker that goes by it.
 pub fn tables(plan: &Plan) -> Vec<TableSize> {
-    let (rules, outputs) = (plan.rules.len() as u64, plan.outputs.len() as u64);
+    let (rules, outputs) = (u64::from(plan.capacity.rules), u64::from(plan.capacity.outputs));
+    let planned = plan.outputs.len() as u64;
+    let lanes = plan.ports.iter().map(|port| u64::from(port.lane_slots)).sum::<u64>();
     let ports = plan.ports.len() as u64;
     let flows = plan.flows.total() as u64;
     let of = |count: u64, size: usize| count * size as u64;
@@ -139,7 +141,7 @@ pub fn tables(plan: &Plan) -> Vec<TableSize> {
     vec![
         table("rows", plan.rows.len() as u64, plan.rows.bytes()),
         table("flows", flows, flows * FLOW + u64::from(plan.flows.sources) * SOURCE),
-        table("outputs", outputs, of(outputs, size_of::<super::OutputPlan>()) + outputs * LANE),
+        table("outputs", planned, of(planned, size_of::<super::OutputPlan>()) + lanes * LANE),
         table("counters", rules + outputs + ports, counters),
         table("EDF wheels", Class::COUNT as u64 * 2, WHEELS),
     ]

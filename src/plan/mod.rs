@@ -4,12 +4,15 @@
 mod build;
 pub mod memory;
 mod rows;
+mod slots;
 
 pub(crate) use build::LINK_HEADERS;
 pub use build::{PlanError, PortFacts};
 pub use rows::{Candidate, Miss, RowTable};
+pub use slots::{Capacity, OutputIdentity, Slots};
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::config::{Class, FlowKind, Late, RxChecksum, RxMode};
 use crate::packet::Ticks;
@@ -17,7 +20,7 @@ use crate::sched::{BucketRate, MemberSettings};
 use crate::wire::{OwnMacs, Template};
 
 /// Everything a worker's turn goes by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// Counts the plans of this process, from 1.
     pub generation: u64,
@@ -25,14 +28,19 @@ pub struct Plan {
     pub classes: [ClassPlan; Class::COUNT],
     /// By port slot.
     pub ports: Box<[PortPlan]>,
-    /// By rule slot.
+    /// By rule slot. A slot that no rule of the configuration has is one's that is gone; so are
+    /// outputs.
     pub rules: Box<[RulePlan]>,
-    /// How many receivers there are.
-    pub receivers: u32,
-    /// By output slot; the outputs of a rule lie side by side.
+    /// The rules' slots, in the order of the configuration.
+    pub rule_slots: Box<[u32]>,
+    /// The receivers' slots, in the order of the configuration.
+    pub receiver_slots: Box<[u32]>,
+    /// By output slot.
     pub outputs: Box<[OutputPlan]>,
+    /// Output slots: those of a rule lie side by side, in the order of the configuration.
+    pub fan_out: Box<[u32]>,
     /// Destination, UDP port, VLAN, input port and source -> rule.
-    pub rows: RowTable,
+    pub rows: Arc<RowTable>,
     /// The MAC addresses of the ports: what comes from them is a loop.
     pub own_macs: OwnMacs,
     /// Copies that the EDF window may hold.
@@ -43,10 +51,31 @@ pub struct Plan {
     pub polices: bool,
     /// How flow slots are shared out.
     pub flows: FlowSlots,
+    /// Slots that there are, taken or not: what workers and counters are sized by.
+    pub capacity: Capacity,
+    /// Slots that had another holder before.
+    pub cleared: Cleared,
+    /// Whether a class's budget or a rule's class is another than in the plan before, so that
+    /// what waits in EDF has to be ordered anew.
+    pub reorders: bool,
     /// The largest frame of any port, overhead included.
     pub largest_frame: u32,
     /// Ticks in a second of the worker's clock.
     pub ticks_per_second: u64,
+}
+
+/// Slots that had another holder before: the worker clears what is left of it when it takes up the
+/// plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// Of rules: their counters.
+    pub rules: Vec<u32>,
+    /// Of outputs: their counters.
+    pub outputs: Vec<u32>,
+    /// Of flows: bucket and last deadline.
+    pub flows: Vec<u32>,
+    /// Of receivers: their breakers, which are management's.
+    pub receivers: Vec<u32>,
 }
 
 /// Where the flows of each kind have their slots: rules first, then rows, then sources.
@@ -96,8 +125,10 @@ pub struct PortPlan {
     pub rx_checksum: RxChecksum,
     /// What it is sent at most; none is as fast as it takes.
     pub shaper: Option<BucketRate>,
-    /// Its outputs: the members of its egress DRR are numbered in this order.
+    /// Its outputs, counted.
     pub lanes: u32,
+    /// Members of its egress DRR, taken or not.
+    pub lane_slots: u32,
 }
 
 /// A rule.
@@ -113,10 +144,27 @@ pub struct RulePlan {
     pub police: Option<BucketRate>,
     /// Class, quantum and bound of its flows in ingress DRR.
     pub ingress: MemberSettings,
-    /// Slots of its outputs.
+    /// Tells it from the rules that had its slot before.
+    pub id: u64,
+    /// Whether it is gone, and what is left of it is dropped as `removed`.
+    pub removed: bool,
+    /// The place of its outputs in [`Plan::fan_out`].
     pub outputs: Range<u32>,
     /// Its name in the configuration.
     pub name: String,
+}
+
+impl Plan {
+    /// Bytes a visit, by class.
+    pub fn class_quanta(&self) -> [u32; Class::COUNT] {
+        Class::ALL.map(|class| self.classes[class as usize].quantum)
+    }
+
+    /// The slots of the outputs of the rule with slot `rule`.
+    pub fn outputs_of(&self, rule: u32) -> &[u32] {
+        let outputs = &self.rules[rule as usize].outputs;
+        &self.fan_out[outputs.start as usize..outputs.end as usize]
+    }
 }
 
 impl RulePlan {
@@ -139,6 +187,8 @@ pub struct OutputPlan {
     pub lane: u32,
     /// One packet in so many is sent.
     pub sample: u32,
+    /// Whether it is gone, and what is left of it is dropped as `removed`.
+    pub removed: bool,
     /// What happens behind the deadline: the rule's policy.
     pub late: Late,
     /// Class, quantum and bound in egress DRR.

@@ -61,7 +61,7 @@ struct Row {
     candidates: u32,
     /// How many.
     count: u32,
-    /// Its number among the rows of all `flow = "row"` rules.
+    /// Its row flow, where a rule with `flow = "row"` matches it.
     number: u32,
 }
 
@@ -92,13 +92,20 @@ pub struct RowTable {
 pub struct Match {
     /// Slot of the rule.
     pub rule: u32,
-    /// Number of the row, for rules with `flow = "row"`.
+    /// The row flow, for rules with `flow = "row"`.
     pub row: u32,
 }
 
 impl RowTable {
-    /// A table of rows; each key's candidates are ordered here.
-    pub fn new(rows: HashMap<Key, Vec<Candidate>>) -> Self {
+    /// A table of rows; each key's candidates are ordered here. `number` is asked for the row flow
+    /// of each, in the order of the keys.
+    ///
+    /// # Errors
+    /// What `number` says.
+    pub fn new<E>(
+        rows: HashMap<Key, Vec<Candidate>>,
+        mut number: impl FnMut(&Key, &[Candidate]) -> Result<u32, E>,
+    ) -> Result<Self, E> {
         let mut places = vec![Row::NONE; (rows.len() * 2).next_power_of_two()];
         let mut candidates: Vec<Candidate> = Vec::new();
         // Rows of one rule share one list.
@@ -107,7 +114,8 @@ impl RowTable {
         let count = rows.len();
         let mut sorted: Vec<_> = rows.into_iter().collect();
         sorted.sort_unstable_by_key(|(key, _)| (key.destination, key.udp_port, key.vlan));
-        for (number, (key, mut list)) in sorted.into_iter().enumerate() {
+        for (key, mut list) in sorted {
+            let number = number(&key, &list)?;
             list.sort_by_key(|candidate| std::cmp::Reverse(candidate.rank));
             let length = list.len() as u32;
             let first = *lists.entry(list).or_insert_with_key(|list| {
@@ -126,11 +134,11 @@ impl RowTable {
                 vlan: key.vlan,
                 candidates: first,
                 count: length,
-                number: number as u32,
+                number,
             };
         }
         let kinds = (0..4).filter(|&i| kinds[i]).map(|i| (i & 2 != 0, i & 1 != 0)).collect();
-        Self { places: places.into(), candidates: candidates.into(), kinds, rows: count }
+        Ok(Self { places: places.into(), candidates: candidates.into(), kinds, rows: count })
     }
 
     /// The key of a row for any UDP port (`None`) or any VLAN.
@@ -141,6 +149,11 @@ impl RowTable {
             VlanMatch::Any => ANY_VLAN,
         };
         Key { destination, udp_port: udp_port.unwrap_or(ANY_UDP_PORT), vlan }
+    }
+
+    /// Whether there is a row with this key.
+    pub fn has(&self, key: &Key) -> bool {
+        self.row(key).is_some()
     }
 
     /// Rows in the table.

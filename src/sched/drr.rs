@@ -108,6 +108,13 @@ impl<P: Packet> Drr<P> {
         }
     }
 
+    /// Sets the bytes a visit, by class; visits that have begun keep what they have.
+    pub fn set_class_quanta(&mut self, class_quanta: [u32; Class::COUNT]) {
+        for (class, quantum) in self.classes.iter_mut().zip(class_quanta) {
+            class.quantum = quantum;
+        }
+    }
+
     /// Packets in all queues.
     pub fn packets(&self) -> usize {
         self.packets

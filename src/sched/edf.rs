@@ -43,6 +43,27 @@ impl<P: Packet> EarliestDeadline<P> {
         Self { wheels, heads: [NEVER; Class::COUNT], packets: 0, copies: 0 }
     }
 
+    /// Takes new budgets, on a clock where `microsecond` ticks are 1 us and it is `now`; `class`
+    /// says the class of each packet that waits. Packets of one deadline stay as they are. O(n).
+    pub fn set_budgets(
+        &mut self,
+        budgets: [Ticks; Class::COUNT],
+        microsecond: Ticks,
+        now: Ticks,
+        class: impl Fn(&P) -> Class,
+    ) {
+        let mut waiting = Queue::new();
+        while let Some(packet) = self.pop() {
+            waiting.push_back(packet);
+        }
+        for (wheel, budget) in self.wheels.iter_mut().zip(budgets) {
+            wheel.set_width((budget / 1024).max(microsecond), now);
+        }
+        while let Some(packet) = waiting.pop_front() {
+            self.push(class(&packet), packet);
+        }
+    }
+
     /// Packets that wait.
     pub fn packets(&self) -> usize {
         self.packets
@@ -100,8 +121,20 @@ struct Wheel<P: Packet> {
 impl<P: Packet> Wheel<P> {
     /// Buckets of `width` ticks, at least two.
     fn new(width: Ticks) -> Self {
-        let buckets_per_tick = u64::MAX / width.max(2) + 1;
+        let buckets_per_tick = Self::buckets_per_tick(width);
         Self { buckets_per_tick, ahead: Buckets::new(), overdue: Buckets::new() }
+    }
+
+    /// Takes another width of its buckets, which are empty.
+    fn set_width(&mut self, width: Ticks, now: Ticks) {
+        self.buckets_per_tick = Self::buckets_per_tick(width);
+        (self.ahead.floor, self.overdue.floor) = (0, 0);
+        self.advance(now);
+    }
+
+    /// Buckets in a tick, times 2^64; a bucket is at least two ticks.
+    fn buckets_per_tick(width: Ticks) -> u64 {
+        u64::MAX / width.max(2) + 1
     }
 
     fn bucket(&self, at: Ticks) -> u64 {

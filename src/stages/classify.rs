@@ -44,12 +44,13 @@ impl Classify {
                     return false;
                 }
             };
-            let flow = match plan.rules[found.rule as usize].flow {
+            let rule = &plan.rules[found.rule as usize];
+            let flow = match rule.flow {
                 FlowKind::Rule => found.rule,
                 FlowKind::Row => plan.flows.rules + found.row,
                 FlowKind::Source => {
                     let idle = |flow| ingress.is_idle(flow);
-                    flows.of_source(found.rule, source, now, idle).unwrap_or_else(|| {
+                    flows.of_source(rule.id, source, now, idle).unwrap_or_else(|| {
                         tally.counters.rules[found.rule as usize].flow_overflow.add(1);
                         found.rule
                     })

@@ -5,6 +5,7 @@
 //! Drops:    `late` where the rule drops late packets and this one cannot be sent in time any
 //!           more: before any copy is made. What has passed is known; what passes while the turn
 //!           serves it is taken to be as much as the shorter of the last two turns took.
+//!           `removed` where a reload took the rule away and gave up on what waits.
 //! Config:   `edf.window`, `class.budget`, `rule.late`.
 //! Bounds:   O(1) a packet; the window is filled while it holds fewer copies than its bound.
 
@@ -26,9 +27,15 @@ pub struct Edf<P: Packet> {
 impl<P: Packet> Edf<P> {
     /// An empty window for the classes of `plan`.
     pub fn new(plan: &Plan) -> Self {
-        let budgets = Class::ALL.map(|class| plan.classes[class as usize].budget);
-        let window = EarliestDeadline::new(budgets, plan.ticks_per_second / 1_000_000);
+        let window = EarliestDeadline::new(budgets(plan), microsecond(plan));
         Self { window, took: [0; 2] }
+    }
+
+    /// Orders what waits by a plan with other budgets or classes: a flow that changes its class
+    /// keeps its order.
+    pub fn adopt(&mut self, plan: &Plan, now: Ticks) {
+        let class = |packet: &P| plan.rules[packet.meta().rule as usize].ingress.class;
+        self.window.set_budgets(budgets(plan), microsecond(plan), now, class);
     }
 
     /// Fills the window from ingress DRR.
@@ -52,11 +59,14 @@ impl<P: Packet> Edf<P> {
         loop {
             let packet = self.window.pop()?;
             let meta = packet.meta();
-            let drops_late = plan.rules[meta.rule as usize].late == Late::Drop;
-            if !drops_late || meta.deadline >= sent {
+            let rule = &plan.rules[meta.rule as usize];
+            if rule.removed {
+                tally.drop_before(DropReason::Removed, &packet);
+            } else if rule.late == Late::Drop && meta.deadline < sent {
+                tally.drop_before(DropReason::Late, &packet);
+            } else {
                 return Some(packet);
             }
-            tally.drop_before(DropReason::Late, &packet);
         }
     }
 
@@ -74,4 +84,14 @@ impl<P: Packet> Edf<P> {
     pub fn packets(&self) -> usize {
         self.window.packets()
     }
+}
+
+/// By class.
+fn budgets(plan: &Plan) -> [Ticks; Class::COUNT] {
+    Class::ALL.map(|class| plan.classes[class as usize].budget)
+}
+
+/// Ticks in a microsecond.
+fn microsecond(plan: &Plan) -> Ticks {
+    plan.ticks_per_second / 1_000_000
 }

@@ -3,7 +3,8 @@
 //! Expects:  copies for this port, `output` set.
 //! Leaves:   copies in service order; the order within an output kept.
 //! Drops:    `egress_full` where the output's queue is at its bound; `egress_late` at dequeue,
-//!           where the deadline has passed and the rule drops late packets.
+//!           where the deadline has passed and the rule drops late packets; `removed` where a
+//!           reload took the output away and gave up on what waits.
 //! Config:   `class.weight`, `output.weight`, `output.queue`, `rule.late`, `port.rate`,
 //!           `port.burst`.
 //! Bounds:   O(1) a copy; queues bounded in packets and bytes; other ports notice nothing, and
@@ -14,7 +15,7 @@
 //! the queues that hold something: a port that stands still pins half of the memory, two of them
 //! two thirds, and never all of it; and a long queue does not keep a short one out.
 
-use crate::config::{Class, Late};
+use crate::config::Late;
 use crate::packet::{BURST, DropReason, Meta, Packet, Ticks};
 use crate::plan::Plan;
 use crate::sched::{BucketRate, Drr, TokenBucket};
@@ -38,12 +39,18 @@ struct Shaper {
 impl<P: Packet> EgressDrr<P> {
     /// Empty queues for the outputs that `plan` has on the port with slot `port`.
     pub fn new(plan: &Plan, port: usize) -> Self {
-        let quanta = Class::ALL.map(|class| plan.classes[class as usize].quantum);
         let port = &plan.ports[port];
         Self {
-            drr: Drr::new(port.lanes as usize, quanta, plan.largest_frame),
+            drr: Drr::new(port.lane_slots as usize, plan.class_quanta(), plan.largest_frame),
             shaper: port.shaper.map(|rate| Shaper { rate, bucket: TokenBucket::default() }),
         }
+    }
+
+    /// Goes by another plan from now on; a shaper keeps what its bucket holds.
+    pub fn adopt(&mut self, plan: &Plan, port: usize) {
+        self.drr.set_class_quanta(plan.class_quanta());
+        let bucket = self.shaper.take().map_or_else(TokenBucket::default, |shaper| shaper.bucket);
+        self.shaper = plan.ports[port].shaper.map(|rate| Shaper { rate, bucket });
     }
 
     /// Queues a copy for its output; `free` buffers are left for all ports.
@@ -71,10 +78,14 @@ impl<P: Packet> EgressDrr<P> {
                 }
             }
             let copy = self.drr.dequeue()?;
-            if !is_late(copy.meta(), plan, now) {
+            let output = copy.meta().output;
+            if plan.outputs[output as usize].removed {
+                tally.drop_after(DropReason::Removed, output);
+            } else if is_late(copy.meta(), plan, now) {
+                tally.drop_after(DropReason::EgressLate, output);
+            } else {
                 return Some(copy);
             }
-            tally.drop_after(DropReason::EgressLate, copy.meta().output);
         }
     }
 

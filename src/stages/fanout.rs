@@ -13,6 +13,7 @@
 
 use arrayvec::ArrayVec;
 
+use crate::config::OUTPUTS_MAX;
 use crate::packet::{DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool};
 use crate::plan::{OutputPlan, Plan};
 use crate::wire::Origin;
@@ -48,15 +49,14 @@ pub struct Fanout<O: PacketPool> {
 impl<O: PacketPool> Fanout<O> {
     /// A stage that takes headers from `headers` and linear copies from the pool of their port.
     pub fn new(headers: O, linear: Vec<Option<O>>, plan: &Plan, breakers: &BreakerWords) -> Self {
-        let widest = plan.rules.iter().map(|rule| rule.fan_out() as usize).max().unwrap_or(0);
         Self {
             headers,
             stock: ArrayVec::new(),
             linear,
             breakers: Breakers::new(breakers),
-            skipped: vec![0; plan.outputs.len()].into(),
-            chosen: Vec::with_capacity(widest),
-            built: Vec::with_capacity(widest),
+            skipped: vec![0; plan.capacity.outputs as usize].into(),
+            chosen: Vec::with_capacity(OUTPUTS_MAX),
+            built: Vec::with_capacity(OUTPUTS_MAX),
         }
     }
 
@@ -81,6 +81,7 @@ impl<O: PacketPool> Fanout<O> {
         let Meta { rule, headers, .. } = *packet.meta();
         let origin = Origin::read(packet.head(), &headers);
         tally.ledger.admitted += 1;
+        tally.counters.rules[rule as usize].admitted.add(1);
         self.choose(rule, &origin, plan, tally);
         let strip = headers.payload();
         if let [slot] = self.chosen[..] {
@@ -112,7 +113,7 @@ impl<O: PacketPool> Fanout<O> {
     /// Finds the outputs that get a copy; those that cannot are counted.
     fn choose(&mut self, rule: u32, origin: &Origin, plan: &Plan, tally: &mut Tally) {
         self.chosen.clear();
-        for slot in plan.rules[rule as usize].outputs.clone() {
+        for &slot in plan.outputs_of(rule) {
             let output = &plan.outputs[slot as usize];
             let counters = &tally.counters.outputs[slot as usize];
             if output.sample > 1 {

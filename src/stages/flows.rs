@@ -27,12 +27,12 @@ pub struct FlowState {
 struct Source {
     address: u128,
     last_heard: Ticks,
-    /// Slot of its rule, or [`Source::NONE`].
-    rule: u32,
+    /// Its rule's id, or [`Source::NONE`].
+    rule: u64,
 }
 
 impl Source {
-    const NONE: u32 = u32::MAX;
+    const NONE: u64 = u64::MAX;
     const FREE: Self = Self { address: 0, last_heard: 0, rule: Self::NONE };
 }
 
@@ -64,11 +64,16 @@ impl Flows {
         &mut self.states[flow as usize]
     }
 
-    /// The flow of `address` under `rule`, made anew where it has none and there is room; `idle`
+    /// Forgets the state of a flow, whose slot another has now.
+    pub fn clear(&mut self, flow: u32) {
+        self.states[flow as usize] = FlowState::default();
+    }
+
+    /// The flow of `address` under the rule with id `rule`, made anew where it has none and there is room; `idle`
     /// says whether nothing waits in a flow's queue.
     pub fn of_source(
         &mut self,
-        rule: u32,
+        rule: u64,
         address: u128,
         now: Ticks,
         idle: impl Fn(u32) -> bool,
@@ -91,10 +96,10 @@ impl Flows {
     }
 
     /// The first slot of the set that `address` under `rule` belongs to.
-    fn set_of(&self, rule: u32, address: u128) -> usize {
+    fn set_of(&self, rule: u64, address: u128) -> usize {
         let [low, high] = [address as u64, (address >> 64) as u64];
-        let mixed = (low ^ high.rotate_left(29) ^ u64::from(rule) << 40)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed =
+            (low ^ high.rotate_left(29) ^ rule.rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let sets = self.sources.len() / WAYS;
         if sets == 0 { 0 } else { ((mixed >> 32) as usize & (sets - 1)) * WAYS }
     }

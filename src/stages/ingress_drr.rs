@@ -8,7 +8,6 @@
 //! Config:   `class.weight`, `rule.weight`, `rule.queue`, `rule.budget`.
 //! Bounds:   O(1) a packet; queues bounded in packets and bytes.
 
-use crate::config::Class;
 use crate::packet::{Burst, DropReason, Packet, keep};
 use crate::plan::Plan;
 use crate::sched::{Drr, Pressure};
@@ -24,8 +23,12 @@ pub struct IngressDrr<P: Packet> {
 impl<P: Packet> IngressDrr<P> {
     /// Empty queues for the flows of `plan`.
     pub fn new(plan: &Plan) -> Self {
-        let quanta = Class::ALL.map(|class| plan.classes[class as usize].quantum);
-        Self { drr: Drr::new(plan.flows.total(), quanta, plan.largest_frame) }
+        Self { drr: Drr::new(plan.flows.total(), plan.class_quanta(), plan.largest_frame) }
+    }
+
+    /// Goes by another plan from now on.
+    pub fn adopt(&mut self, plan: &Plan) {
+        self.drr.set_class_quanta(plan.class_quanta());
     }
 
     /// Drops the packets of classes that are not admitted under `pressure`.

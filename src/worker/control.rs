@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crate::plan::Plan;
 use crate::stages::BreakerWords;
 
+use super::Mailbox;
+
 /// What a worker is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -23,13 +25,16 @@ pub struct Control {
     phase: AtomicU8,
     /// The circuit breakers of ports and receivers.
     pub breakers: BreakerWords,
+    /// Where the worker's next plan comes from.
+    pub mailbox: Mailbox,
 }
 
 impl Control {
     /// Run, with all breakers closed.
     pub fn new(plan: &Plan) -> Self {
-        let breakers = BreakerWords::new(plan.ports.len(), plan.receivers as usize);
-        Self { phase: AtomicU8::new(Phase::Run as u8), breakers }
+        let breakers = BreakerWords::new(plan.ports.len(), plan.capacity.receivers as usize);
+        let mailbox = Mailbox::new(plan.generation);
+        Self { phase: AtomicU8::new(Phase::Run as u8), breakers, mailbox }
     }
 
     /// Asks the worker for `phase`.

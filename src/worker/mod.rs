@@ -4,14 +4,16 @@
 //! counters that others read and one word by which management asks it to stop.
 
 mod control;
+mod mailbox;
 
 pub use control::{Control, Phase};
+pub use mailbox::Mailbox;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ledger::Counters;
-use crate::packet::{BURST, Burst, Driver, DropReason, Packet, PacketPool};
+use crate::packet::{BURST, Burst, Driver, DropReason, Packet, PacketPool, Ticks};
 use crate::plan::Plan;
 use crate::sched::Pressure;
 use crate::stages::{
@@ -70,6 +72,10 @@ pub struct Worker<D: Driver> {
     served: usize,
     /// Header buffers that a burst may need.
     burst_headers: usize,
+    /// Header buffers that there are.
+    header_capacity: usize,
+    /// When the turn before ended, in ticks; 0 before the first.
+    ended: Ticks,
 }
 
 /// The last two stages of one port.
@@ -113,13 +119,11 @@ impl<D: Driver> Worker<D> {
         counters: Arc<Counters>,
         control: Arc<Control>,
     ) -> Self {
-        let widest = plan.rules.iter().map(|rule| rule.fan_out() as usize).max().unwrap_or(0);
-        // A pool that is smaller than a burst may need is asked for all it has.
-        let burst_headers = (BURST * widest).min(parts.headers.available());
         let egress = parts.tx.into_iter().enumerate().map(|(slot, tx)| EgressPort {
             drr: EgressDrr::new(&plan, slot),
             tx: Tx::new(tx, slot),
         });
+        let header_capacity = parts.headers.available();
         Self {
             rx: Rx::new(parts.rx, parts.clock),
             parse: Parse,
@@ -137,13 +141,40 @@ impl<D: Driver> Worker<D> {
             tally: Tally::new(counters),
             receiving: true,
             served: 0,
-            burst_headers,
+            ended: 0,
+            burst_headers: burst_headers(&plan, header_capacity),
+            header_capacity,
             plan,
         }
     }
 
+    /// Goes by the plan in the mailbox from now on, where there is a new one. The old one is left
+    /// there: management frees it.
+    fn adopt(&mut self) {
+        if !self.control.mailbox.swap(&mut self.plan) {
+            return;
+        }
+        let Self { plan, rx, ingress_drr, edf, egress, flows, tally, .. } = self;
+        for &rule in &plan.cleared.rules {
+            tally.counters.rules[rule as usize].clear();
+        }
+        for &output in &plan.cleared.outputs {
+            tally.counters.outputs[output as usize].clear();
+        }
+        plan.cleared.flows.iter().for_each(|&flow| flows.clear(flow));
+        ingress_drr.adopt(plan);
+        if plan.reorders {
+            edf.adopt(plan, rx.now());
+        }
+        for (slot, port) in egress.ports.iter_mut().enumerate() {
+            port.drr.adopt(plan, slot);
+        }
+        self.burst_headers = burst_headers(plan, self.header_capacity);
+    }
+
     /// Takes packets one turn further along their way; returns how many moved.
     pub fn turn(&mut self) -> usize {
+        self.adopt();
         let Self { plan, rx, parse, classify, police, ingress_drr, edf, fanout, .. } = self;
         let Self { egress, flows, payload, pressure, tally, .. } = self;
         fanout.breakers.refresh(&self.control.breakers);
@@ -261,8 +292,13 @@ impl<D: Driver> Worker<D> {
             counters.ledger.publish(ledger);
             counters.worker.busy_turns.add(1);
         }
+        let now = self.rx.now();
+        if self.ended > 0 {
+            counters.worker.longest_turn.raise_to(now - self.ended);
+        }
+        self.ended = now;
         counters.worker.turns.add(1);
-        counters.worker.heartbeat.set(self.rx.now());
+        counters.worker.heartbeat.set(now);
         counters.worker.generation.set(self.plan.generation);
         moved
     }
@@ -284,4 +320,10 @@ impl<D: Driver> Worker<D> {
         }
         self.publish(1);
     }
+}
+
+/// Header buffers that a burst may need; a pool that has fewer is asked for all it has.
+fn burst_headers(plan: &Plan, capacity: usize) -> usize {
+    let widest = plan.rules.iter().map(|rule| rule.fan_out() as usize).max().unwrap_or(0);
+    (BURST * widest).min(capacity)
 }

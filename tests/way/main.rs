@@ -4,6 +4,7 @@
 #[path = "../frames/mod.rs"]
 mod frames;
 mod overload;
+mod reload;
 mod site;
 
 use frames::{Frame, v4, v6};

@@ -74,8 +74,16 @@ impl Site {
             })
             .collect();
         let plan = Arc::new(Plan::build(config, &facts, 1_000_000_000, 1).unwrap());
-        let counters =
-            Arc::new(Counters::new(plan.rules.len(), plan.outputs.len(), plan.ports.len()));
+        Self::with(config, plan, clock, headers)
+    }
+
+    /// A site that goes by a plan of ports that send chains.
+    pub fn on(config: &Config, plan: Arc<Plan>, headers: usize) -> Self {
+        Self::with(config, plan, true, headers)
+    }
+
+    fn with(config: &Config, plan: Arc<Plan>, clock: bool, headers: usize) -> Self {
+        let counters = Arc::new(Counters::for_plan(&plan));
         let (rx, time) = (MemoryRx::default(), StepClock::default());
         time.step(1 << 40);
         let tx: Vec<_> = config.ports.iter().map(|_| MemoryTx::default()).collect();

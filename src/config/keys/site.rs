@@ -272,7 +272,7 @@ pub static LIMITS: Section = Section {
     about: "Sizes fixed at start.",
     keys: &[
         key("rules", Kind::Integer(1, 65_536), Preset::Is("4096"), "rules"),
-        key("outputs", Kind::Integer(1, 1 << 20), Preset::Is("65536"), "outputs of all rules"),
+        key("outputs", Kind::Integer(1, 1 << 20), Preset::Is("16384"), "outputs of all rules"),
         key(
             "rows",
             Kind::Integer(1, 1 << 24),

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::config::{Config, Output, Rule, UdpPortRewrite};
 use crate::ledger::{Counter, Counters, Drops, Ledger, OutputCounters};
-use crate::manage::breaker::{Breaker, Breakers};
+use crate::manage::breaker::Breakers;
+use crate::manage::reload::Retired;
 use crate::packet::{DropReason, Ticks};
 use crate::plan::Plan;
 
@@ -26,6 +27,8 @@ pub struct Inputs<'a> {
     pub workers: &'a [WorkerView<'a>],
     /// By port slot.
     pub ports: &'a [PortStatus],
+    /// What was counted in slots that others have now.
+    pub retired: &'a Retired,
     /// The circuit breakers.
     pub breakers: &'a Breakers,
     /// All pools.
@@ -94,8 +97,8 @@ impl Report {
                 .config
                 .rules
                 .iter()
-                .enumerate()
-                .map(|(slot, rule)| rule_report(inputs, now, slot, rule))
+                .zip(&inputs.plan.rule_slots)
+                .map(|(rule, &slot)| rule_report(inputs, now, slot as usize, rule))
                 .collect(),
             receivers: receiver_reports(inputs),
             ports: port_reports(inputs),
@@ -190,7 +193,7 @@ fn disagreement(inputs: &Inputs<'_>, total: &Ledger) -> u64 {
             .map(|slot| inputs.sum(|counters| counter(&counters.outputs[slot])))
             .sum::<u64>()
     };
-    let mut dropped = [0; DropReason::COUNT];
+    let Retired { copies, sent, mut dropped } = *inputs.retired;
     for slot in outputs.clone() {
         let drops = inputs.drops(|counters| counters.outputs[slot].dropped());
         add(&mut dropped, &drops);
@@ -198,8 +201,8 @@ fn disagreement(inputs: &Inputs<'_>, total: &Ledger) -> u64 {
     let drops = dropped.iter().zip(&total.dropped_after);
     total.received.abs_diff(by_port(|port| &port.received))
         + total.sent.abs_diff(by_port(|port| &port.sent))
-        + total.copies.abs_diff(by_output(|output| &output.copies))
-        + total.sent.abs_diff(by_output(|output| &output.sent))
+        + total.copies.abs_diff(copies + by_output(|output| &output.copies))
+        + total.sent.abs_diff(sent + by_output(|output| &output.sent))
         + drops.map(|(a, b)| a.abs_diff(*b)).sum::<u64>()
 }
 
@@ -210,8 +213,7 @@ fn rule_report(inputs: &Inputs<'_>, now: Ticks, slot: usize, rule: &Rule) -> Rul
     let each = || inputs.workers.iter().map(|w| &w.counters.rules[slot]);
     let packets = sum(|rule| &rule.packets);
     let last_packet = each().map(|rule| rule.last_packet.get()).max();
-    let first = inputs.plan.rules[slot].outputs.start as usize;
-    let outputs = rule.outputs.iter().enumerate();
+    let outputs = rule.outputs.iter().zip(inputs.plan.outputs_of(slot as u32));
     RuleReport {
         name: rule.name.clone(),
         class: rule.class.name().into(),
@@ -224,7 +226,9 @@ fn rule_report(inputs: &Inputs<'_>, now: Ticks, slot: usize, rule: &Rule) -> Rul
             _ => 0,
         },
         latency_ns: summary(each().map(|rule| &rule.latency), inputs.plan.ticks_per_second),
-        outputs: outputs.map(|(i, output)| output_report(inputs, first + i, output)).collect(),
+        outputs: outputs
+            .map(|(output, &slot)| output_report(inputs, slot as usize, output))
+            .collect(),
     }
 }
 
@@ -271,11 +275,13 @@ pub(in crate::manage) fn show_udp_port(udp_port: UdpPortRewrite) -> String {
 
 fn receiver_reports(inputs: &Inputs<'_>) -> Vec<ReceiverReport> {
     let config = inputs.config;
-    let receivers = config.receivers.iter().zip(&inputs.breakers.receivers).enumerate();
-    let report = |(slot, (receiver, breaker)): (usize, (&crate::config::Receiver, &Breaker))| {
-        let all = inputs.plan.outputs.iter().enumerate();
-        let its = all.filter(|(_, output)| output.receiver == Some(slot as u32));
-        let its: Vec<_> = its.map(|(slot, _)| slot).collect();
+    let receivers = config.receivers.iter().zip(&inputs.plan.receiver_slots);
+    let report = |(receiver, &slot): (&crate::config::Receiver, &u32)| {
+        let breaker = &inputs.breakers.receivers[slot as usize];
+        let all = inputs.plan.rule_slots.iter().flat_map(|&rule| inputs.plan.outputs_of(rule));
+        let all = all.map(|&output| output as usize);
+        let its = all.filter(|&output| inputs.plan.outputs[output].receiver == Some(slot));
+        let its: Vec<_> = its.collect();
         let sum = |counter: fn(&OutputCounters) -> &Counter| {
             let each = its.iter().map(|&slot| inputs.sum(|c| counter(&c.outputs[slot])));
             each.sum()

@@ -3,6 +3,7 @@
 use super::*;
 use crate::ledger::{Counters, Ledger};
 use crate::manage::fixture::{Fixture, assert_golden};
+use crate::manage::reload::Retired;
 use crate::packet::DropReason;
 
 #[test]
@@ -79,6 +80,7 @@ fn one_worker_cannot_hide_what_another_lost() {
         plan: &fixture.plan,
         workers: &workers,
         ports: &fixture.ports,
+        retired: &Retired::default(),
         breakers: &fixture.breakers,
         pools: &[],
         now: None,
@@ -108,6 +110,7 @@ fn a_rule_without_packets_has_no_last_one() {
         plan: &fixture.plan,
         workers: &workers,
         ports: &fixture.ports,
+        retired: &Retired::default(),
         breakers: &fixture.breakers,
         pools: &[],
         now: Some(1_000_000),

@@ -1,0 +1,186 @@
+//! What differs between two configurations, for people, and what of it needs a restart.
+
+use std::fmt;
+
+use crate::config::{Class, Config, Output, Port, Rule};
+
+/// The differences, a line each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// What is new.
+    pub added: Vec<String>,
+    /// What is another, and in what.
+    pub changed: Vec<String>,
+    /// What is gone.
+    pub removed: Vec<String>,
+    /// What cannot change while running.
+    pub needs_restart: Vec<String>,
+}
+
+impl Diff {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How much of each kind, in a line.
+    pub fn summary(&self) -> String {
+        let Self { added, changed, removed, .. } = self;
+        format!("{} added, {} changed, {} removed", added.len(), changed.len(), removed.len())
+    }
+}
+
+impl fmt::Display for Diff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return writeln!(f, "nothing differs");
+        }
+        let kinds = [
+            ('+', &self.added),
+            ('~', &self.changed),
+            ('-', &self.removed),
+            ('!', &self.needs_restart),
+        ];
+        for (sign, lines) in kinds {
+            for line in lines {
+                let restart = if sign == '!' { " (needs a restart)" } else { "" };
+                writeln!(f, "{sign} {line}{restart}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `new` has that `old` has not, and the other way round.
+pub fn diff(old: &Config, new: &Config) -> Diff {
+    let mut diff = Diff::default();
+    let site = [
+        ("instance.name", old.instance != new.instance),
+        ("clock", old.clock != new.clock),
+        ("idle", old.idle != new.idle),
+        ("[eal]", old.eal != new.eal),
+        ("[memory]", old.memory != new.memory),
+        ("[limits]", old.limits != new.limits),
+    ];
+    let differing = site.iter().filter(|(_, differs)| *differs);
+    diff.needs_restart = differing.map(|(key, _)| (*key).to_owned()).collect();
+    ports(&mut diff, old, new);
+    for class in Class::ALL {
+        if old.classes[class as usize] != new.classes[class as usize] {
+            diff.changed.push(format!("class {}", class.name()));
+        }
+    }
+    let stages = [
+        ("edf.window", old.edf_window != new.edf_window),
+        ("fanout.copy_below", old.copy_below != new.copy_below),
+    ];
+    for (key, _) in stages.iter().filter(|(_, differs)| *differs) {
+        diff.changed.push((*key).to_owned());
+    }
+    let receiver = |receiver: &crate::config::Receiver| receiver.name.clone();
+    by_name(&mut diff, "receiver", &old.receivers, &new.receivers, receiver, |old, new| {
+        if old == new { vec![] } else { vec!["port".to_owned()] }
+    });
+    by_name(&mut diff, "rule", &old.rules, &new.rules, |rule| rule.name.clone(), rule);
+    diff
+}
+
+/// Ports stay as they are, but for what the plan carries.
+fn ports(diff: &mut Diff, old: &Config, new: &Config) {
+    let names = |config: &Config| config.ports.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
+    if names(old) != names(new) {
+        let (old, new) = (names(old).join(", "), names(new).join(", "));
+        diff.needs_restart.push(format!("ports {old} became {new}"));
+        return;
+    }
+    for (old, new) in old.ports.iter().zip(&new.ports) {
+        let Port { name, device, address, mtu, rx, rx_checksum, shaper } = old;
+        let fixed =
+            [("device", *device != new.device), ("mtu", *mtu != new.mtu), ("rx", *rx != new.rx)];
+        for (key, _) in fixed.iter().filter(|(_, differs)| *differs) {
+            diff.needs_restart.push(format!("port {name}: {key}"));
+        }
+        let live = [
+            ("address", *address != new.address),
+            ("rx_checksum", *rx_checksum != new.rx_checksum),
+            ("rate, burst", *shaper != new.shaper),
+        ];
+        let keys = keys(&live);
+        if !keys.is_empty() {
+            diff.changed.push(format!("port {name}: {}", keys.join(", ")));
+        }
+    }
+}
+
+/// The keys that differ.
+fn keys(list: &[(&str, bool)]) -> Vec<String> {
+    list.iter().filter(|(_, differs)| *differs).map(|(key, _)| (*key).to_owned()).collect()
+}
+
+/// Compares two lists by name; `compare` says in what two of one name differ.
+fn by_name<T>(
+    diff: &mut Diff,
+    kind: &str,
+    old: &[T],
+    new: &[T],
+    name: impl Fn(&T) -> String,
+    compare: impl Fn(&T, &T) -> Vec<String>,
+) {
+    let index = |list: &[T]| -> std::collections::HashMap<String, usize> {
+        list.iter().enumerate().map(|(i, item)| (name(item), i)).collect()
+    };
+    let (before, after) = (index(old), index(new));
+    for item in new {
+        let name = name(item);
+        match before.get(&name) {
+            None => diff.added.push(format!("{kind} {name}")),
+            Some(&i) => {
+                let keys = compare(&old[i], item);
+                if !keys.is_empty() {
+                    diff.changed.push(format!("{kind} {name}: {}", keys.join(", ")));
+                }
+            }
+        }
+    }
+    let gone = old.iter().map(&name).filter(|name| !after.contains_key(name));
+    diff.removed.extend(gone.map(|name| format!("{kind} {name}")));
+}
+
+fn rule(old: &Rule, new: &Rule) -> Vec<String> {
+    let Rule { name: _, input, class, budget, weight, late, flow, police, queue, outputs } = old;
+    let mut keys = keys(&[
+        ("input", *input != new.input),
+        ("class", *class != new.class),
+        ("budget", *budget != new.budget),
+        ("weight", *weight != new.weight),
+        ("late", *late != new.late),
+        ("flow", *flow != new.flow),
+        ("police", *police != new.police),
+        ("queue", *queue != new.queue),
+    ]);
+    // As slots are kept: by port, destination, UDP port and VLAN.
+    let identity = |output: &Output| {
+        let Output { port, destination, udp_port, vlan, .. } = *output;
+        (port, destination, udp_port, vlan)
+    };
+    let find = |list: &[Output], wanted: &Output| -> Option<usize> {
+        list.iter().position(|output| identity(output) == identity(wanted))
+    };
+    let missing = |list: &[Output], from: &[Output]| {
+        list.iter().filter(|output| find(from, output).is_none()).count()
+    };
+    let changed =
+        new.outputs.iter().filter(|new| find(outputs, new).is_some_and(|i| outputs[i] != **new));
+    let counts = [
+        ("added", missing(&new.outputs, outputs)),
+        ("changed", changed.count()),
+        ("removed", missing(outputs, &new.outputs)),
+    ];
+    for (what, count) in counts {
+        if count > 0 {
+            let s = if count == 1 { "" } else { "s" };
+            keys.push(format!("{count} output{s} {what}"));
+        }
+    }
+    keys
+}

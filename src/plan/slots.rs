@@ -1,0 +1,223 @@
+//! Which slot each rule, output, receiver and row flow has, from one plan to the next.
+//!
+//! What keeps its identity keeps its slot, and with it its queue, its counters and its breaker: a
+//! rule by its name, an output by rule, port, destination, UDP port and VLAN, a receiver by its
+//! name. A slot is given up when nothing waits in it any more, and is taken again last.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::Hash;
+
+use ipnet::IpNet;
+
+use super::{Plan, PlanError};
+use crate::config::{Config, Output, UdpPortRewrite, VlanRewrite};
+use crate::wire::Key;
+
+/// Outputs that any port has room for, at least, so that a reload can add some.
+const LANES_MIN: u32 = 1_024;
+/// Row flows that there is room for, at least.
+const ROW_FLOWS_MIN: u32 = 1_024;
+/// Receivers that there is room for.
+const RECEIVERS: u32 = 4_096;
+
+/// Who an output is, within its rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OutputIdentity {
+    rule: u32,
+    port: usize,
+    destination: Option<IpNet>,
+    udp_port: UdpPortRewrite,
+    vlan: VlanRewrite,
+    /// Tells apart those that are alike in all of this.
+    nth: u32,
+}
+
+impl OutputIdentity {
+    /// The identity of the outputs of a rule with slot `rule`, in their order.
+    pub fn of_all(rule: u32, outputs: &[Output]) -> Vec<Self> {
+        let mut seen = HashMap::new();
+        let identity = |output: &Output| {
+            let Output { port, destination, udp_port, vlan, .. } = *output;
+            let alike = seen.entry((port, destination, udp_port, vlan)).or_insert(0);
+            *alike += 1;
+            Self { rule, port, destination, udp_port, vlan, nth: *alike }
+        };
+        outputs.iter().map(identity).collect()
+    }
+}
+
+/// The slots of one kind.
+#[derive(Clone, Debug)]
+pub(super) struct Table<K> {
+    /// What holds them, for the error.
+    name: &'static str,
+    capacity: u32,
+    taken: HashMap<K, u32>,
+    never_taken: u32,
+    given_up: VecDeque<u32>,
+}
+
+/// A slot and whether another held it before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub slot: u32,
+    /// It was given up by another: what is left in it must be cleared.
+    pub used: bool,
+}
+
+impl<K: Eq + Hash + Clone> Table<K> {
+    fn new(name: &'static str, capacity: u32) -> Self {
+        let (taken, given_up) = (HashMap::new(), VecDeque::new());
+        Self { name, capacity, taken, never_taken: 0, given_up }
+    }
+
+    /// The slot of `key`, which is its from now on.
+    pub fn take(&mut self, key: &K) -> Result<Taken, PlanError> {
+        if let Some(&slot) = self.taken.get(key) {
+            return Ok(Taken { slot, used: false });
+        }
+        let taken = if self.never_taken < self.capacity {
+            self.never_taken += 1;
+            Taken { slot: self.never_taken - 1, used: false }
+        } else if let Some(slot) = self.given_up.pop_front() {
+            Taken { slot, used: true }
+        } else {
+            return Err(PlanError::NoRoom { what: self.name, allowed: self.capacity });
+        };
+        self.taken.insert(key.clone(), taken.slot);
+        Ok(taken)
+    }
+
+    /// Slots that there are.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Slots that someone has.
+    pub fn held(&self) -> HashSet<u32> {
+        self.taken.values().copied().collect()
+    }
+
+    /// Gives up every slot whose holder or slot `keeps` does not want.
+    fn retain(&mut self, mut keeps: impl FnMut(&K, u32) -> bool) {
+        let gone = self.taken.extract_if(|key, slot| !keeps(key, *slot));
+        let mut gone: Vec<_> = gone.map(|(_, slot)| slot).collect();
+        gone.sort_unstable();
+        self.given_up.extend(gone);
+    }
+}
+
+/// The slots of all kinds.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    pub(super) rules: Table<String>,
+    pub(super) outputs: Table<OutputIdentity>,
+    pub(super) receivers: Table<String>,
+    pub(super) row_flows: Table<Key>,
+    /// By port slot: the members of its egress DRR, by output slot.
+    pub(super) lanes: Vec<Table<u32>>,
+    pub(super) sources: u32,
+}
+
+impl Slots {
+    /// Slots for exactly what `config` has, for a plan that is never followed by another.
+    pub fn fitting(config: &Config, row_flows: u32, has_sources: bool) -> Self {
+        let outputs = config.rules.iter().map(|rule| rule.outputs.len() as u32).sum();
+        Self {
+            rules: Table::new("rules", config.rules.len() as u32),
+            outputs: Table::new("outputs", outputs),
+            receivers: Table::new("receivers", config.receivers.len() as u32),
+            row_flows: Table::new("row flows", row_flows),
+            lanes: outputs_by_port(config)
+                .map(|count| Table::new("outputs of a port", count))
+                .collect(),
+            sources: if has_sources { config.limits.sources } else { 0 },
+        }
+    }
+
+    /// Slots as `[limits]` has them, so that reloads have room.
+    pub fn growing(config: &Config, row_flows: u32) -> Self {
+        let limits = &config.limits;
+        let lanes = |count: u32| Table::new("outputs of a port", (2 * count).max(LANES_MIN));
+        Self {
+            rules: Table::new("rules", limits.rules),
+            outputs: Table::new("outputs", limits.outputs),
+            receivers: Table::new("receivers", RECEIVERS.max(config.receivers.len() as u32)),
+            row_flows: Table::new("row flows", (2 * row_flows).max(ROW_FLOWS_MIN)),
+            lanes: outputs_by_port(config).map(lanes).collect(),
+            sources: limits.sources,
+        }
+    }
+
+    /// Slots of each kind that there are.
+    pub(super) fn capacity(&self) -> Capacity {
+        Capacity {
+            rules: self.rules.capacity,
+            outputs: self.outputs.capacity,
+            receivers: self.receivers.capacity,
+        }
+    }
+
+    /// Slots of rules and of outputs that someone has.
+    pub fn held(&self) -> (HashSet<u32>, HashSet<u32>) {
+        (self.rules.held(), self.outputs.held())
+    }
+
+    /// Gives up the slots of what is not in `plan`'s configuration, but for these rules and
+    /// outputs, of which something still waits.
+    pub fn keep_only(&mut self, plan: &Plan, rules: &[u32], outputs: &[u32]) {
+        let current = plan.rule_slots.iter().copied();
+        let rules: HashSet<_> = current.clone().chain(rules.iter().copied()).collect();
+        let of_current = current.flat_map(|rule| plan.outputs_of(rule)).copied();
+        let outputs: HashSet<_> = of_current.chain(outputs.iter().copied()).collect();
+        let receivers: HashSet<_> = plan.receiver_slots.iter().copied().collect();
+        self.rules.retain(|_, slot| rules.contains(&slot));
+        self.outputs.retain(|_, slot| outputs.contains(&slot));
+        self.receivers.retain(|_, slot| receivers.contains(&slot));
+        self.row_flows.retain(|key, _| plan.rows.has(key));
+        for lanes in &mut self.lanes {
+            lanes.retain(|output, _| outputs.contains(output));
+        }
+    }
+}
+
+/// Slots of each kind, taken or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Rules.
+    pub rules: u32,
+    /// Outputs of all rules.
+    pub outputs: u32,
+    /// Receivers.
+    pub receivers: u32,
+}
+
+/// How many outputs each port has.
+fn outputs_by_port(config: &Config) -> impl Iterator<Item = u32> {
+    let mut counts = vec![0; config.ports.len()];
+    let outputs = config.rules.iter().flat_map(|rule| &rule.outputs);
+    outputs.for_each(|output| counts[output.port] += 1);
+    counts.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(table: &mut Table<u32>, keys: &[u32]) -> Vec<(u32, bool)> {
+        let take = |key| table.take(key).map(|taken| (taken.slot, taken.used)).expect("room");
+        keys.iter().map(take).collect()
+    }
+
+    #[test]
+    fn who_stays_keeps_its_slot_and_a_slot_is_taken_again_last() {
+        let mut table = Table::new("things", 4);
+        assert_eq!(slots(&mut table, &[10, 20, 30]), [(0, false), (1, false), (2, false)]);
+        table.retain(|key, _| *key == 20);
+        assert_eq!(slots(&mut table, &[20, 40]), [(1, false), (3, false)]);
+        assert_eq!(slots(&mut table, &[50, 60]), [(0, true), (2, true)]);
+        let full = table.take(&70).expect_err("four are taken");
+        assert_eq!(full, PlanError::NoRoom { what: "things", allowed: 4 });
+        assert_eq!(slots(&mut table, &[40, 50]), [(3, false), (0, false)]);
+    }
+}
