@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -136,9 +137,6 @@ fn assemble(
     slots: &mut Slots,
     previous: Option<&Plan>,
 ) -> Result<Plan, PlanError> {
-    let ticks = |duration: std::time::Duration| {
-        (duration.as_nanos() * u128::from(ticks_per_second) / 1_000_000_000) as Ticks
-    };
     let mut cleared = Cleared::default();
     let rule_slots = take_all(&mut slots.rules, config.rules.iter().map(|rule| &rule.name))?;
     let receivers = config.receivers.iter().map(|receiver| &receiver.name);
@@ -156,6 +154,9 @@ fn assemble(
     }
     let mut build = Building {
         facts,
+        ticks_per_second,
+        generation,
+        previous,
         receiver_slots: &receiver_slots,
         largest_frame,
         slots,
@@ -165,41 +166,16 @@ fn assemble(
         outputs: previous.map_or_else(Vec::new, |plan| plan.outputs.to_vec()),
         fan_out: Vec::new(),
     };
-    if let Some(previous) = previous {
-        build.keep_gone(previous, &rule_slots);
-    }
+    build.keep_gone(&rule_slots);
     for (rule, &slot) in config.rules.iter().zip(&rule_slots) {
-        let first = build.fan_out.len() as u32;
-        build.add_outputs(slot, rule)?;
-        let known = previous.and_then(|plan| plan.rules.get(slot as usize));
-        let id = match known {
-            Some(known) if !build.cleared.rules.contains(&slot) => known.id,
-            _ => generation << 32 | u64::from(slot),
-        };
-        let plan = RulePlan {
-            id,
-            removed: false,
-            budget: ticks(rule.budget),
-            late: rule.late,
-            flow: rule.flow,
-            police: rule.police.map(|limit| bucket_rate(limit, ticks_per_second)),
-            ingress: settings(rule.class, rule.weight, rule.queue, largest_frame),
-            outputs: first..build.fan_out.len() as u32,
-            name: rule.name.clone(),
-        };
-        put(&mut build.rules, slot, plan);
+        build.add_rule(slot, rule)?;
     }
     let rows = Arc::new(build.rows(config, &rule_slots)?);
     let classes = config.classes.map(|class| ClassPlan {
-        budget: ticks(class.budget),
+        budget: ticks(class.budget, ticks_per_second),
         quantum: class.weight * largest_frame,
     });
-    let reorders = previous.is_some_and(|previous| {
-        let budgets = |classes: &[ClassPlan]| classes.iter().map(|c| c.budget).collect::<Vec<_>>();
-        let mut rules = build.rules.iter().zip(&previous.rules);
-        budgets(&classes) != budgets(&previous.classes)
-            || rules.any(|(new, old)| new.ingress.class != old.ingress.class)
-    });
+    let reorders = previous.is_some_and(|previous| reorders(previous, &classes, &build.rules));
     let Building { cleared, ports, rules, outputs, fan_out, slots, .. } = build;
     Ok(Plan {
         generation,
@@ -226,6 +202,18 @@ fn assemble(
         largest_frame,
         ticks_per_second,
     })
+}
+
+fn ticks(duration: Duration, ticks_per_second: u64) -> Ticks {
+    (duration.as_nanos() * u128::from(ticks_per_second) / 1_000_000_000) as Ticks
+}
+
+/// Whether a class's budget or a rule's class is another than it was.
+fn reorders(previous: &Plan, classes: &[ClassPlan], rules: &[RulePlan]) -> bool {
+    let mut classes = classes.iter().zip(&previous.classes);
+    let mut rules = rules.iter().zip(&previous.rules);
+    classes.any(|(new, old)| new.budget != old.budget)
+        || rules.any(|(new, old)| new.ingress.class != old.ingress.class)
 }
 
 fn take_all<'a>(
@@ -256,6 +244,9 @@ fn put<T: Clone>(values: &mut Vec<T>, slot: u32, value: T) {
 /// A plan in the making.
 struct Building<'a> {
     facts: &'a [PortFacts],
+    ticks_per_second: u64,
+    generation: u64,
+    previous: Option<&'a Plan>,
     receiver_slots: &'a [u32],
     largest_frame: u32,
     slots: &'a mut Slots,
@@ -269,7 +260,10 @@ struct Building<'a> {
 impl Building<'_> {
     /// Keeps the outputs of rules that are gone, for what still waits; `current` are the slots of
     /// those that are not.
-    fn keep_gone(&mut self, previous: &Plan, current: &[u32]) {
+    fn keep_gone(&mut self, current: &[u32]) {
+        let Some(previous) = self.previous else {
+            return;
+        };
         let current: HashSet<_> = current.iter().copied().collect();
         let held = self.slots.rules.held();
         for slot in 0..self.rules.len() as u32 {
@@ -279,6 +273,30 @@ impl Building<'_> {
             }
             self.rules[slot as usize].outputs = first..self.fan_out.len() as u32;
         }
+    }
+
+    /// Plans the rule with slot `slot`, its outputs first.
+    fn add_rule(&mut self, slot: u32, rule: &Rule) -> Result<(), PlanError> {
+        let first = self.fan_out.len() as u32;
+        self.add_outputs(slot, rule)?;
+        let known = self.previous.and_then(|plan| plan.rules.get(slot as usize));
+        let id = match known {
+            Some(known) if !self.cleared.rules.contains(&slot) => known.id,
+            _ => self.generation << 32 | u64::from(slot),
+        };
+        let plan = RulePlan {
+            id,
+            removed: false,
+            budget: ticks(rule.budget, self.ticks_per_second),
+            late: rule.late,
+            flow: rule.flow,
+            police: rule.police.map(|limit| bucket_rate(limit, self.ticks_per_second)),
+            ingress: settings(rule.class, rule.weight, rule.queue, self.largest_frame),
+            outputs: first..self.fan_out.len() as u32,
+            name: rule.name.clone(),
+        };
+        put(&mut self.rules, slot, plan);
+        Ok(())
     }
 
     /// Plans the outputs of the rule with slot `slot`.
