@@ -285,10 +285,13 @@ fn what_needs_a_restart_is_named_and_nothing_changes() {
     live.site.finish();
 }
 
+/// A rule's number, class, and outputs by port and group.
+type Drawn = (u8, usize, Vec<(bool, u8)>);
+
 /// What is pushed, and which rules there are, step by step.
 #[derive(Clone, Debug)]
 struct Step {
-    rules: Vec<(u8, usize, Vec<(bool, u8)>)>,
+    rules: Vec<Drawn>,
     packets: Vec<u8>,
     blocked: bool,
 }
@@ -302,7 +305,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..25)
 }
 
-fn text(rules: &[(u8, usize, Vec<(bool, u8)>)]) -> String {
+fn text(rules: &[Drawn]) -> String {
     let mut seen = [false; 6];
     // So few that slots change hands; what has waited longest makes room in time.
     let mut text = "[limits]\nrules = 16\noutputs = 60\n".to_owned();
