@@ -1,0 +1,195 @@
+//! What comes into the world: the traffic of each port, and faults with their places and times.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::frames;
+use super::loads::RuleLoad;
+use super::scenario::{Offer, PACKETS_MAX, SPAN_MAX, Scenario};
+use crate::config::Config;
+use crate::manage::run::DRAIN_MAX;
+use crate::packet::Ticks;
+use crate::plan::{Plan, PlanError};
+use crate::testkit::fault::{Fault, FaultKind, FaultSpec, Place};
+use crate::testkit::record::Record;
+use crate::testkit::traffic::{Frame, Stream, Traffic};
+use crate::testkit::wire_bits;
+
+/// Why a scenario cannot run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum SimulateError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("the rule with slot {0} does not exist: the configuration has {1}, counted from 0")]
+    Rule(usize, usize),
+    #[error("the port with slot {0} does not exist: the configuration has {1}, counted from 0")]
+    Port(usize, usize),
+    #[error(
+        "{0} packets are too many; {PACKETS_MAX} at most are simulated: take a shorter --duration, \
+         a lower --load or --link, or dearer packets"
+    )]
+    TooMany(u64),
+    #[error("traffic for {} is too long; a day at most is simulated", show(*.0))]
+    TooLong(Ticks),
+    #[error("no frame would come to rule `{0}` alone: more specific rules take all it matches")]
+    NoFrames(String),
+    #[error("`{fault}`: {place}")]
+    Place { fault: String, place: String },
+}
+
+fn show(nanos: Ticks) -> String {
+    crate::config::show_duration(Duration::from_nanos(nanos))
+}
+
+/// A seed for the `number`th of a kind of thing.
+pub fn seed(scenario: &Scenario, kind: u64, number: usize) -> u64 {
+    let mixed = scenario.seed ^ kind << 56 ^ (number as u64) << 32;
+    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31)
+}
+
+/// The traffic of each port, by slot; times are moved on by `start`.
+pub fn traffic(
+    scenario: &Scenario,
+    config: &Config,
+    plan: &Plan,
+    start: Ticks,
+) -> Result<Vec<Traffic>, SimulateError> {
+    let (rules, ports) = (config.rules.len(), config.ports.len());
+    if u128::from(scenario.span) > SPAN_MAX.as_nanos() {
+        return Err(SimulateError::TooLong(scenario.span));
+    }
+    let mut packets = 0.0;
+    let mut made: Vec<(Vec<Frame>, Vec<(Stream, u64)>, Vec<Vec<(Ticks, u32)>>)> =
+        (0..ports).map(|_| Default::default()).collect();
+    for (number, offer) in scenario.offers.iter().enumerate() {
+        let rule = config.rules.get(offer.rule).ok_or(SimulateError::Rule(offer.rule, rules))?;
+        let mut rng = Rng::with_seed(seed(scenario, 1, offer.rule));
+        let frames = frames::of_rule(config, plan, offer.rule, offer.flows, &offer.sizes, &mut rng);
+        if frames.is_empty() {
+            return Err(SimulateError::NoFrames(rule.name.clone()));
+        }
+        let until = offer.until.min(scenario.span);
+        let seconds = until.saturating_sub(offer.from) as f64 / 1e9;
+        packets += offer.rate as f64 * seconds / mean_bits(&frames);
+        let (all, streams, _) = &mut made[frames::input_of(config, rule)];
+        let stream = stream(offer, &frames, all.len(), start, until);
+        all.extend(frames.into_iter().map(|(frame, _)| frame));
+        streams.push((stream, seed(scenario, 2, number)));
+    }
+    for replay in &scenario.replays {
+        let (all, _, captures) =
+            made.get_mut(replay.port).ok_or(SimulateError::Port(replay.port, ports))?;
+        let first = all.len() as u32;
+        packets += replay.times.len() as f64;
+        captures.push((first..).zip(&replay.times).map(|(n, at)| (start + at, n)).collect());
+        all.extend(replay.frames.iter().cloned());
+    }
+    if packets > PACKETS_MAX as f64 {
+        return Err(SimulateError::TooMany(packets as u64));
+    }
+    let port = |(frames, streams, captures): (_, Vec<(Stream, u64)>, Vec<_>)| {
+        let mut traffic = Traffic::new(frames);
+        streams.iter().for_each(|(stream, seed)| traffic.stream(stream, *seed));
+        captures.into_iter().for_each(|capture| traffic.capture(capture));
+        traffic
+    };
+    Ok(made.into_iter().map(port).collect())
+}
+
+/// Bits on the wire of the frames of an offer, on average.
+pub fn mean_bits(frames: &[(Frame, u32)]) -> f64 {
+    let weight: f64 = frames.iter().map(|(_, weight)| f64::from(*weight)).sum();
+    let bits = frames
+        .iter()
+        .map(|(frame, weight)| wire_bits(frame.bytes.len()) as f64 * f64::from(*weight));
+    bits.sum::<f64>() / weight.max(1.0)
+}
+
+fn stream(
+    offer: &Offer,
+    frames: &[(Frame, u32)],
+    first: usize,
+    start: Ticks,
+    until: Ticks,
+) -> Stream {
+    let numbers = first as u32..;
+    Stream {
+        frames: numbers.zip(frames).map(|(number, (_, weight))| (number, *weight)).collect(),
+        rate: offer.rate,
+        pattern: offer.pattern,
+        from: start + offer.from.min(until),
+        until: start + until,
+    }
+}
+
+/// What the record says was offered to each rule in the span.
+pub fn rule_loads(scenario: &Scenario, record: &Record) -> Vec<RuleLoad> {
+    let seconds = scenario.span.max(1) as f64 / 1e9;
+    let rules = record.offered.iter().take(scenario.config.rules.len()).enumerate();
+    let offered = rules.filter(|(_, offered)| offered.packets > 0);
+    let load = |(rule, offered): (usize, &crate::testkit::record::Offered)| RuleLoad {
+        rule,
+        packets: offered.packets as f64 / seconds,
+        bits: offered.bytes as f64 * 8.0 / offered.packets as f64,
+    };
+    offered.map(load).collect()
+}
+
+/// The faults with their places and times.
+pub fn faults(scenario: &Scenario, config: &Config) -> Result<Vec<Fault>, SimulateError> {
+    let mut rng = Rng::with_seed(seed(scenario, 4, 0));
+    let fault = |spec: &FaultSpec| {
+        let slot = place(spec, scenario, config, &mut rng).map_err(|place| {
+            let fault = spec.to_string();
+            SimulateError::Place { fault, place }
+        })?;
+        let mut fault = spec.schedule(slot, scenario.span, &mut rng);
+        if spec.kind == FaultKind::Stop && spec.length.is_none() {
+            fault.length = u64::try_from(DRAIN_MAX.as_nanos()).unwrap_or(u64::MAX);
+        }
+        Ok(fault)
+    };
+    scenario.faults.iter().map(fault).collect()
+}
+
+/// The slot of a fault's place, or what places there are.
+fn place(
+    spec: &FaultSpec,
+    scenario: &Scenario,
+    config: &Config,
+    rng: &mut Rng,
+) -> Result<usize, String> {
+    let outputs = || config.rules.iter().flat_map(|rule| &rule.outputs);
+    let port = |slot: usize| (slot, config.ports[slot].name.clone());
+    let ports = |used: &dyn Fn(usize) -> bool| -> Vec<(usize, String)> {
+        (0..config.ports.len()).filter(|&slot| used(slot)).map(port).collect()
+    };
+    let offered = |slot: usize| {
+        let mut rules = scenario.offers.iter().filter_map(|offer| config.rules.get(offer.rule));
+        rules.any(|rule| frames::input_of(config, rule) == slot)
+            || scenario.replays.iter().any(|replay| replay.port == slot)
+    };
+    let (what, places) = match spec.kind.place() {
+        Place::Worker => return Ok(0),
+        Place::Input => ("input ports", ports(&offered)),
+        Place::Output => ("output ports", ports(&|slot| outputs().any(|o| o.port == slot))),
+        Place::Pool => ("pools", vec![(0, "payload".into()), (1, "headers".into())]),
+        Place::Receiver => {
+            let receivers = config.receivers.iter().enumerate();
+            let receivers = receivers.map(|(slot, receiver)| (slot, receiver.name.clone()));
+            ("receivers", receivers.collect())
+        }
+    };
+    let names: Vec<_> = places.iter().map(|(_, name)| name.as_str()).collect();
+    let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+    match &spec.place {
+        None => rng.choice(&places).map(|(slot, _)| *slot),
+        Some(wanted) => places.iter().find(|(_, name)| name == wanted).map(|(slot, _)| *slot),
+    }
+    .ok_or_else(|| match &spec.place {
+        None => format!("there is no place for it; the {what} are: {names}"),
+        Some(wanted) => format!("it does not happen at `{wanted}`; the {what} are: {names}"),
+    })
+}

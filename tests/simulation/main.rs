@@ -1,0 +1,4 @@
+//! The worker in virtual time: the same stages and turn, on made-up ports, under load and faults.
+
+mod harness;
+mod worlds;

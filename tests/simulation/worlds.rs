@@ -1,0 +1,70 @@
+//! The world itself: loads, wires, costs and rings are what they claim to be.
+
+use punctual::packet::DropReason;
+
+use super::harness::{Feed, Site, mbps};
+
+const ONE: &str = r#"
+    [[rule]]
+    name = "feed"
+    input = { port = "in", destination = "239.1.1.0/24", udp_port = 5001 }
+    output = [{ port = "a" }]
+"#;
+
+#[test]
+fn what_fits_is_sent_at_once_and_on_time() {
+    let outcome = Site::new(ONE).cpu(60, 50).feed(Feed::of("feed").rate("1Gbps")).ms(20).run();
+    let output = outcome.output("feed", "a/keep").unwrap();
+    assert!(output.offered > 5_000);
+    assert_eq!((output.sent, output.on_time), (output.offered, output.offered));
+    // A packet's own work is 110 ns; now and then a few come together.
+    assert!((110..200).contains(&output.residence.min()), "{}", output.residence.min());
+    assert!(output.residence_at(0.99) < 2_000, "{}", output.residence_at(0.99));
+    assert!((mbps(&output.bytes_by_slice) - 1_000.0).abs() < 100.0);
+}
+
+#[test]
+fn a_wire_carries_its_rate_and_not_more() {
+    let outcome = Site::new(ONE).link("a", "1Gbps").feed(Feed::of("feed").times(2.0, "a"));
+    let outcome = outcome.ms(50).run();
+    let output = outcome.output("feed", "a/keep").unwrap();
+    assert!((mbps(&output.bytes_by_slice[10..50]) - 1_000.0).abs() < 5.0);
+    assert!(output.dropped_for(DropReason::EgressFull) > output.offered / 3);
+    // The last second's ring and queue leave behind the traffic.
+    assert!(outcome.elapsed > outcome.span);
+}
+
+#[test]
+fn a_cpu_carries_its_rate_and_not_more() {
+    // 1 us and 1 us: 500,000 packets a second, of 64 bytes (102 with all that is around them).
+    let feed = Feed::of("feed").rate("816Mbps").sizes(&[64]).constant();
+    let outcome = Site::new(ONE).cpu(1_000, 1_000).feed(feed).ms(50).run();
+    let output = outcome.output("feed", "a/keep").unwrap();
+    let rate = mbps(&output.bytes_by_slice[10..50]) / 0.816;
+    assert!((450.0..505.0).contains(&rate), "{rate} thousand a second");
+    assert!(outcome.ports[0].rx.missed > 0, "the ring overflows");
+    assert!(outcome.busy > outcome.span * 9 / 10);
+}
+
+#[test]
+fn a_dry_pool_is_no_mbuf() {
+    let rules = ONE.replace("}]", "queue = { packets = 4096, bytes = \"64MiB\" } }]");
+    let text = rules.replace("\"a\"", "\"a\",") + "[memory]\npackets = 2048\nheaders = 2048";
+    let site = Site::new(&text).link("a", "10Mbps").feed(Feed::of("feed").rate("1Gbps"));
+    let outcome = site.ms(30).run();
+    let port = outcome.ports[0].rx;
+    assert!(port.no_mbuf > 0, "all buffers wait for the wire");
+    assert_eq!((port.missed, outcome.outputs[0].lost_before()), (0, port.no_mbuf));
+    assert_eq!(outcome.report.pools[0].in_use_max, 2_048);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let run = |seed| {
+        let feed = Feed::of("feed").rate("2Gbps");
+        let outcome = Site::new(ONE).cpu(60, 50).feed(feed).ms(10).seed(seed).run();
+        (outcome.report.to_json(), outcome.outputs[0].bytes_by_slice.clone(), outcome.elapsed)
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
