@@ -19,7 +19,7 @@ pub mod plot;
 
 pub use inputs::SimulateError;
 pub use loads::Resource;
-pub use outcome::{Outcome, OutputOutcome, PortOutcome, RuleOutcome};
+pub use outcome::{BreakerChange, Outcome, OutputOutcome, PortOutcome, RuleOutcome};
 pub use scenario::{
     LINK, NANOS_PER_COPY, NANOS_PER_PACKET, Offer, PACKETS_MAX, RX_DESCRIPTORS, Replay, SIZES,
     SPAN_MAX, Scenario, TX_DESCRIPTORS,

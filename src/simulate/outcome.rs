@@ -5,8 +5,10 @@ use hdrhistogram::Histogram;
 use super::loads::Resource;
 use crate::config::Class;
 use crate::ledger::Drops;
+use crate::manage::breaker::Of;
 use crate::manage::report::Report;
 use crate::packet::DropReason;
+use crate::stages::BreakerState;
 use crate::testkit::RxCounts;
 use crate::testkit::fault::Fault;
 use crate::testkit::record::Offered;
@@ -36,12 +38,25 @@ pub struct Outcome {
     pub loads: Vec<(Resource, f64)>,
     /// What went wrong on purpose.
     pub faults: Vec<Fault>,
+    /// What the circuit breakers did, in the order of time.
+    pub breakers: Vec<BreakerChange>,
     /// Copies that left behind a later packet of their flow: 0, or it is a defect.
     pub reordered: u64,
     /// Packets of each pool that are still in use at the end: 0, or it is a defect.
     pub leaked: u64,
     /// By how much offered is off received and lost at the ports: 0, or it is a defect.
     pub unaccounted: u64,
+}
+
+/// A circuit breaker changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerChange {
+    /// Nanoseconds since the start.
+    pub at: u64,
+    /// Whose it is.
+    pub of: Of,
+    /// The state that it entered.
+    pub state: BreakerState,
 }
 
 /// One rule.

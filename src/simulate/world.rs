@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inputs::{SimulateError, faults, rule_loads, seed, traffic};
-use super::outcome::{Outcome, OutputOutcome, PortOutcome, RuleOutcome};
+use super::outcome::{BreakerChange, Outcome, OutputOutcome, PortOutcome, RuleOutcome};
 use super::scenario::Scenario;
 use super::{frames, loads};
 use crate::config::{ClockSource, Config, RxMode};
 use crate::ledger::Counters;
+use crate::manage::breaker::{Breakers, News, Of};
 use crate::manage::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
 use crate::manage::run::DRAIN_MAX;
 use crate::packet::{Clock, Ticks};
 use crate::plan::memory::{PoolSize, Pools};
 use crate::plan::{Plan, PortFacts};
-use crate::stages::RxSource;
+use crate::stages::{BreakerState, RxSource};
 use crate::testkit::fault::{Edge, Fault, FaultKind};
 use crate::testkit::record::Record;
 use crate::testkit::{HeapPool, RxParts, TxParts, Virtual, VirtualClock, VirtualRx, VirtualTx};
@@ -28,8 +29,11 @@ use crate::worker::{Control, Parts, Phase, Worker};
 const START: Ticks = 1 << 40;
 /// What a turn costs besides its packets and copies, in nanoseconds.
 const POLL: u64 = 20;
-/// How long a turn that moved nothing waits where nothing is known to come, in nanoseconds.
-const BREATH: u64 = 1_000;
+/// How long a turn that moved nothing waits where it is not known what comes next, in nanoseconds:
+/// a 64th of the idle time, within these bounds.
+const BREATH: std::ops::RangeInclusive<u64> = 1_000..=1_000_000;
+/// How often management looks at circuit breakers, in nanoseconds.
+const TICK: u64 = 1_000_000;
 /// Slices of time that are told apart at most, over all outputs.
 const SLICES_MAX: u64 = 8_000_000;
 /// The shortest slice, in nanoseconds.
@@ -58,7 +62,7 @@ struct World<'a> {
     config: Config,
     plan: Arc<Plan>,
     counters: Arc<Counters>,
-    control: Control,
+    control: Arc<Control>,
     worker: Worker<Virtual>,
     clock: VirtualClock,
     rx: Vec<VirtualRx>,
@@ -73,6 +77,18 @@ struct World<'a> {
     stands: u32,
     /// When what waits is given up, once the worker drains.
     give_up: Option<Ticks>,
+    /// When a packet moved last.
+    moved_at: Ticks,
+    breakers: Watched,
+}
+
+/// The circuit breakers, and what they did.
+struct Watched {
+    breakers: Breakers,
+    next_tick: Ticks,
+    /// By receiver: faults by which it is dead, and the copies sent to it so far.
+    receivers: Vec<(u32, u64)>,
+    changes: Vec<BreakerChange>,
 }
 
 /// A pool and the most that was seen of it.
@@ -141,7 +157,15 @@ impl<'a> World<'a> {
             linear,
             clock: Some(clock.clone()),
         };
-        let worker = Worker::new(Arc::clone(&plan), parts, Arc::clone(&counters));
+        let control = Arc::new(Control::new(&plan));
+        let worker =
+            Worker::new(Arc::clone(&plan), parts, Arc::clone(&counters), Arc::clone(&control));
+        let breakers = Watched {
+            breakers: Breakers::new(&plan),
+            next_tick: START,
+            receivers: vec![(0, 0); config.receivers.len()],
+            changes: Vec::new(),
+        };
         let mut edges: Vec<_> = faults.iter().flat_map(Fault::edges).collect();
         edges.iter_mut().for_each(|edge| edge.at += START);
         edges.sort_by_key(|edge| edge.at);
@@ -150,7 +174,7 @@ impl<'a> World<'a> {
             config,
             plan,
             counters,
-            control: Control::default(),
+            control,
             worker,
             clock,
             rx,
@@ -162,6 +186,8 @@ impl<'a> World<'a> {
             stalls: 0,
             stands: 0,
             give_up: None,
+            moved_at: START,
+            breakers,
         })
     }
 
@@ -171,7 +197,7 @@ impl<'a> World<'a> {
         if self.stalls > 0 {
             match self.edges.front() {
                 Some(edge) => self.clock.pass_to(edge.at),
-                None => self.clock.pass(BREATH),
+                None => self.clock.pass(*BREATH.end()),
             }
             return true;
         }
@@ -181,12 +207,17 @@ impl<'a> World<'a> {
         if self.give_up.is_some_and(|at| self.clock.time() >= at) {
             self.control.set(Phase::Abort);
         }
-        let Some(moved) = self.worker.step(&self.control) else {
+        if self.clock.time() >= self.breakers.next_tick {
+            self.tick();
+        }
+        let Some(moved) = self.worker.step() else {
             return false;
         };
         self.clock.settle();
         self.clock.pass(POLL);
-        if moved == 0 {
+        if moved > 0 {
+            self.moved_at = self.clock.time();
+        } else {
             self.clock.pass_to(self.next_event());
         }
         let now = self.clock.time();
@@ -203,12 +234,67 @@ impl<'a> World<'a> {
 
     /// When there is something to do again, where a turn found nothing.
     fn next_event(&self) -> Ticks {
+        let now = self.clock.time();
         let polls = self.give_up.is_none();
         let arrivals = self.rx.iter().filter(|_| polls).filter_map(VirtualRx::due);
         let wires = self.tx.iter().filter_map(VirtualTx::ready);
         let faults = self.edges.front().map(|edge| edge.at);
-        let next = arrivals.chain(wires).chain(faults).chain(self.give_up).min();
-        next.unwrap_or(self.clock.time() + BREATH)
+        let waits = !self.counters.ledger.read().is_quiet();
+        if self.give_up.is_some() && !waits {
+            return now;
+        }
+        let tick = (waits || !self.is_calm()).then_some(self.breakers.next_tick);
+        // A shaper's credit, or a driver's change of mind.
+        let breath = ((now - self.moved_at) / 64).clamp(*BREATH.start(), *BREATH.end());
+        let breath = waits.then_some(now + breath);
+        let known = arrivals.chain(wires).chain(faults).chain(self.give_up).chain(tick);
+        known.chain(breath).min().unwrap_or(now + *BREATH.start())
+    }
+
+    /// Whether all links are up and all breakers closed: then no tick is missed.
+    fn is_calm(&self) -> bool {
+        let Breakers { ports, receivers } = &self.breakers.breakers;
+        let mut all = ports.iter().chain(receivers);
+        self.tx.iter().all(VirtualTx::is_up)
+            && all.all(|breaker| breaker.state() == BreakerState::Closed)
+    }
+
+    /// What management does once a millisecond: it looks at the circuit breakers.
+    fn tick(&mut self) {
+        let now = self.clock.time();
+        let Watched { breakers, next_tick, receivers, changes } = &mut self.breakers;
+        *next_tick = (now + 1).next_multiple_of(TICK);
+        let links: Vec<_> = self.tx.iter().map(VirtualTx::is_up).collect();
+        let mut unreachable = Vec::new();
+        for (slot, (dead, told)) in receivers.iter_mut().enumerate().filter(|(_, r)| r.0 > 0) {
+            let outputs = self.plan.outputs.iter().zip(&self.counters.outputs);
+            let its = outputs.filter(|(output, _)| output.receiver == Some(slot as u32));
+            let sent = its.map(|(_, counters)| counters.sent.get()).sum();
+            // Bad news comes back for what was sent.
+            if *dead > 0 && sent > std::mem::replace(told, sent) {
+                unreachable.push(slot);
+            }
+        }
+        let states = |breakers: &Breakers| {
+            let ports =
+                breakers.ports.iter().enumerate().map(|(slot, b)| (Of::Port(slot), b.state()));
+            let receivers = breakers.receivers.iter().enumerate();
+            ports
+                .chain(receivers.map(|(slot, b)| (Of::Receiver(slot), b.state())))
+                .collect::<Vec<_>>()
+        };
+        let before = states(breakers);
+        let since = Duration::from_nanos(now - START);
+        let news = News { links: &links, unreachable: &unreachable };
+        let words = &self.control.breakers;
+        breakers.look(since, &self.plan, &self.counters, &news, words, |_, _| {});
+        let changed =
+            states(breakers).into_iter().zip(before).filter(|(now, before)| now != before);
+        changes.extend(changed.map(|((of, state), _)| BreakerChange {
+            at: now - START,
+            of,
+            state,
+        }));
     }
 
     /// Begins and ends the faults whose time has come; all that came before them comes first.
@@ -245,7 +331,8 @@ impl<'a> World<'a> {
                 self.rx[slot].gap(begins);
             }
             FaultKind::Stop if begins => self.drain(edge.length),
-            FaultKind::ClockJumps | FaultKind::Stop | FaultKind::ReceiverDies => {}
+            FaultKind::ReceiverDies => count(&mut self.breakers.receivers[slot].0),
+            FaultKind::ClockJumps | FaultKind::Stop => {}
         }
     }
 
@@ -268,6 +355,7 @@ impl<'a> World<'a> {
             plan: &self.plan,
             workers: &[WorkerView { lcore: 1, counters: &self.counters }],
             ports: &status,
+            breakers: &self.breakers.breakers,
             pools: &pools,
             now: Some(self.clock.now()),
             uptime: Duration::from_nanos(elapsed),
@@ -287,6 +375,7 @@ impl<'a> World<'a> {
             unmatched: record.offered.last().copied().unwrap_or_default(),
             loads: loads::loads(self.scenario, &rule_loads(self.scenario, &record)),
             faults: self.faults.clone(),
+            breakers: self.breakers.changes.clone(),
             reordered: record.reordered,
             leaked: pools.iter().map(|pool| pool.in_use).sum(),
             unaccounted: offered.abs_diff(report.ledger.offered),

@@ -93,7 +93,9 @@ impl Record {
     pub fn accepted(&mut self, copy: &HeapPacket, time: Ticks, shown: Ticks) {
         let meta = copy.meta();
         let sent = &mut self.sent[meta.output as usize];
-        sent.residence.saturating_record(shown.saturating_sub(meta.arrival));
+        // The histogram grows as it must; no time is beyond its reach.
+        let took = shown.saturating_sub(meta.arrival).min(1 << 60);
+        let _ = sent.residence.record(took);
         let slice = ((time - self.start) / self.slice) as usize;
         if sent.bytes.len() <= slice {
             sent.bytes.resize(slice + 1, 0);
@@ -140,5 +142,8 @@ mod tests {
         }
         assert_eq!(record.sent[0].bytes, [0, 0, 8 * 84]);
         assert_eq!(record.sent[0].residence.max(), 1_500);
+        record.accepted(&copy(9, 9), 3_000, u64::MAX);
+        assert!(record.sent[0].residence.max() >= 1 << 60);
+        assert_eq!(record.sent[0].residence.len(), 9);
     }
 }

@@ -9,7 +9,8 @@
 //!     output = [{ port = "a" }, { port = "b", weight = 4 }]
 //! "#)
 //! .cpu(60, 50)                                  // ns a packet, ns a copy; default: free
-//! .link("a", "1Gbps")                           // default: 10Gbps
+//! .link("a", "1Gbps")                           // the wire; default: 10Gbps
+//! .shaped("b", "2Gbps", "64KiB")                // the worker's shaper of a port; default: none
 //! .feed(Feed::of("feed").rate("500Mbps"))       // at the input, frame overhead included
 //! .feed(Feed::of("feed").times(2.0, "a").sizes(&[1_400]).constant().ms(10..20))
 //! .fault("tx-refuses:b@10ms+5ms")
@@ -22,6 +23,7 @@
 //! let rate = mbps(&a.bytes_by_slice[10..20]);   // a slice is 1 ms
 //! let late = (a.late_sent, a.dropped_for(DropReason::EgressLate));
 //! let missed = outcome.ports[0].rx.missed;
+//! let opened = outcome.breakers[0];              // at (ns), of (port or receiver), state
 //! let policed = outcome.rule("feed").unwrap().dropped_for(DropReason::Policed);
 //! ```
 //!
@@ -33,7 +35,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use punctual::config::{self, Config};
+use punctual::config::{self, Config, RateLimit};
 use punctual::simulate::{Offer, Outcome, Scenario};
 use punctual::testkit::Costs;
 use punctual::testkit::traffic::Pattern;
@@ -91,6 +93,15 @@ impl Site {
     pub fn link(mut self, port: &str, rate: &str) -> Self {
         let link = (self.port(port), bits(rate));
         self.scenario.links.push(link);
+        self
+    }
+
+    /// The shaper of a port: `rate` and `burst` as in the configuration.
+    pub fn shaped(mut self, port: &str, rate: &str, burst: &str) -> Self {
+        let slot = self.port(port);
+        let burst = config::parse_bytes(burst).unwrap_or_else(|error| panic!("{burst}: {error}"));
+        let shaper = RateLimit { rate: bits(rate), burst };
+        self.scenario.config.ports[slot].shaper = Some(shaper);
         self
     }
 

@@ -47,15 +47,13 @@ fn a_cpu_carries_its_rate_and_not_more() {
 }
 
 #[test]
-fn a_dry_pool_is_no_mbuf() {
-    let rules = ONE.replace("}]", "queue = { packets = 4096, bytes = \"64MiB\" } }]");
-    let text = rules.replace("\"a\"", "\"a\",") + "[memory]\npackets = 2048\nheaders = 2048";
-    let site = Site::new(&text).link("a", "10Mbps").feed(Feed::of("feed").rate("1Gbps"));
-    let outcome = site.ms(30).run();
-    let port = outcome.ports[0].rx;
-    assert!(port.no_mbuf > 0, "all buffers wait for the wire");
-    assert_eq!((port.missed, outcome.outputs[0].lost_before()), (0, port.no_mbuf));
-    assert_eq!(outcome.report.pools[0].in_use_max, 2_048);
+fn a_shaper_holds_a_port_below_its_wire() {
+    let site = Site::new(ONE).shaped("a", "500Mbps", "16KiB").feed(Feed::of("feed").rate("1Gbps"));
+    let outcome = site.ms(50).run();
+    let output = outcome.output("feed", "a/keep").unwrap();
+    let rate = mbps(&output.bytes_by_slice[5..50]);
+    assert!((495.0..505.0).contains(&rate), "{rate}");
+    assert!(output.dropped_for(DropReason::EgressFull) > 0);
 }
 
 #[test]
