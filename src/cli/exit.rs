@@ -10,6 +10,8 @@ pub struct Exit(pub u8);
 pub const OK: Exit = Exit(0);
 /// `EX_USAGE`: the command line is wrong.
 pub const USAGE: Exit = Exit(64);
+/// `EX_DATAERR`: what was given to be read, such as a capture, is wrong.
+pub const DATA: Exit = Exit(65);
 /// `EX_UNAVAILABLE`: the host lacks something: memory, a device, a permission, a build with DPDK.
 pub const UNAVAILABLE: Exit = Exit(69);
 /// `EX_SOFTWARE`: a defect of this program, such as a residual in the ledger.

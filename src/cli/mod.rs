@@ -3,6 +3,7 @@
 pub mod exit;
 mod load;
 mod run;
+mod simulate;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -34,6 +35,12 @@ enum Command {
     Run(RunArgs),
     /// Validate a configuration and print the plan, every default and the memory it needs
     Check(CheckArgs),
+    /// Play traffic through a configuration in virtual time, without devices
+    ///
+    /// The stages and the worker's turn are those of `run`; ports, links and the CPU are made up,
+    /// and everything follows from the traffic and its seed. So a configuration shows what it
+    /// does under load and under faults before anyone deploys it.
+    Simulate(simulate::SimulateArgs),
 }
 
 /// The arguments of `punctual run`.
@@ -77,6 +84,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Cli { command }) => match command {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check(&args.file),
+            Command::Simulate(args) => simulate::run(&args),
         },
         Err(error) => {
             // Where even that cannot be written there is nobody to tell.
@@ -113,7 +121,6 @@ fn print(text: &str) {
 }
 
 /// Writes warnings to the standard error stream.
-#[cfg(feature = "dpdk")]
 fn warn(rendered: &str) {
     // Where even that cannot be written there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{}", rendered.trim_end());

@@ -221,7 +221,8 @@ fn pools(report: &Report, style: Style) -> String {
     grid.render(style)
 }
 
-fn ledger(report: &Report, style: Style) -> String {
+/// The ledger, as its equations, what was lost for which reason, and the residual.
+pub(crate) fn ledger(report: &Report, style: Style) -> String {
     let ledger = &report.ledger;
     let at_ports = |lost: fn(&PortReport) -> u64| report.ports.iter().map(lost).sum::<u64>();
     let (before, after) = (&ledger.dropped_before, &ledger.dropped_after);

@@ -12,6 +12,7 @@ use crate::config::{Config, FlowKind, Rule, VlanMatch};
 use crate::packet::Headers;
 use crate::plan::Plan;
 use crate::testkit::traffic::Frame;
+use crate::testkit::wire_bits;
 use crate::wire::{self, Key, MacAddr, Verdict};
 
 /// The sender's Ethernet address.
@@ -23,7 +24,7 @@ const PLAIN_FLOWS: usize = 4;
 
 /// The Ethernet address of a port.
 pub fn mac_of(port: usize) -> MacAddr {
-    MacAddr([0x02, 0, 0, 0, 1, port as u8])
+    MacAddr([0x02, b'P', b'u', b'n', b'c', port as u8])
 }
 
 /// The slot of the rule that takes a frame received at the port with slot `port`.
@@ -53,6 +54,16 @@ pub fn fitting(config: &Config, rule: &Rule, wanted: usize) -> usize {
     let ports = rule.outputs.iter().map(|output| output.port).chain([input_of(config, rule)]);
     let mtu = ports.map(|port| config.ports[port].mtu).min().unwrap_or(u32::MAX);
     wanted.min(mtu as usize).max(LEAST)
+}
+
+/// Bits on the wire of the rule's frames in a mix of sizes, on average.
+pub fn mean_bits(config: &Config, rule: &Rule, sizes: &[(usize, u32)]) -> f64 {
+    let ethernet = if matches!(rule.input.vlan, VlanMatch::Id(_)) { 18 } else { 14 };
+    let weights: f64 = sizes.iter().map(|(_, weight)| f64::from(*weight)).sum();
+    let bits = |&(size, weight): &(usize, u32)| {
+        wire_bits(fitting(config, rule, size) + ethernet) as f64 * f64::from(weight)
+    };
+    sizes.iter().map(bits).sum::<f64>() / weights.max(1.0)
 }
 
 /// The shortest IP packet that is built: IPv6, UDP and 8 bytes.

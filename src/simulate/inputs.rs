@@ -14,7 +14,6 @@ use crate::plan::{Plan, PlanError};
 use crate::testkit::fault::{Fault, FaultKind, FaultSpec, Place};
 use crate::testkit::record::Record;
 use crate::testkit::traffic::{Frame, Stream, Traffic};
-use crate::testkit::wire_bits;
 
 /// Why a scenario cannot run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +71,7 @@ pub fn traffic(
         }
         let until = offer.until.min(scenario.span);
         let seconds = until.saturating_sub(offer.from) as f64 / 1e9;
-        packets += offer.rate as f64 * seconds / mean_bits(&frames);
+        packets += offer.rate as f64 * seconds / frames::mean_bits(config, rule, &offer.sizes);
         let (all, streams, _) = &mut made[frames::input_of(config, rule)];
         let stream = stream(offer, &frames, all.len(), start, until);
         all.extend(frames.into_iter().map(|(frame, _)| frame));
@@ -96,15 +95,6 @@ pub fn traffic(
         traffic
     };
     Ok(made.into_iter().map(port).collect())
-}
-
-/// Bits on the wire of the frames of an offer, on average.
-pub fn mean_bits(frames: &[(Frame, u32)]) -> f64 {
-    let weight: f64 = frames.iter().map(|(_, weight)| f64::from(*weight)).sum();
-    let bits = frames
-        .iter()
-        .map(|(frame, weight)| wire_bits(frame.bytes.len()) as f64 * f64::from(*weight));
-    bits.sum::<f64>() / weight.max(1.0)
 }
 
 fn stream(

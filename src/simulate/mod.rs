@@ -5,21 +5,34 @@
 //! a scenario has one outcome.
 //!
 //! ```text
-//! Scenario (configuration, traffic, costs, faults) -> world (one worker, turn by turn) -> Outcome
+//! Request (the command line's) -> Scenario (configuration, traffic, costs, faults)
+//!     -> world (one worker, turn by turn) -> Outcome -> table, json, picture
 //! ```
 
 mod scenario;
 mod frames;
 mod loads;
+mod model;
+mod capture;
 mod inputs;
 mod world;
 mod outcome;
+mod request;
 pub mod shares;
+mod fairness;
 pub mod plot;
+mod picture;
+pub mod table;
+pub mod json;
 
+pub use capture::CaptureError;
+pub use fairness::{ClassShares, PortShares, shares};
 pub use inputs::SimulateError;
 pub use loads::Resource;
+pub use model::Model;
 pub use outcome::{BreakerChange, Outcome, OutputOutcome, PortOutcome, RuleOutcome};
+pub use picture::of as picture;
+pub use request::{Load, Request, RequestError, Simulation, TrafficSource, simulate};
 pub use scenario::{
     LINK, NANOS_PER_COPY, NANOS_PER_PACKET, Offer, PACKETS_MAX, RX_DESCRIPTORS, Replay, SIZES,
     SPAN_MAX, Scenario, TX_DESCRIPTORS,
