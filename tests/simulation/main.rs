@@ -3,3 +3,5 @@
 mod harness;
 mod worlds;
 mod faults;
+mod tables;
+mod binary;
