@@ -60,8 +60,7 @@ pub fn traffic(
         return Err(SimulateError::TooLong(scenario.span));
     }
     let mut packets = 0.0;
-    let mut made: Vec<(Vec<Frame>, Vec<(Stream, u64)>, Vec<Vec<(Ticks, u32)>>)> =
-        (0..ports).map(|_| Default::default()).collect();
+    let mut made: Vec<Made> = (0..ports).map(|_| Made::default()).collect();
     for (number, offer) in scenario.offers.iter().enumerate() {
         let rule = config.rules.get(offer.rule).ok_or(SimulateError::Rule(offer.rule, rules))?;
         let mut rng = Rng::with_seed(seed(scenario, 1, offer.rule));
@@ -72,29 +71,40 @@ pub fn traffic(
         let until = offer.until.min(scenario.span);
         let seconds = until.saturating_sub(offer.from) as f64 / 1e9;
         packets += offer.rate as f64 * seconds / frames::mean_bits(config, rule, &offer.sizes);
-        let (all, streams, _) = &mut made[frames::input_of(config, rule)];
-        let stream = stream(offer, &frames, all.len(), start, until);
-        all.extend(frames.into_iter().map(|(frame, _)| frame));
-        streams.push((stream, seed(scenario, 2, number)));
+        let port = &mut made[frames::input_of(config, rule)];
+        let stream = stream(offer, &frames, port.frames.len(), start, until);
+        port.frames.extend(frames.into_iter().map(|(frame, _)| frame));
+        port.streams.push((stream, seed(scenario, 2, number)));
     }
     for replay in &scenario.replays {
-        let (all, _, captures) =
-            made.get_mut(replay.port).ok_or(SimulateError::Port(replay.port, ports))?;
-        let first = all.len() as u32;
+        let port = made.get_mut(replay.port).ok_or(SimulateError::Port(replay.port, ports))?;
+        let first = port.frames.len() as u32;
         packets += replay.times.len() as f64;
-        captures.push((first..).zip(&replay.times).map(|(n, at)| (start + at, n)).collect());
-        all.extend(replay.frames.iter().cloned());
+        let times = (first..).zip(&replay.times).map(|(number, at)| (start + at, number));
+        port.captures.push(times.collect());
+        port.frames.extend(replay.frames.iter().cloned());
     }
     if packets > PACKETS_MAX as f64 {
         return Err(SimulateError::TooMany(packets as u64));
     }
-    let port = |(frames, streams, captures): (_, Vec<(Stream, u64)>, Vec<_>)| {
-        let mut traffic = Traffic::new(frames);
-        streams.iter().for_each(|(stream, seed)| traffic.stream(stream, *seed));
-        captures.into_iter().for_each(|capture| traffic.capture(capture));
+    Ok(made.into_iter().map(Made::traffic).collect())
+}
+
+/// The traffic of one port in the making.
+#[derive(Default)]
+struct Made {
+    frames: Vec<Frame>,
+    streams: Vec<(Stream, u64)>,
+    captures: Vec<Vec<(Ticks, u32)>>,
+}
+
+impl Made {
+    fn traffic(self) -> Traffic {
+        let mut traffic = Traffic::new(self.frames);
+        self.streams.iter().for_each(|(stream, seed)| traffic.stream(stream, *seed));
+        self.captures.into_iter().for_each(|capture| traffic.capture(capture));
         traffic
-    };
-    Ok(made.into_iter().map(port).collect())
+    }
 }
 
 fn stream(

@@ -15,6 +15,7 @@ mod loads;
 mod model;
 mod capture;
 mod inputs;
+mod watch;
 mod world;
 mod outcome;
 mod request;

@@ -8,20 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inputs::{SimulateError, faults, rule_loads, seed, traffic};
-use super::outcome::{BreakerChange, Outcome, OutputOutcome, PortOutcome, RuleOutcome};
+use super::outcome::{Outcome, OutputOutcome, PortOutcome, RuleOutcome};
 use super::scenario::Scenario;
+use super::watch::{Watch, WatchedPool};
 use super::{frames, loads};
 use crate::config::{ClockSource, Config, RxMode};
 use crate::ledger::Counters;
-use crate::manage::breaker::{Breakers, News, Of};
-use crate::manage::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
+use crate::manage::report::{Inputs, Link, PortStatus, Report, TxChain, WorkerView};
 use crate::manage::run::DRAIN_MAX;
 use crate::packet::{Clock, Ticks};
 use crate::plan::memory::{PoolSize, Pools};
 use crate::plan::{Plan, PortFacts};
-use crate::stages::{BreakerState, RxSource};
+use crate::stages::RxSource;
 use crate::testkit::fault::{Edge, Fault, FaultKind};
 use crate::testkit::record::Record;
+use crate::testkit::traffic::Traffic;
 use crate::testkit::{HeapPool, RxParts, TxParts, Virtual, VirtualClock, VirtualRx, VirtualTx};
 use crate::worker::{Control, Parts, Phase, Worker};
 
@@ -32,8 +33,6 @@ const POLL: u64 = 20;
 /// How long a turn that moved nothing waits where it is not known what comes next, in nanoseconds:
 /// a 64th of the idle time, within these bounds.
 const BREATH: std::ops::RangeInclusive<u64> = 1_000..=1_000_000;
-/// How often management looks at circuit breakers, in nanoseconds.
-const TICK: u64 = 1_000_000;
 /// Slices of time that are told apart at most, over all outputs.
 const SLICES_MAX: u64 = 8_000_000;
 /// The shortest slice, in nanoseconds.
@@ -79,23 +78,11 @@ struct World<'a> {
     give_up: Option<Ticks>,
     /// When a packet moved last.
     moved_at: Ticks,
-    breakers: Watched,
-}
-
-/// The circuit breakers, and what they did.
-struct Watched {
-    breakers: Breakers,
-    next_tick: Ticks,
-    /// By receiver: faults by which it is dead, and the copies sent to it so far.
-    receivers: Vec<(u32, u64)>,
-    changes: Vec<BreakerChange>,
-}
-
-/// A pool and the most that was seen of it.
-struct WatchedPool {
-    name: String,
-    pool: HeapPool,
-    most: usize,
+    /// Whether a port may have credit again without anything else happening: one is shaped, or
+    /// takes a part of what it is given by so many faults.
+    shaped: bool,
+    partial: u32,
+    watch: Watch,
 }
 
 impl<'a> World<'a> {
@@ -109,41 +96,20 @@ impl<'a> World<'a> {
         let counters =
             Arc::new(Counters::new(plan.rules.len(), plan.outputs.len(), plan.ports.len()));
         let clock = VirtualClock::new(START, scenario.costs);
-        let pools = Pools::new(&config, &plan);
-        let pool = |size: &PoolSize| HeapPool::metered(size.packets as usize, clock.clone());
-        let (payload, headers) = (pool(&pools.payload), pool(&pools.headers));
-        let linear: Vec<_> = pools.linear.iter().map(|size| size.as_ref().map(pool)).collect();
-        let named =
-            pools.all().zip([&payload, &headers].into_iter().chain(linear.iter().flatten()));
-        let pools = named.map(|(size, pool)| WatchedPool::new(&size.name, pool)).collect();
-
-        let longest = scenario.span + nanos(DRAIN_MAX);
-        let slice = (longest * plan.outputs.len() as u64 / SLICES_MAX).max(SLICE);
-        let slice = slice.next_multiple_of(SLICE);
+        let slice = slice(scenario, plan.outputs.len());
         let record = Record::new(START, slice, plan.rules.len(), plan.outputs.len());
         let record = Rc::new(RefCell::new(record));
-        let sequence = Rc::new(Cell::new(0));
-        let rx = |traffic| {
-            VirtualRx::new(RxParts {
-                traffic,
-                descriptors: scenario.rx_descriptors,
-                pool: payload.share(),
-                clock: clock.clone(),
-                sequence: Rc::clone(&sequence),
-                record: Rc::clone(&record),
-            })
-        };
-        let tx = |port| {
-            VirtualTx::new(TxParts {
-                rate: scenario.link_of(port),
-                descriptors: scenario.tx_descriptors.max(1),
-                clock: clock.clone(),
-                record: Rc::clone(&record),
-                seed: seed(scenario, 3, port),
-            })
-        };
-        let rx: Vec<_> = traffic.into_iter().map(rx).collect();
-        let tx: Vec<_> = (0..config.ports.len()).map(tx).collect();
+
+        let sizes = Pools::new(&config, &plan);
+        let pool = |size: &PoolSize| HeapPool::metered(size.packets as usize, clock.clone());
+        let (payload, headers) = (pool(&sizes.payload), pool(&sizes.headers));
+        let linear: Vec<_> = sizes.linear.iter().map(|size| size.as_ref().map(pool)).collect();
+        let all = [&payload, &headers].into_iter().chain(linear.iter().flatten());
+        let named = sizes.all().zip(all).map(|(size, pool)| WatchedPool::new(&size.name, pool));
+        let pools = named.collect();
+
+        let rx = receivers(scenario, traffic, &payload, &clock, &record);
+        let tx = senders(scenario, config.ports.len(), &clock, &record);
         let source = |(slot, port): (usize, &VirtualRx)| RxSource {
             port: port.clone(),
             slot: slot as u8,
@@ -160,16 +126,10 @@ impl<'a> World<'a> {
         let control = Arc::new(Control::new(&plan));
         let worker =
             Worker::new(Arc::clone(&plan), parts, Arc::clone(&counters), Arc::clone(&control));
-        let breakers = Watched {
-            breakers: Breakers::new(&plan),
-            next_tick: START,
-            receivers: vec![(0, 0); config.receivers.len()],
-            changes: Vec::new(),
-        };
-        let mut edges: Vec<_> = faults.iter().flat_map(Fault::edges).collect();
-        edges.iter_mut().for_each(|edge| edge.at += START);
-        edges.sort_by_key(|edge| edge.at);
         Ok(Self {
+            edges: edges(&faults),
+            watch: Watch::new(&plan, START),
+            shaped: plan.ports.iter().any(|port| port.shaper.is_some()),
             scenario,
             config,
             plan,
@@ -182,23 +142,21 @@ impl<'a> World<'a> {
             pools,
             record,
             faults,
-            edges: edges.into(),
             stalls: 0,
             stands: 0,
+            partial: 0,
             give_up: None,
             moved_at: START,
-            breakers,
         })
     }
 
     /// Lets the worker take a turn, and time pass until the next; false at the end.
     fn turn(&mut self) -> bool {
         self.meet_faults();
+        self.tick();
         if self.stalls > 0 {
-            match self.edges.front() {
-                Some(edge) => self.clock.pass_to(edge.at),
-                None => self.clock.pass(*BREATH.end()),
-            }
+            let end = self.edges.front().map_or(Ticks::MAX, |edge| edge.at);
+            self.clock.pass_to(end.min(self.watch.next_tick));
             return true;
         }
         if self.give_up.is_none() && self.rx.iter().all(VirtualRx::is_done) {
@@ -206,9 +164,6 @@ impl<'a> World<'a> {
         }
         if self.give_up.is_some_and(|at| self.clock.time() >= at) {
             self.control.set(Phase::Abort);
-        }
-        if self.clock.time() >= self.breakers.next_tick {
-            self.tick();
         }
         let Some(moved) = self.worker.step() else {
             return false;
@@ -243,58 +198,26 @@ impl<'a> World<'a> {
         if self.give_up.is_some() && !waits {
             return now;
         }
-        let tick = (waits || !self.is_calm()).then_some(self.breakers.next_tick);
-        // A shaper's credit, or a driver's change of mind.
+        let restless = waits || !self.watch.is_calm(&self.tx);
+        let tick = restless.then_some(self.watch.next_tick);
+        let known: Option<Ticks> =
+            arrivals.chain(wires).chain(faults).chain(self.give_up).chain(tick).min();
+        // Only by trying it is known when a shaper has credit, or a driver changes its mind.
         let breath = ((now - self.moved_at) / 64).clamp(*BREATH.start(), *BREATH.end());
-        let breath = waits.then_some(now + breath);
-        let known = arrivals.chain(wires).chain(faults).chain(self.give_up).chain(tick);
-        known.chain(breath).min().unwrap_or(now + *BREATH.start())
+        match known {
+            Some(at) if !waits || !self.shaped && self.partial == 0 => at,
+            Some(at) => at.min(now + breath),
+            None => now + breath,
+        }
     }
 
-    /// Whether all links are up and all breakers closed: then no tick is missed.
-    fn is_calm(&self) -> bool {
-        let Breakers { ports, receivers } = &self.breakers.breakers;
-        let mut all = ports.iter().chain(receivers);
-        self.tx.iter().all(VirtualTx::is_up)
-            && all.all(|breaker| breaker.state() == BreakerState::Closed)
-    }
-
-    /// What management does once a millisecond: it looks at the circuit breakers.
+    /// What management does once a millisecond.
     fn tick(&mut self) {
         let now = self.clock.time();
-        let Watched { breakers, next_tick, receivers, changes } = &mut self.breakers;
-        *next_tick = (now + 1).next_multiple_of(TICK);
-        let links: Vec<_> = self.tx.iter().map(VirtualTx::is_up).collect();
-        let mut unreachable = Vec::new();
-        for (slot, (dead, told)) in receivers.iter_mut().enumerate().filter(|(_, r)| r.0 > 0) {
-            let outputs = self.plan.outputs.iter().zip(&self.counters.outputs);
-            let its = outputs.filter(|(output, _)| output.receiver == Some(slot as u32));
-            let sent = its.map(|(_, counters)| counters.sent.get()).sum();
-            // Bad news comes back for what was sent.
-            if *dead > 0 && sent > std::mem::replace(told, sent) {
-                unreachable.push(slot);
-            }
+        if now >= self.watch.next_tick {
+            let words = &self.control.breakers;
+            self.watch.tick(now, &self.tx, &self.plan, &self.counters, words);
         }
-        let states = |breakers: &Breakers| {
-            let ports =
-                breakers.ports.iter().enumerate().map(|(slot, b)| (Of::Port(slot), b.state()));
-            let receivers = breakers.receivers.iter().enumerate();
-            ports
-                .chain(receivers.map(|(slot, b)| (Of::Receiver(slot), b.state())))
-                .collect::<Vec<_>>()
-        };
-        let before = states(breakers);
-        let since = Duration::from_nanos(now - START);
-        let news = News { links: &links, unreachable: &unreachable };
-        let words = &self.control.breakers;
-        breakers.look(since, &self.plan, &self.counters, &news, words, |_, _| {});
-        let changed =
-            states(breakers).into_iter().zip(before).filter(|(now, before)| now != before);
-        changes.extend(changed.map(|((of, state), _)| BreakerChange {
-            at: now - START,
-            of,
-            state,
-        }));
     }
 
     /// Begins and ends the faults whose time has come; all that came before them comes first.
@@ -314,7 +237,10 @@ impl<'a> World<'a> {
         match edge.kind {
             FaultKind::RxGap => self.rx[slot].gap(begins),
             FaultKind::TxRefuses => self.tx[slot].refuse(begins),
-            FaultKind::TxPartial => self.tx[slot].take_part(begins),
+            FaultKind::TxPartial => {
+                count(&mut self.partial);
+                self.tx[slot].take_part(begins);
+            }
             FaultKind::AllocFails => self.pools[slot].pool.fail(begins),
             FaultKind::WorkerStalls => count(&mut self.stalls),
             FaultKind::ClockJumps if begins => self.clock.jump(edge.length),
@@ -331,7 +257,7 @@ impl<'a> World<'a> {
                 self.rx[slot].gap(begins);
             }
             FaultKind::Stop if begins => self.drain(edge.length),
-            FaultKind::ReceiverDies => count(&mut self.breakers.receivers[slot].0),
+            FaultKind::ReceiverDies => self.watch.dies(slot, begins),
             FaultKind::ClockJumps | FaultKind::Stop => {}
         }
     }
@@ -355,7 +281,7 @@ impl<'a> World<'a> {
             plan: &self.plan,
             workers: &[WorkerView { lcore: 1, counters: &self.counters }],
             ports: &status,
-            breakers: &self.breakers.breakers,
+            breakers: &self.watch.breakers,
             pools: &pools,
             now: Some(self.clock.now()),
             uptime: Duration::from_nanos(elapsed),
@@ -375,7 +301,7 @@ impl<'a> World<'a> {
             unmatched: record.offered.last().copied().unwrap_or_default(),
             loads: loads::loads(self.scenario, &rule_loads(self.scenario, &record)),
             faults: self.faults.clone(),
-            breakers: self.breakers.changes.clone(),
+            breakers: self.watch.changes.clone(),
             reordered: record.reordered,
             leaked: pools.iter().map(|pool| pool.in_use).sum(),
             unaccounted: offered.abs_diff(report.ledger.offered),
@@ -449,25 +375,59 @@ impl<'a> World<'a> {
     }
 }
 
-impl WatchedPool {
-    fn new(name: &str, pool: &HeapPool) -> Self {
-        Self { name: name.to_owned(), pool: pool.share(), most: 0 }
-    }
+/// The receive queues, each with its traffic.
+fn receivers(
+    scenario: &Scenario,
+    traffic: Vec<Traffic>,
+    pool: &HeapPool,
+    clock: &VirtualClock,
+    record: &Rc<RefCell<Record>>,
+) -> Vec<VirtualRx> {
+    let sequence = Rc::new(Cell::new(0));
+    let rx = |traffic| {
+        VirtualRx::new(RxParts {
+            traffic,
+            descriptors: scenario.rx_descriptors,
+            pool: pool.share(),
+            clock: clock.clone(),
+            sequence: Rc::clone(&sequence),
+            record: Rc::clone(record),
+        })
+    };
+    traffic.into_iter().map(rx).collect()
+}
 
-    fn watch(&mut self) {
-        self.most = self.most.max(self.pool.in_use());
-    }
+/// The send queues, each with its wire.
+fn senders(
+    scenario: &Scenario,
+    ports: usize,
+    clock: &VirtualClock,
+    record: &Rc<RefCell<Record>>,
+) -> Vec<VirtualTx> {
+    let tx = |port| {
+        VirtualTx::new(TxParts {
+            rate: scenario.link_of(port),
+            descriptors: scenario.tx_descriptors.max(1),
+            clock: clock.clone(),
+            record: Rc::clone(record),
+            seed: seed(scenario, 3, port),
+        })
+    };
+    (0..ports).map(tx).collect()
+}
 
-    fn status(&mut self) -> PoolStatus {
-        self.watch();
-        PoolStatus {
-            name: self.name.clone(),
-            size: self.pool.size() as u64,
-            in_use: self.pool.in_use() as u64,
-            in_use_max: self.most as u64,
-            held: 0,
-        }
-    }
+/// The ends of all faults, in the order of time.
+fn edges(faults: &[Fault]) -> VecDeque<Edge> {
+    let mut edges: Vec<_> = faults.iter().flat_map(Fault::edges).collect();
+    edges.iter_mut().for_each(|edge| edge.at += START);
+    edges.sort_by_key(|edge| edge.at);
+    edges.into()
+}
+
+/// Nanoseconds of a slice of time: longer where the span is long and outputs are many.
+fn slice(scenario: &Scenario, outputs: usize) -> u64 {
+    let longest = scenario.span + nanos(DRAIN_MAX);
+    (longest * outputs as u64 / SLICES_MAX).max(SLICE).next_multiple_of(SLICE)
 }
 
 fn nanos(duration: Duration) -> u64 {

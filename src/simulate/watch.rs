@@ -1,0 +1,128 @@
+//! What management watches in virtual time: circuit breakers, once a millisecond, and pools.
+
+use std::time::Duration;
+
+use super::outcome::BreakerChange;
+use crate::ledger::Counters;
+use crate::manage::breaker::{Breakers, News, Of};
+use crate::manage::report::PoolStatus;
+use crate::packet::Ticks;
+use crate::plan::Plan;
+use crate::stages::{BreakerState, BreakerWords};
+use crate::testkit::{HeapPool, VirtualTx};
+
+/// How often management looks at circuit breakers, in nanoseconds.
+const TICK: u64 = 1_000_000;
+
+/// The circuit breakers, and what they did.
+pub struct Watch {
+    /// The breakers.
+    pub breakers: Breakers,
+    /// When they are looked at next.
+    pub next_tick: Ticks,
+    /// By receiver: faults by which it is dead, and the copies sent to it so far.
+    receivers: Vec<(u32, u64)>,
+    /// What they did.
+    pub changes: Vec<BreakerChange>,
+    start: Ticks,
+}
+
+impl Watch {
+    /// All closed, at the start of the simulation.
+    pub fn new(plan: &Plan, start: Ticks) -> Self {
+        Self {
+            breakers: Breakers::new(plan),
+            next_tick: start,
+            receivers: vec![(0, 0); plan.receivers as usize],
+            changes: Vec::new(),
+            start,
+        }
+    }
+
+    /// Begins or ends a fault: meanwhile bad news comes back for what is sent to the receiver.
+    pub fn dies(&mut self, receiver: usize, begins: bool) {
+        let faults = &mut self.receivers[receiver].0;
+        *faults = if begins { *faults + 1 } else { *faults - 1 };
+    }
+
+    /// Whether all links are up and all breakers closed: then no tick is missed.
+    pub fn is_calm(&self, links: &[VirtualTx]) -> bool {
+        let mut all = self.breakers.ports.iter().chain(&self.breakers.receivers);
+        links.iter().all(VirtualTx::is_up)
+            && all.all(|breaker| breaker.state() == BreakerState::Closed)
+    }
+
+    /// Looks at all breakers at `now`, and tells the worker.
+    pub fn tick(
+        &mut self,
+        now: Ticks,
+        links: &[VirtualTx],
+        plan: &Plan,
+        counters: &Counters,
+        words: &BreakerWords,
+    ) {
+        self.next_tick = (now + 1).next_multiple_of(TICK);
+        let links: Vec<_> = links.iter().map(VirtualTx::is_up).collect();
+        let unreachable = self.bad_news(plan, counters);
+        let before = self.states();
+        let since = Duration::from_nanos(now - self.start);
+        let news = News { links: &links, unreachable: &unreachable };
+        self.breakers.look(since, plan, counters, &news, words, |_, _| {});
+        let changed = self.states().into_iter().zip(before).filter(|(now, before)| now != before);
+        let at = now - self.start;
+        self.changes.extend(changed.map(|((of, state), _)| BreakerChange { at, of, state }));
+    }
+
+    /// Receivers that are dead and were sent something since the last look.
+    fn bad_news(&mut self, plan: &Plan, counters: &Counters) -> Vec<usize> {
+        let dead = self.receivers.iter_mut().enumerate().filter(|(_, (faults, _))| *faults > 0);
+        let told = dead.filter_map(|(slot, (_, told))| {
+            let outputs = plan.outputs.iter().zip(&counters.outputs);
+            let its = outputs.filter(|(output, _)| output.receiver == Some(slot as u32));
+            let sent: u64 = its.map(|(_, counters)| counters.sent.get()).sum();
+            (sent > std::mem::replace(told, sent)).then_some(slot)
+        });
+        told.collect()
+    }
+
+    fn states(&self) -> Vec<(Of, BreakerState)> {
+        let ports = self.breakers.ports.iter().enumerate();
+        let receivers = self.breakers.receivers.iter().enumerate();
+        ports
+            .map(|(slot, breaker)| (Of::Port(slot), breaker.state()))
+            .chain(receivers.map(|(slot, breaker)| (Of::Receiver(slot), breaker.state())))
+            .collect()
+    }
+}
+
+/// A pool and the most that was seen of it.
+pub struct WatchedPool {
+    name: String,
+    /// The pool.
+    pub pool: HeapPool,
+    most: usize,
+}
+
+impl WatchedPool {
+    /// Nothing seen yet.
+    pub fn new(name: &str, pool: &HeapPool) -> Self {
+        Self { name: name.to_owned(), pool: pool.share(), most: 0 }
+    }
+
+    /// Looks at it.
+    pub fn watch(&mut self) {
+        self.most = self.most.max(self.pool.in_use());
+    }
+
+    /// As a report shows it.
+    pub fn status(&mut self) -> PoolStatus {
+        self.watch();
+        PoolStatus {
+            name: self.name.clone(),
+            size: self.pool.size() as u64,
+            in_use: self.pool.in_use() as u64,
+            in_use_max: self.most as u64,
+            held: 0,
+        }
+    }
+}
