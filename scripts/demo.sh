@@ -21,3 +21,14 @@ and at what came in:
 
   tcpdump -ennr config/demo.pcap -c 20
 END
+
+# The same configuration under more than its links carry, in virtual time.
+cargo run --release --quiet -- simulate config/demo.toml \
+  --traffic seed:7 --load 1.5 --duration 100ms --plot "$out/overload.svg"
+
+cat <<END
+
+That was made-up traffic, half as much again as the busiest link can carry. The market data of class high
+is on time at every desk that asked for no more than its weighted share; the others share the loss, and
+every lost copy has its reason. $out/overload.svg is a picture of it; docs/simulate.md tells what to try next.
+END

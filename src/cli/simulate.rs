@@ -49,11 +49,11 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "RATE", default_value = "10Gbps", value_parser = link)]
     link: u64,
     /// What the CPU takes for a packet, from receipt to the ingress queues, in ns; the default is
-    /// what docs/journey.md measured, rounded
+    /// what docs/journey.md measured on warm caches, and half as much again
     #[arg(long, value_name = "N", default_value_t = NANOS_PER_PACKET,
           value_parser = clap::value_parser!(u64).range(0..=COST_MAX))]
     cpu_ns_per_packet: u64,
-    /// What it takes for each copy, from fan-out to send, in ns; from docs/journey.md too
+    /// What it takes for each copy, from fan-out to send, in ns; measured there too, and a quarter
     #[arg(long, value_name = "N", default_value_t = NANOS_PER_COPY,
           value_parser = clap::value_parser!(u64).range(0..=COST_MAX))]
     cpu_ns_per_copy: u64,

@@ -58,7 +58,7 @@ fn the_same_seed_gives_the_same_bytes_in_two_processes() {
     let place = Place::new();
     let run = |name: &str, seed: &str| {
         let [report, plot] = ["json", "svg"].map(|end| place.path(&format!("{name}.{end}")));
-        let faults = ["--fault", "tx-partial", "--fault", "link-flaps"];
+        let faults = ["--fault", "tx-partial:out-b@200us+4ms", "--fault", "link-flaps"];
         let args = [DEMO, "--traffic", seed, "--duration", "5ms", "--model", "microburst"];
         let files = ["--load", "1.5", "--report", &report, "--plot", &plot];
         let output = simulate(&[&args[..], &faults, &files].concat());

@@ -170,6 +170,32 @@ fn the_picture_shows_each_class() {
     assert!(page.contains("<svg") && page.contains("out-b"));
 }
 
+/// Every rule of every site gets traffic that it takes, whatever it matches.
+#[test]
+fn every_example_is_simulated() {
+    let examples = std::fs::read_dir("config/examples").unwrap();
+    let examples = examples.map(|entry| entry.unwrap().path());
+    for path in examples.chain(["tests/whole.toml".into()]) {
+        let loaded = punctual::config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        let simulation = run(&loaded.config, &request(&["seed:1"], 4));
+        assert!(simulation.notes.is_empty(), "{}: {:?}", path.display(), simulation.notes);
+        for rule in &simulation.outcome.rules {
+            let seen = rule.packets + rule.offered.lost();
+            assert_eq!(seen, rule.offered.packets, "{}: {}", path.display(), rule.name);
+            assert!(seen > 0, "{}: {}", path.display(), rule.name);
+        }
+    }
+}
+
+#[test]
+fn the_document_names_every_model_and_fault() {
+    let text = std::fs::read_to_string("docs/simulate.md").unwrap();
+    let faults = punctual::testkit::fault::FaultKind::ALL.iter().map(|kind| kind.name());
+    for name in Model::ALL.map(Model::name).into_iter().chain(faults) {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
 #[test]
 fn what_is_too_much_is_refused() {
     let day = Request { duration: Some(Duration::from_secs(86_400)), ..request(&["seed:1"], 0) };
