@@ -16,7 +16,7 @@
 //! "#;
 //! let loaded = punctual::config::load_bytes(Path::new("doc"), text.into(), &|_| None).unwrap();
 //! let mut scenario = Scenario::new(loaded.config);
-//! scenario.span = 10_000_000; // 10 ms
+//! scenario.span = 50_000_000; // 50 ms
 //! scenario.link = 1_000_000_000;
 //! scenario.offers.push(Offer { sizes: vec![(1_000, 1)], ..Offer::of(0, 2_000_000_000) });
 //! let outcome = scenario.run().unwrap();
