@@ -33,7 +33,7 @@ impl Watch {
         Self {
             breakers: Breakers::new(plan),
             next_tick: start,
-            receivers: vec![(0, 0); plan.receivers as usize],
+            receivers: vec![(0, 0); plan.receiver_slots.len()],
             changes: Vec::new(),
             start,
         }
@@ -47,7 +47,9 @@ impl Watch {
 
     /// Whether all links are up and all breakers closed: then no tick is missed.
     pub fn is_calm(&self, links: &[VirtualTx]) -> bool {
-        let mut all = self.breakers.ports.iter().chain(&self.breakers.receivers);
+        // There is room for many more receivers than there are.
+        let receivers = self.breakers.receivers.iter().take(self.receivers.len());
+        let mut all = self.breakers.ports.iter().chain(receivers);
         links.iter().all(VirtualTx::is_up)
             && all.all(|breaker| breaker.state() == BreakerState::Closed)
     }
@@ -87,7 +89,7 @@ impl Watch {
 
     fn states(&self) -> Vec<(Of, BreakerState)> {
         let ports = self.breakers.ports.iter().enumerate();
-        let receivers = self.breakers.receivers.iter().enumerate();
+        let receivers = self.breakers.receivers.iter().take(self.receivers.len()).enumerate();
         ports
             .map(|(slot, breaker)| (Of::Port(slot), breaker.state()))
             .chain(receivers.map(|(slot, breaker)| (Of::Receiver(slot), breaker.state())))

@@ -14,6 +14,7 @@ use super::watch::{Watch, WatchedPool};
 use super::{frames, loads};
 use crate::config::{ClockSource, Config, RxMode};
 use crate::ledger::Counters;
+use crate::manage::reload::Retired;
 use crate::manage::report::{Inputs, Link, PortStatus, Report, TxChain, WorkerView};
 use crate::manage::run::DRAIN_MAX;
 use crate::packet::{Clock, Ticks};
@@ -282,6 +283,7 @@ impl<'a> World<'a> {
             workers: &[WorkerView { lcore: 1, counters: &self.counters }],
             ports: &status,
             breakers: &self.watch.breakers,
+            retired: &Retired::default(),
             pools: &pools,
             now: Some(self.clock.now()),
             uptime: Duration::from_nanos(elapsed),
