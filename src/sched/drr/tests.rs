@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::simulate::shares::jain;
 use crate::testkit::{HeapFrame, HeapPacket};
 
 const LARGEST: u32 = 9_024;
@@ -23,68 +24,105 @@ fn equal_classes(members: usize) -> Drr<HeapPacket> {
     Drr::new(members, [LARGEST; Class::COUNT], LARGEST)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+/// What the parties of one level were served, and how far any two of them have come apart since
+/// both are backlogged.
+struct Level {
+    weights: Vec<i64>,
+    served: Vec<i64>,
+    waiting: Vec<usize>,
+    /// By pair: the least and the greatest of `S_i x w_j - S_j x w_i`.
+    apart: Vec<[i64; 2]>,
+}
 
-    /// Over any interval in which two flows stay backlogged,
-    /// |S_i/w_i - S_j/w_j| <= 2 x Lmax + Q, Q being the quantum of weight 1.
-    #[test]
-    fn backlogged_flows_get_their_weights(
-        weights in prop::collection::vec(1_u32..8, 2..6),
-        sizes in prop::collection::vec(88_u32..=LARGEST, 20..60),
-        from in 0_usize..300,
-        length in 1_usize..700,
-    ) {
-        let mut drr = equal_classes(weights.len());
-        let mut size = sizes.iter().cycle().copied();
-        for (flow, &weight) in weights.iter().enumerate() {
-            for _ in 0..1_100 {
-                let packet = packet(flow as u32, size.next().unwrap_or(88));
-                drr.enqueue(flow as u32, &settings(Class::Low, weight), packet);
-            }
+impl Level {
+    fn new(weights: impl IntoIterator<Item = u32>) -> Self {
+        let weights: Vec<_> = weights.into_iter().map(i64::from).collect();
+        let parties = weights.len();
+        let apart = vec![[0; 2]; parties * parties];
+        Self { weights, served: vec![0; parties], waiting: vec![0; parties], apart }
+    }
+
+    fn gap(&self, i: usize, j: usize) -> i64 {
+        self.served[i] * self.weights[j] - self.served[j] * self.weights[i]
+    }
+
+    /// One more waits for `i`; where it is the first, its intervals begin.
+    fn enqueued(&mut self, i: usize) {
+        self.waiting[i] += 1;
+        if self.waiting[i] > 1 {
+            return;
         }
-        let mut served = vec![0_f64; weights.len()];
-        for turn in 0..from + length {
-            let packet = drr.dequeue().expect("all flows are backlogged");
-            if turn >= from {
-                served[packet.meta().flow as usize] += f64::from(packet.meta().bytes);
-            }
-        }
-        let bound = f64::from(2 * LARGEST + LARGEST);
-        for (i, &wi) in weights.iter().enumerate() {
-            for (j, &wj) in weights.iter().enumerate() {
-                let gap = served[i] / f64::from(wi) - served[j] / f64::from(wj);
-                prop_assert!(gap.abs() <= bound, "{gap} over {bound}: {served:?} {weights:?}");
-            }
+        for j in 0..self.weights.len() {
+            let (ij, ji) = (i * self.weights.len() + j, j * self.weights.len() + i);
+            self.apart[ij] = [self.gap(i, j); 2];
+            self.apart[ji] = [self.gap(j, i); 2];
         }
     }
 
-    /// The same between classes, whatever the number of flows in each.
-    #[test]
-    fn backlogged_classes_get_their_weights(
-        weights in [1_u32..16, 1_u32..16, 1_u32..16],
-        flows in [1_usize..5, 1_usize..5, 1_usize..5],
-        sizes in prop::collection::vec(88_u32..=LARGEST, 20..60),
-        length in 1_usize..1500,
-    ) {
-        let mut drr = Drr::new(15, weights.map(|weight| weight * LARGEST), LARGEST);
-        let mut size = sizes.iter().cycle().copied();
-        for class in Class::ALL {
-            for i in 0..flows[class as usize] * 1_600 {
-                let member = class as usize * 5 + i % flows[class as usize];
-                let packet = packet(class as u32, size.next().unwrap_or(88));
-                drr.enqueue(member as u32, &settings(class, 1), packet);
+    /// One of `i` was served. The most bytes for a weight of 1 that `i` and another are apart, over
+    /// every interval that ends now and in which both were backlogged.
+    fn dequeued(&mut self, i: usize, bytes: u32) -> f64 {
+        self.served[i] += i64::from(bytes);
+        let mut most = 0.0_f64;
+        for j in (0..self.weights.len()).filter(|&j| self.waiting[j] > 0) {
+            for (i, j) in [(i, j), (j, i)] {
+                let gap = self.gap(i, j);
+                let [least, greatest] = &mut self.apart[i * self.weights.len() + j];
+                (*least, *greatest) = (gap.min(*least), gap.max(*greatest));
+                let weights = self.weights[i] * self.weights[j];
+                most = most.max((*greatest - *least) as f64 / weights as f64);
             }
         }
-        let mut served = [0_f64; 3];
-        for _ in 0..length {
-            let packet = drr.dequeue().expect("all classes are backlogged");
-            served[packet.meta().flow as usize] += f64::from(packet.meta().bytes);
-        }
-        for i in 0..3 {
-            for j in 0..3 {
-                let gap = served[i] / f64::from(weights[i]) - served[j] / f64::from(weights[j]);
-                prop_assert!(gap.abs() <= f64::from(3 * LARGEST), "{served:?} {weights:?}");
+        self.waiting[i] -= 1;
+        most
+    }
+}
+
+/// Bytes of a packet of 64 to 9,000, overhead included; the extremes are frequent.
+fn any_bytes() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(88), Just(LARGEST), 88_u32..=LARGEST]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Over any interval in which two flows of a class, or two classes, stay backlogged,
+    /// |S_i/w_i - S_j/w_j| <= 2 x Lmax + Q, Q being the quantum of weight 1: whatever comes and
+    /// goes meanwhile, and however often other classes interrupt.
+    #[test]
+    fn backlogged_flows_and_classes_get_their_weights(
+        base in LARGEST..=2 * LARGEST,
+        class_weights in [1_u32..=16, 1_u32..=16, 1_u32..=16],
+        members in prop::collection::vec((0_usize..3, 1_u32..=8), 3..8),
+        steps in prop::collection::vec(
+            (any::<prop::sample::Index>(), any_bytes(), 0_usize..12, 0_usize..8),
+            100..400,
+        ),
+    ) {
+        let mut drr = Drr::new(members.len(), class_weights.map(|w| w * base), LARGEST);
+        let mut flows = Class::ALL.map(|_| Level::new(members.iter().map(|&(_, weight)| weight)));
+        let mut classes = Level::new(class_weights);
+        let bound = f64::from(2 * LARGEST + base);
+        for (member, bytes, come, go) in steps {
+            let flow = member.index(members.len());
+            let (class, weight) = members[flow];
+            let quantum = weight * base;
+            let settings = MemberSettings { class: Class::ALL[class], quantum, bound: UNBOUNDED };
+            for _ in 0..come {
+                drr.enqueue(flow as u32, &settings, packet(flow as u32, bytes));
+                flows[class].enqueued(flow);
+                classes.enqueued(class);
+            }
+            for _ in 0..go {
+                let Some(packet) = drr.dequeue() else {
+                    break;
+                };
+                let flow = packet.meta().flow as usize;
+                let class = members[flow].0;
+                let apart = flows[class].dequeued(flow, packet.meta().bytes);
+                prop_assert!(apart <= bound, "flow {flow}: {apart} over {bound}");
+                let apart = classes.dequeued(class, packet.meta().bytes);
+                prop_assert!(apart <= bound, "class {class}: {apart} over {bound}");
             }
         }
     }
@@ -128,6 +166,37 @@ proptest! {
             // 6 packets are less than a burst: whatever holds something is tight.
             prop_assert_eq!(drr.tight(), model.iter().filter(|queue| !queue.is_empty()).count());
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10))]
+
+    /// Over 100 rounds Jain's index of bytes by weight is at least 0.99, whatever the sizes.
+    #[test]
+    fn a_hundred_rounds_are_fair_by_jains_index(
+        members in prop::collection::vec((1_u32..=8, any_bytes(), any_bytes()), 2..10),
+    ) {
+        let mut drr = equal_classes(members.len());
+        let send = |drr: &mut Drr<HeapPacket>, flow: usize, bytes| {
+            let settings = settings(Class::Low, members[flow].0);
+            drr.enqueue(flow as u32, &settings, packet(flow as u32, bytes));
+        };
+        for (flow, &(_, first, second)) in members.iter().enumerate() {
+            send(&mut drr, flow, first);
+            send(&mut drr, flow, second);
+        }
+        let mut served = vec![0_f64; members.len()];
+        let rounds = 100 * members.iter().map(|&(weight, ..)| weight * LARGEST).sum::<u32>();
+        while served.iter().sum::<f64>() < f64::from(rounds) {
+            let packet = drr.dequeue().expect("all are backlogged");
+            let (flow, bytes) = (packet.meta().flow as usize, packet.meta().bytes);
+            served[flow] += f64::from(bytes);
+            send(&mut drr, flow, bytes);
+        }
+        let by_weight = served.iter().zip(&members).map(|(bytes, m)| bytes / f64::from(m.0));
+        let index = jain(&by_weight.collect::<Vec<_>>());
+        prop_assert!(index >= 0.99, "{index}: {served:?}");
     }
 }
 

@@ -82,6 +82,34 @@ proptest! {
         }
     }
 
+    /// Packets of one deadline leave in the order they came, in every class and across classes,
+    /// however much time passes between them; and deadlines that lie more than a bucket apart
+    /// leave in exact order.
+    #[test]
+    fn ties_are_fifo_whatever_the_time(
+        packets in prop::collection::vec((0_usize..3, 0_u64..6, 0_u64..2_000_000), 1..200),
+    ) {
+        // Two buckets of the lowest class apart, overdue ones too.
+        let apart = 2 * 64 * BUDGETS[2] / 1024;
+        let mut edf = EarliestDeadline::new(BUDGETS, MICROSECOND);
+        let start = 1_u64 << 50;
+        let mut now = start;
+        let mut model = Vec::new();
+        for (number, (class, deadline, wait)) in packets.into_iter().enumerate() {
+            now += wait;
+            edf.advance(now);
+            // No further ahead than the class's wheel reaches.
+            let deadline = deadline.min([0, 2, 5][class]);
+            let mut packet = packet(class, number as u32, start + deadline * apart);
+            packet.meta_mut().arrival = now + number as u64;
+            edf.push(Class::ALL[class], packet);
+            model.push((deadline, number as u32));
+        }
+        model.sort();
+        let order: Vec<_> = std::iter::from_fn(|| edf.pop()).map(|p| p.meta().flow).collect();
+        prop_assert_eq!(order, model.into_iter().map(|(_, number)| number).collect::<Vec<_>>());
+    }
+
     /// Deadlines that never go back, as a flow's do, leave in the order they came.
     #[test]
     fn a_flow_keeps_its_order(
