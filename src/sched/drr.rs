@@ -164,8 +164,27 @@ impl<P: Packet> Drr<P> {
 
     /// Takes out the packet whose turn it is.
     pub fn dequeue(&mut self) -> Option<P> {
+        self.dequeue_charged(|_| true)
+    }
+
+    /// The same; what is not `charged` for leaves member and class the share that it would have
+    /// taken.
+    pub fn dequeue_charged(&mut self, charged: impl FnOnce(&P) -> bool) -> Option<P> {
         let bytes = self.select()?;
-        self.serve(bytes)
+        self.serve(bytes, charged)
+    }
+
+    /// Gives back what `member` was charged for a packet that came to nothing, to it and its class;
+    /// an empty queue begins anew and has nothing to be given back.
+    pub fn refund(&mut self, member: u32, bytes: u32) {
+        let m = &mut self.members[member as usize];
+        let class = &mut self.classes[m.class as usize];
+        if m.packets > 0 {
+            m.deficit += bytes;
+        }
+        if class.first != NONE {
+            class.deficit += bytes;
+        }
     }
 
     /// Looks at the packet that [`Self::dequeue`] takes out next. Whoever does not take it has
@@ -207,15 +226,17 @@ impl<P: Packet> Drr<P> {
         self.visiting = false;
     }
 
-    /// Takes `bytes` from the first member of the current class, which has the deficit for it.
-    fn serve(&mut self, bytes: u32) -> Option<P> {
+    /// Takes a packet of `bytes` from the first member of the current class, which has the deficit
+    /// for it.
+    fn serve(&mut self, bytes: u32, charged: impl FnOnce(&P) -> bool) -> Option<P> {
         let class = &mut self.classes[self.current];
-        class.deficit -= bytes;
         let m = &mut self.members[class.first as usize];
         let packet = m.queue.pop_front();
+        let charge = if packet.as_ref().is_some_and(charged) { bytes } else { 0 };
+        class.deficit -= charge;
         m.packets -= 1;
         m.bytes -= u64::from(bytes);
-        m.deficit -= bytes;
+        m.deficit -= charge;
         self.packets -= 1;
         if m.tight && (m.packets == 0 || !m.is_tight(&m.bound, self.burst_bytes)) {
             m.tight = false;

@@ -89,9 +89,16 @@ impl<P: Packet> IngressDrr<P> {
         passes
     }
 
-    /// Takes out the packet whose turn it is.
-    pub fn dequeue(&mut self) -> Option<P> {
-        self.drr.dequeue()
+    /// Takes out the packet whose turn it is; one that is not `charged` for takes nothing of its
+    /// flow's share.
+    pub fn dequeue(&mut self, charged: impl FnOnce(&P) -> bool) -> Option<P> {
+        self.drr.dequeue_charged(charged)
+    }
+
+    /// Gives its flow back what a packet took of its share that came to nothing.
+    pub fn refund(&mut self, packet: &P) {
+        let meta = packet.meta();
+        self.drr.refund(meta.flow, meta.bytes);
     }
 
     /// Packets that wait.

@@ -19,7 +19,7 @@ mod tally;
 
 pub use breaker::{BreakerState, BreakerWords, Breakers, PROBES};
 pub use classify::Classify;
-pub use edf::Edf;
+pub use edf::{Edf, TURN_COPIES, TURN_PACKETS};
 pub use egress_drr::EgressDrr;
 pub use fanout::{Egress, Fanout};
 pub use flows::Flows;

@@ -18,13 +18,8 @@ use crate::plan::Plan;
 use crate::sched::Pressure;
 use crate::stages::{
     Classify, Edf, Egress, EgressDrr, Fanout, Flows, IngressDrr, Parse, Police, Rx, RxSource,
-    Tally, Tx,
+    TURN_COPIES, TURN_PACKETS, Tally, Tx,
 };
-
-/// Packets that a turn takes through fan-out, so that a turn stays short.
-const TURN_PACKETS: usize = 64;
-/// Copies after which a turn takes no further packet through fan-out.
-const TURN_COPIES: u64 = 512;
 
 /// Turns without a packet before an adaptive worker naps.
 const IDLE_TURNS: u32 = 1_000;
@@ -212,9 +207,9 @@ impl<D: Driver> Worker<D> {
         }
 
         let served_from = rx.now();
-        edf.fill(ingress_drr, plan, served_from);
+        edf.fill(ingress_drr, plan, served_from, tally);
         while self.served < TURN_PACKETS && tally.ledger.copies < enough {
-            let Some(packet) = edf.next(plan, served_from, tally) else {
+            let Some(packet) = edf.next(ingress_drr, plan, served_from, tally) else {
                 break;
             };
             fanout.replicate(packet, plan, egress, tally);
@@ -309,7 +304,7 @@ impl<D: Driver> Worker<D> {
         for _ in 0..self.rx.discard() {
             tally.drop_unmatched(DropReason::Stopped);
         }
-        while let Some(packet) = self.ingress_drr.dequeue().or_else(|| self.edf.take()) {
+        while let Some(packet) = self.ingress_drr.dequeue(|_| true).or_else(|| self.edf.take()) {
             tally.drop_before(DropReason::Stopped, &packet);
         }
         for EgressPort { drr, tx } in &mut self.egress.ports {
