@@ -162,6 +162,8 @@ enum Rate {
     Bits(u64),
     /// So many times what a port's link carries.
     Times(f64, String),
+    /// Packets a second.
+    Packets(f64),
 }
 
 impl Feed {
@@ -178,6 +180,11 @@ impl Feed {
     /// So many times what the link of `port` carries.
     pub fn times(self, factor: f64, port: &str) -> Self {
         Self { rate: Rate::Times(factor, port.into()), ..self }
+    }
+
+    /// Packets a second.
+    pub fn packets(self, rate: f64) -> Self {
+        Self { rate: Rate::Packets(rate), ..self }
     }
 
     /// Lengths of IP packets in bytes, each as often.
@@ -217,6 +224,13 @@ impl Feed {
             Rate::Bits(rate) => *rate,
             Rate::Times(factor, port) => {
                 (site.scenario.link_of(site.port(port)) as f64 * factor) as u64
+            }
+            Rate::Packets(rate) => {
+                let sizes = &self.offer.sizes;
+                let weight: u32 = sizes.iter().map(|(_, weight)| weight).sum();
+                // An Ethernet header and the frame's overhead.
+                let bits = sizes.iter().map(|&(size, weight)| (size + 38) as u32 * 8 * weight);
+                (rate * f64::from(bits.sum::<u32>()) / f64::from(weight)) as u64
             }
         };
         self.offer
