@@ -3,5 +3,8 @@
 mod harness;
 mod worlds;
 mod faults;
+mod drr;
+mod edf;
+mod cpu;
 mod tables;
 mod binary;
