@@ -17,6 +17,7 @@ needed=(
     "librte-net-null23      ports on nothing: the bench"
     "librte-net-ring23      ports on rings: the tests"
     "librte-net-memif23     ports on shared memory: the tests"
+    "valgrind         counts instructions: scripts/instructions.sh"
     "tcpdump          to look at what the demo sent"
 )
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a commit: format, lints, documentation, tests, each with DPDK and
-# without. Every step runs, whatever the one before it said; the end says what failed.
+# without, and instruction counts. Every step runs, whatever the one before it said; the end says
+# what failed, and what was skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,14 +10,20 @@ scripts/setup.sh
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=()
+skipped=()
 
-# step NAME COMMAND...: runs it, says how long it took, remembers whether it failed.
+# step NAME COMMAND...: runs it, says how long it took, remembers whether it failed. Status 77 is a
+# step that could not be judged here; cargo never ends with it of itself.
 step() {
-    local name=$1 start=$SECONDS verdict=ok
+    local name=$1 start=$SECONDS status=0 verdict=ok
     shift
     echo "== $name"
-    "$@" 2>&1 | tee -a "$log" || verdict=FAILED
-    [[ $verdict == ok ]] || failed+=("$name")
+    "$@" 2>&1 | tee -a "$log" || status=$?
+    case $status in
+        0) ;;
+        77) verdict=SKIPPED skipped+=("$name") ;;
+        *) verdict=FAILED failed+=("$name") ;;
+    esac
     echo "== $name: $verdict, $((SECONDS - start)) s"
 }
 
@@ -32,7 +39,11 @@ step "documentation" env RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc 
 : >"$log"
 step "tests, without DPDK" cargo test -p punctual --no-default-features --no-fail-fast
 step "tests" cargo test --workspace --no-fail-fast
+step "instruction counts" scripts/instructions.sh
 
+if ((${#skipped[@]} > 0)); then
+    printf 'SKIPPED: %s\n' "${skipped[@]}"
+fi
 if ((${#failed[@]} > 0)); then
     printf 'FAILED: %s\n' "${failed[@]}"
 fi
