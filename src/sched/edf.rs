@@ -9,7 +9,7 @@
 //! then 64 of them, up to 256 budgets late; whatever is later still is FIFO.
 
 use crate::config::Class;
-use crate::packet::{Packet, Ticks};
+use crate::packet::{Meta, Packet, Ticks};
 
 use super::Queue;
 
@@ -23,15 +23,22 @@ const OVERDUE: u32 = 6;
 /// Budgets that a deadline may lie ahead: a rule's budget against its class's.
 pub const HORIZON_BUDGETS: u32 = 3;
 
-/// The head of an empty wheel.
-const NEVER: (Ticks, Ticks) = (Ticks::MAX, Ticks::MAX);
+/// What packets are ordered by between wheels: deadline, then arrival, as one number, so that two
+/// are compared at once.
+type Key = u128;
+
+/// The key of an empty wheel.
+const NEVER: Key = Key::MAX;
+
+/// The first bucket of a ring that holds nothing.
+const NONE: u64 = u64::MAX;
 
 /// The queue: three wheels and a count of the copies that its packets will become.
 #[derive(Debug)]
 pub struct EarliestDeadline<P: Packet> {
     wheels: [Wheel<P>; Class::COUNT],
-    /// Deadline and arrival of the first packet of each wheel; [`NEVER`] where it is empty.
-    heads: [(Ticks, Ticks); Class::COUNT],
+    /// The key of the first packet of each wheel; [`NEVER`] where it is empty.
+    heads: [Key; Class::COUNT],
     packets: usize,
     copies: u64,
 }
@@ -85,7 +92,7 @@ impl<P: Packet> EarliestDeadline<P> {
         let meta = packet.meta();
         self.packets += 1;
         self.copies += u64::from(meta.copies);
-        let may_lead = (meta.deadline, meta.arrival) < self.heads[class];
+        let may_lead = key(meta) < self.heads[class];
         self.wheels[class].push(packet);
         if may_lead {
             self.heads[class] = self.wheels[class].head();
@@ -107,6 +114,10 @@ impl<P: Packet> EarliestDeadline<P> {
         self.copies -= u64::from(packet.meta().copies);
         Some(packet)
     }
+}
+
+fn key(meta: &Meta) -> Key {
+    Key::from(meta.deadline) << 64 | Key::from(meta.arrival)
 }
 
 /// The packets of one class by deadline.
@@ -150,8 +161,9 @@ impl<P: Packet> Wheel<P> {
         if overdue_floor > self.overdue.floor {
             self.overdue.raise_floor(overdue_floor);
         }
-        while let Some(bucket) = self.ahead.first().filter(|&bucket| bucket < floor) {
-            let queue = self.ahead.take(bucket);
+        while self.ahead.first < floor {
+            let bucket = self.ahead.first;
+            let queue = self.ahead.take_first();
             self.overdue.append(bucket >> OVERDUE, queue);
         }
         self.ahead.floor = floor;
@@ -159,21 +171,24 @@ impl<P: Packet> Wheel<P> {
 
     fn push(&mut self, packet: P) {
         let bucket = self.bucket(packet.meta().deadline);
-        if bucket < self.ahead.floor {
-            self.overdue.push(bucket >> OVERDUE, packet);
+        let (buckets, bucket) = if bucket < self.ahead.floor {
+            (&mut self.overdue, bucket >> OVERDUE)
         } else {
-            self.ahead.push(bucket, packet);
-        }
+            (&mut self.ahead, bucket)
+        };
+        buckets.push(bucket, packet);
     }
 
-    /// Deadline and arrival of the first packet.
-    fn head(&self) -> (Ticks, Ticks) {
-        let first = self.overdue.front().or_else(|| self.ahead.front());
-        first.map_or(NEVER, |packet| (packet.meta().deadline, packet.meta().arrival))
+    /// The key of the first packet.
+    fn head(&self) -> Key {
+        let buckets = if self.overdue.first == NONE { &self.ahead } else { &self.overdue };
+        buckets.front().map_or(NEVER, |packet| key(packet.meta()))
     }
 
     fn pop(&mut self) -> Option<P> {
-        self.overdue.pop().or_else(|| self.ahead.pop())
+        let overdue = self.overdue.first != NONE;
+        let buckets = if overdue { &mut self.overdue } else { &mut self.ahead };
+        buckets.pop()
     }
 }
 
@@ -182,6 +197,8 @@ impl<P: Packet> Wheel<P> {
 #[derive(Debug)]
 struct Buckets<P: Packet> {
     floor: u64,
+    /// The first bucket that holds something; [`NONE`] where none does.
+    first: u64,
     summary: u64,
     words: Box<[u64; (SPAN / 64) as usize]>,
     queues: Box<[Queue<P>]>,
@@ -191,97 +208,112 @@ impl<P: Packet> Buckets<P> {
     fn new() -> Self {
         Self {
             floor: 0,
+            first: NONE,
             summary: 0,
             words: Box::new([0; (SPAN / 64) as usize]),
             queues: std::iter::repeat_with(Queue::new).take(SPAN as usize).collect(),
         }
     }
 
-    /// The ring place of `bucket`, which is drawn into the span where it lies outside.
-    fn place(&self, bucket: u64) -> usize {
-        (bucket.clamp(self.floor, self.floor + SPAN - 1) % SPAN) as usize
+    /// `bucket`, drawn into the span where it lies outside.
+    fn within(&self, bucket: u64) -> u64 {
+        bucket.clamp(self.floor, self.floor + SPAN - 1)
     }
 
-    fn mark(&mut self, place: usize) {
+    /// A bucket of the span holds something.
+    fn mark(&mut self, bucket: u64) {
+        let place = place(bucket);
         self.words[place / 64] |= 1 << (place % 64);
         self.summary |= 1 << (place / 64);
+        self.first = self.first.min(bucket);
     }
 
-    fn unmark(&mut self, place: usize) {
+    /// The first bucket holds nothing any more.
+    fn unmark_first(&mut self) {
+        let place = place(self.first);
         self.words[place / 64] &= !(1 << (place % 64));
         if self.words[place / 64] == 0 {
             self.summary &= !(1 << (place / 64));
         }
+        self.first = self.find_first();
     }
 
     fn push(&mut self, bucket: u64, packet: P) {
-        let place = self.place(bucket);
-        self.queues[place].push_back(packet);
-        self.mark(place);
+        let bucket = self.within(bucket);
+        self.queues[place(bucket)].push_back(packet);
+        self.mark(bucket);
     }
 
     fn append(&mut self, bucket: u64, mut queue: Queue<P>) {
-        let place = self.place(bucket);
-        self.queues[place].append(&mut queue);
-        self.mark(place);
+        let bucket = self.within(bucket);
+        self.queues[place(bucket)].append(&mut queue);
+        self.mark(bucket);
     }
 
-    /// The place of the first bucket that holds something, going round from the floor.
-    fn first_place(&self) -> Option<usize> {
+    /// The first bucket that holds something, going round from the floor.
+    fn find_first(&self) -> u64 {
         if self.summary == 0 {
-            return None;
+            return NONE;
         }
-        let start = (self.floor % SPAN) as usize;
+        let start = place(self.floor);
         let (word, bit) = (start / 64, start % 64);
         let here = self.words[word] >> bit << bit;
-        if here != 0 {
-            return Some(word * 64 + here.trailing_zeros() as usize);
-        }
-        // The word behind this one comes first, this one's low bits last.
-        let turned = self.summary.rotate_right(word as u32 + 1);
-        let next = (word + 1 + turned.trailing_zeros() as usize) % 64;
-        Some(next * 64 + self.words[next].trailing_zeros() as usize)
-    }
-
-    /// The first bucket that holds something.
-    fn first(&self) -> Option<u64> {
-        let place = self.first_place()? as u64;
-        Some(self.floor + (place + SPAN - self.floor % SPAN) % SPAN)
+        let place = if here != 0 {
+            word * 64 + here.trailing_zeros() as usize
+        } else {
+            // The word behind this one comes first, this one's low bits last.
+            let turned = self.summary.rotate_right(word as u32 + 1);
+            let next = (word + 1 + turned.trailing_zeros() as usize) % 64;
+            next * 64 + self.words[next].trailing_zeros() as usize
+        };
+        self.floor + (place as u64).wrapping_sub(self.floor) % SPAN
     }
 
     fn front(&self) -> Option<super::Front<'_, P>> {
-        self.queues[self.first_place()?].front()
+        if self.first == NONE {
+            return None;
+        }
+        self.queues[place(self.first)].front()
     }
 
     fn pop(&mut self) -> Option<P> {
-        let place = self.first_place()?;
-        let packet = self.queues[place].pop_front();
-        if self.queues[place].is_empty() {
-            self.unmark(place);
+        if self.first == NONE {
+            return None;
+        }
+        let queue = &mut self.queues[place(self.first)];
+        let packet = queue.pop_front();
+        if queue.is_empty() {
+            self.unmark_first();
         }
         packet
     }
 
-    /// Empties a bucket.
-    fn take(&mut self, bucket: u64) -> Queue<P> {
-        let place = self.place(bucket);
-        self.unmark(place);
-        std::mem::take(&mut self.queues[place])
+    /// Empties the first bucket.
+    fn take_first(&mut self) -> Queue<P> {
+        let queue = std::mem::take(&mut self.queues[place(self.first)]);
+        self.unmark_first();
+        queue
     }
 
     /// Draws what lies below the new floor into the floor's bucket, in front of what is there.
     fn raise_floor(&mut self, floor: u64) {
         let mut earlier = Queue::new();
-        while let Some(bucket) = self.first().filter(|&bucket| bucket < floor) {
-            earlier.append(&mut self.take(bucket));
+        while self.first < floor {
+            earlier.append(&mut self.take_first());
         }
         self.floor = floor;
         if !earlier.is_empty() {
-            let mut there = self.take(floor);
-            earlier.append(&mut there);
+            if self.first == floor {
+                earlier.append(&mut self.take_first());
+            }
             self.append(floor, earlier);
         }
     }
+}
+
+/// Where a bucket lies in its ring.
+fn place(bucket: u64) -> usize {
+    (bucket % SPAN) as usize
 }
 
 #[cfg(test)]
