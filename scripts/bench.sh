@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A first measure of speed: 64-byte frames from memory through the whole way into nothing, to 1, 4
 # and 16 outputs, in turn with dpdk-testpmd swapping headers on the same devices and the same CPU.
-# Takes about two minutes. The schedulers alone, from memory to memory:
-# cargo bench --no-default-features --bench schedulers. Options are those of scripts/bench.py: --rounds N, --seconds N.
+# Takes about two minutes. Options are those of scripts/bench.py: --rounds N, --seconds N.
+# The schedulers alone: cargo bench --no-default-features --bench schedulers
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
