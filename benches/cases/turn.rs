@@ -75,8 +75,7 @@ impl Turn {
         });
         let plan = Plan::build(&config, &facts, 1_000_000_000, 1).expect("the plan is built");
         let plan = Arc::new(plan);
-        let (rules, outputs, ports) = (plan.rules.len(), plan.outputs.len(), plan.ports.len());
-        let counters = Arc::new(Counters::new(rules, outputs, ports));
+        let counters = Arc::new(Counters::for_plan(&plan));
         let wires = [BURST, 0, BURST * fan_out].map(Wire::new);
         let [rx, unused, tx] = wires;
         let clock = StepClock::default();
