@@ -73,20 +73,26 @@ impl<P: Packet> EgressDrr<P> {
             if let Some(Shaper { rate, bucket }) = &mut self.shaper {
                 let front = self.drr.front()?;
                 let meta = front.meta();
-                if !is_late(meta, plan, now) && !bucket.conforms(rate, meta.bytes, now) {
+                if ends(meta, plan, now).is_none() && !bucket.conforms(rate, meta.bytes, now) {
                     return None;
                 }
             }
-            let copy = self.drr.dequeue()?;
-            let output = copy.meta().output;
-            if plan.outputs[output as usize].removed {
-                tally.drop_after(DropReason::Removed, output);
-            } else if is_late(copy.meta(), plan, now) {
-                tally.drop_after(DropReason::EgressLate, output);
-            } else {
-                return Some(copy);
+            // What ends here takes nothing of the link, and so nothing of its output's share.
+            let mut end = None;
+            let copy = self.drr.dequeue_charged(|copy| {
+                end = ends(copy.meta(), plan, now);
+                end.is_none()
+            })?;
+            match end {
+                None => return Some(copy),
+                Some(reason) => tally.drop_after(reason, copy.meta().output),
             }
         }
+    }
+
+    /// Gives its share of the port back to the output of a copy that came to nothing.
+    pub fn refund(&mut self, output: u32, bytes: u32, plan: &Plan) {
+        self.drr.refund(plan.outputs[output as usize].lane, bytes);
     }
 
     /// Whether a copy may go past this stage: nothing waits that it would overtake, and no shaper
@@ -109,6 +115,15 @@ impl<P: Packet> EgressDrr<P> {
     pub fn has_room(&self, free: usize, lanes: u32) -> bool {
         let (waiting, lanes) = (self.drr.packets(), lanes as usize);
         waiting == 0 || (self.drr.tight() == 0 && (waiting + BURST) * lanes <= free)
+    }
+}
+
+/// Why a copy that waited is not sent.
+fn ends(meta: &Meta, plan: &Plan, now: Ticks) -> Option<DropReason> {
+    if plan.outputs[meta.output as usize].removed {
+        Some(DropReason::Removed)
+    } else {
+        is_late(meta, plan, now).then_some(DropReason::EgressLate)
     }
 }
 

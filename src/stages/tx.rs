@@ -65,7 +65,7 @@ impl<T: TxPort> Tx<T> {
         tally: &mut Tally,
     ) -> usize {
         let mut sent = 0;
-        self.expire(plan, clock.now(), tally);
+        self.expire(egress, plan, clock.now(), tally);
         for _ in 0..BURSTS_A_TURN {
             while !self.copies.is_full() {
                 let Some(copy) = egress.next(plan, clock.now(), tally) else {
@@ -91,8 +91,14 @@ impl<T: TxPort> Tx<T> {
         sent
     }
 
-    /// Drops staged copies that have become late.
-    fn expire(&mut self, plan: &Plan, now: Ticks, tally: &mut Tally) {
+    /// Drops staged copies that have become late; they have taken nothing of the link.
+    fn expire(
+        &mut self,
+        egress: &mut EgressDrr<T::Packet>,
+        plan: &Plan,
+        now: Ticks,
+        tally: &mut Tally,
+    ) {
         if self.staged.iter().all(|staged| staged.deadline >= now) {
             return;
         }
@@ -100,6 +106,7 @@ impl<T: TxPort> Tx<T> {
         for (copy, staged) in copies.into_iter().zip(std::mem::take(&mut self.staged)) {
             if is_late(copy.meta(), plan, now) {
                 tally.drop_after(DropReason::EgressLate, staged.output);
+                egress.refund(staged.output, staged.bytes, plan);
             } else {
                 self.copies.push(copy);
                 self.staged.push(staged);
