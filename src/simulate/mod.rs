@@ -31,7 +31,9 @@ pub use fairness::{ClassShares, PortShares, shares};
 pub use inputs::SimulateError;
 pub use loads::Resource;
 pub use model::Model;
-pub use outcome::{BreakerChange, Outcome, OutputOutcome, PortOutcome, RuleOutcome};
+pub use outcome::{
+    BreakerAlert, BreakerChange, Outcome, OutputOutcome, PortOutcome, PressureChange, RuleOutcome,
+};
 pub use picture::of as picture;
 pub use request::{Load, Request, RequestError, Simulation, TrafficSource, simulate};
 pub use scenario::{

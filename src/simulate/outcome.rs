@@ -5,13 +5,13 @@ use hdrhistogram::Histogram;
 use super::loads::Resource;
 use crate::config::Class;
 use crate::ledger::Drops;
-use crate::manage::breaker::Of;
+use crate::manage::breaker::{Change, Of};
 use crate::manage::report::Report;
 use crate::packet::DropReason;
 use crate::stages::BreakerState;
 use crate::testkit::RxCounts;
 use crate::testkit::fault::Fault;
-use crate::testkit::record::Offered;
+use crate::testkit::record::{Accepted, Offered};
 
 /// Everything that is known at the end.
 #[derive(Clone, Debug)]
@@ -40,6 +40,14 @@ pub struct Outcome {
     pub faults: Vec<Fault>,
     /// What the circuit breakers did, in the order of time.
     pub breakers: Vec<BreakerChange>,
+    /// What the operator was told of them.
+    pub alerts: Vec<BreakerAlert>,
+    /// The steps by which classes were shed as memory ran short, in the order of time.
+    pub pressure: Vec<PressureChange>,
+    /// The most packets in use, by pool as in the report and by slice of time.
+    pub in_use: Vec<Vec<u64>>,
+    /// What ports accepted, in the order of time, where the scenario asks for it.
+    pub trace: Vec<Accepted>,
     /// Copies that left behind a later packet of their flow: 0, or it is a defect.
     pub reordered: u64,
     /// Packets of each pool that are still in use at the end: 0, or it is a defect.
@@ -57,6 +65,27 @@ pub struct BreakerChange {
     pub of: Of,
     /// The state that it entered.
     pub state: BreakerState,
+}
+
+/// The operator was told of a circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerAlert {
+    /// Nanoseconds since the start.
+    pub at: u64,
+    /// Whose it is.
+    pub of: Of,
+    /// What was told.
+    pub change: Change,
+}
+
+/// From now on so many classes were admitted, the highest first: memory ran short, or was there
+/// again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PressureChange {
+    /// Nanoseconds since the start.
+    pub at: u64,
+    /// Classes that are admitted.
+    pub admitted: usize,
 }
 
 /// One rule.

@@ -79,6 +79,8 @@ pub struct Scenario {
     pub replays: Vec<Replay>,
     /// What goes wrong.
     pub faults: Vec<FaultSpec>,
+    /// Whether each copy that is sent is kept in [`Outcome::trace`].
+    pub trace: bool,
 }
 
 /// Traffic for one rule.
@@ -135,6 +137,7 @@ impl Scenario {
             offers: Vec::new(),
             replays: Vec::new(),
             faults: Vec::new(),
+            trace: false,
         }
     }
 

@@ -1,13 +1,16 @@
-//! What management watches in virtual time: circuit breakers, once a millisecond, and pools.
+//! What is watched in virtual time: circuit breakers, once a millisecond as management does, and
+//! memory, once a turn.
 
 use std::time::Duration;
 
-use super::outcome::BreakerChange;
+use super::outcome::{BreakerAlert, BreakerChange, PressureChange};
+use crate::config::Class;
 use crate::ledger::Counters;
 use crate::manage::breaker::{Breakers, News, Of};
 use crate::manage::report::PoolStatus;
 use crate::packet::Ticks;
 use crate::plan::Plan;
+use crate::sched::Pressure;
 use crate::stages::{BreakerState, BreakerWords};
 use crate::testkit::{HeapPool, VirtualTx};
 
@@ -24,6 +27,8 @@ pub struct Watch {
     receivers: Vec<(u32, u64)>,
     /// What they did.
     pub changes: Vec<BreakerChange>,
+    /// What the operator was told of them.
+    pub alerts: Vec<BreakerAlert>,
     start: Ticks,
 }
 
@@ -35,6 +40,7 @@ impl Watch {
             next_tick: start,
             receivers: vec![(0, 0); plan.receiver_slots.len()],
             changes: Vec::new(),
+            alerts: Vec::new(),
             start,
         }
     }
@@ -69,9 +75,10 @@ impl Watch {
         let before = self.states();
         let since = Duration::from_nanos(now - self.start);
         let news = News { links: &links, unreachable: &unreachable };
-        self.breakers.look(since, plan, counters, &news, words, |_, _| {});
-        let changed = self.states().into_iter().zip(before).filter(|(now, before)| now != before);
         let at = now - self.start;
+        let alert = |of, change| self.alerts.push(BreakerAlert { at, of, change });
+        self.breakers.look(since, plan, counters, &news, words, alert);
+        let changed = self.states().into_iter().zip(before).filter(|(now, before)| now != before);
         self.changes.extend(changed.map(|((of, state), _)| BreakerChange { at, of, state }));
     }
 
@@ -97,34 +104,59 @@ impl Watch {
     }
 }
 
-/// A pool and the most that was seen of it.
+/// A pool and the most that was seen of it, ever and by slice of time.
 pub struct WatchedPool {
     name: String,
     /// The pool.
     pub pool: HeapPool,
     most: usize,
+    /// The most in use, by slice of time.
+    pub by_slice: Vec<u64>,
 }
 
 impl WatchedPool {
     /// Nothing seen yet.
     pub fn new(name: &str, pool: &HeapPool) -> Self {
-        Self { name: name.to_owned(), pool: pool.share(), most: 0 }
+        Self { name: name.to_owned(), pool: pool.share(), most: 0, by_slice: Vec::new() }
     }
 
-    /// Looks at it.
-    pub fn watch(&mut self) {
-        self.most = self.most.max(self.pool.in_use());
+    /// Looks at it in the slice of time with this number.
+    pub fn watch(&mut self, slice: usize) {
+        let in_use = self.pool.in_use();
+        self.most = self.most.max(in_use);
+        if self.by_slice.len() <= slice {
+            self.by_slice.resize(slice + 1, 0);
+        }
+        let most = &mut self.by_slice[slice];
+        *most = (*most).max(in_use as u64);
     }
 
     /// As a report shows it.
-    pub fn status(&mut self) -> PoolStatus {
-        self.watch();
+    pub fn status(&self) -> PoolStatus {
         PoolStatus {
             name: self.name.clone(),
             size: self.pool.size() as u64,
             in_use: self.pool.in_use() as u64,
             in_use_max: self.most as u64,
             held: 0,
+        }
+    }
+}
+
+/// The steps by which a worker sheds classes as its memory fills.
+#[derive(Debug, Default)]
+pub struct WatchedPressure {
+    last: Pressure,
+    /// When they changed.
+    pub changes: Vec<PressureChange>,
+}
+
+impl WatchedPressure {
+    /// Looks at it, `at` nanoseconds since the start.
+    pub fn watch(&mut self, pressure: Pressure, at: Ticks) {
+        if pressure != std::mem::replace(&mut self.last, pressure) {
+            let admitted = Class::ALL.into_iter().filter(|class| pressure.admits(*class)).count();
+            self.changes.push(PressureChange { at, admitted });
         }
     }
 }

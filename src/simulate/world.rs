@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::inputs::{SimulateError, faults, rule_loads, seed, traffic};
 use super::outcome::{Outcome, OutputOutcome, PortOutcome, RuleOutcome};
 use super::scenario::Scenario;
-use super::watch::{Watch, WatchedPool};
+use super::watch::{Watch, WatchedPool, WatchedPressure};
 use super::{frames, loads};
 use crate::config::{ClockSource, Config, RxMode};
 use crate::ledger::Counters;
@@ -84,6 +84,7 @@ struct World<'a> {
     shaped: bool,
     partial: u32,
     watch: Watch,
+    pressure: WatchedPressure,
 }
 
 impl<'a> World<'a> {
@@ -98,7 +99,8 @@ impl<'a> World<'a> {
             Arc::new(Counters::new(plan.rules.len(), plan.outputs.len(), plan.ports.len()));
         let clock = VirtualClock::new(START, scenario.costs);
         let slice = slice(scenario, plan.outputs.len());
-        let record = Record::new(START, slice, plan.rules.len(), plan.outputs.len());
+        let mut record = Record::new(START, slice, plan.rules.len(), plan.outputs.len());
+        record.trace = scenario.trace.then(Vec::new);
         let record = Rc::new(RefCell::new(record));
 
         let sizes = Pools::new(&config, &plan);
@@ -130,6 +132,7 @@ impl<'a> World<'a> {
         Ok(Self {
             edges: edges(&faults),
             watch: Watch::new(&plan, START),
+            pressure: WatchedPressure::default(),
             shaped: plan.ports.iter().any(|port| port.shaper.is_some()),
             scenario,
             config,
@@ -178,8 +181,15 @@ impl<'a> World<'a> {
         }
         let now = self.clock.time();
         self.tx.iter().for_each(|port| port.advance(now));
-        self.pools.iter_mut().for_each(WatchedPool::watch);
+        self.look(now - START);
         true
+    }
+
+    /// Looks at the memory, `at` nanoseconds since the start.
+    fn look(&mut self, at: Ticks) {
+        let slice = (at / self.record.borrow().slice()) as usize;
+        self.pools.iter_mut().for_each(|pool| pool.watch(slice));
+        self.pressure.watch(self.worker.pressure(), at);
     }
 
     /// Asks for the end; what waits after `patience` nanoseconds is given up.
@@ -275,8 +285,9 @@ impl<'a> World<'a> {
             ..PortStatus::default()
         });
         let status: Vec<_> = status.collect();
-        let pools: Vec<_> = self.pools.iter_mut().map(WatchedPool::status).collect();
         let elapsed = self.clock.time() - START;
+        self.look(elapsed);
+        let pools: Vec<_> = self.pools.iter().map(WatchedPool::status).collect();
         let report = Report::gather(&Inputs {
             config: &self.config,
             plan: &self.plan,
@@ -304,6 +315,10 @@ impl<'a> World<'a> {
             loads: loads::loads(self.scenario, &rule_loads(self.scenario, &record)),
             faults: self.faults.clone(),
             breakers: self.watch.changes.clone(),
+            alerts: self.watch.alerts.clone(),
+            pressure: self.pressure.changes.clone(),
+            in_use: self.pools.iter().map(|pool| pool.by_slice.clone()).collect(),
+            trace: record.trace.clone().unwrap_or_default(),
             reordered: record.reordered,
             leaked: pools.iter().map(|pool| pool.in_use).sum(),
             unaccounted: offered.abs_diff(report.ledger.offered),

@@ -56,6 +56,19 @@ impl Sent {
     }
 }
 
+/// A copy that a port accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Nanoseconds since the start.
+    pub at: Ticks,
+    /// Nanoseconds since its packet was received, by the worker's clock.
+    pub residence: Ticks,
+    /// Slot of its output.
+    pub output: u32,
+    /// Its bytes, frame overhead included.
+    pub bytes: u32,
+}
+
 /// The record of one simulation.
 #[derive(Debug)]
 pub struct Record {
@@ -67,6 +80,8 @@ pub struct Record {
     pub offered: Vec<Offered>,
     /// By output slot.
     pub sent: Vec<Sent>,
+    /// Each copy that a port accepted, where that is asked for.
+    pub trace: Option<Vec<Accepted>>,
     /// Copies that left behind a later packet of their flow.
     pub reordered: u64,
 }
@@ -79,6 +94,7 @@ impl Record {
             slice: slice.max(1),
             offered: vec![Offered::default(); rules + 1],
             sent: (0..outputs).map(|_| Sent::new()).collect(),
+            trace: None,
             reordered: 0,
         }
     }
@@ -96,6 +112,14 @@ impl Record {
         // The histogram grows as it must; no time is beyond its reach.
         let took = shown.saturating_sub(meta.arrival).min(1 << 60);
         let _ = sent.residence.record(took);
+        if let Some(trace) = &mut self.trace {
+            trace.push(Accepted {
+                at: time - self.start,
+                residence: shown.saturating_sub(meta.arrival),
+                output: meta.output,
+                bytes: meta.bytes,
+            });
+        }
         let slice = ((time - self.start) / self.slice) as usize;
         if sent.bytes.len() <= slice {
             sent.bytes.resize(slice + 1, 0);

@@ -268,6 +268,11 @@ impl<D: Driver> Worker<D> {
         None
     }
 
+    /// Which classes are admitted, as of the last turn.
+    pub fn pressure(&self) -> Pressure {
+        self.pressure
+    }
+
     /// Whether nothing waits anywhere.
     pub fn is_quiet(&self) -> bool {
         !self.receiving && self.tally.ledger.is_quiet()

@@ -23,6 +23,7 @@
 //! let rate = mbps(&a.bytes_by_slice[10..20]);   // a slice is 1 ms
 //! let late = (a.late_sent, a.dropped_for(DropReason::EgressLate));
 //! let missed = outcome.ports[0].rx.missed;
+//! let headers = &outcome.in_use[1][10..20];      // most in use of pool `headers`, by slice
 //! let opened = outcome.breakers[0];              // at (ns), of (port or receiver), state
 //! let policed = outcome.rule("feed").unwrap().dropped_for(DropReason::Policed);
 //! ```
@@ -126,6 +127,12 @@ impl Site {
     /// Another seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.scenario.seed = seed;
+        self
+    }
+
+    /// Keeps each copy that is sent in `outcome.trace`.
+    pub fn traced(mut self) -> Self {
+        self.scenario.trace = true;
         self
     }
 
