@@ -8,3 +8,4 @@ mod edf;
 mod cpu;
 mod tables;
 mod binary;
+mod link;
