@@ -9,3 +9,4 @@ mod cpu;
 mod tables;
 mod binary;
 mod link;
+mod blocked;
