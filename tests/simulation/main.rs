@@ -10,3 +10,4 @@ mod tables;
 mod binary;
 mod link;
 mod blocked;
+mod shaper;
