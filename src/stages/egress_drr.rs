@@ -13,7 +13,8 @@
 //! That last bound is a dynamic threshold (Choudhury and Hahne, "Dynamic Queue Length Thresholds
 //! for Shared-Memory Packet Switches", IEEE/ACM ToN 1998) with a factor of 1, in equal parts for
 //! the queues that hold something: a port that stands still pins half of the memory, two of them
-//! two thirds, and never all of it; and a long queue does not keep a short one out.
+//! two thirds, and never all of it; and a long queue does not keep a short one out. What one turn
+//! brings, 64 copies, is let in whatever is free.
 
 use crate::config::Late;
 use crate::packet::{BURST, DropReason, Meta, Packet, Ticks};
@@ -21,6 +22,10 @@ use crate::plan::Plan;
 use crate::sched::{BucketRate, Drr, TokenBucket};
 
 use super::Tally;
+
+/// Packets that a turn brings. So many copies may wait at a port however little is free, so that
+/// what needs no buffer of a dry pool can go its way, in the same turn.
+const TURN: usize = 2 * BURST;
 
 /// The stage, for one port: one queue an output.
 #[derive(Debug)]
@@ -57,9 +62,9 @@ impl<P: Packet> EgressDrr<P> {
     pub fn enqueue(&mut self, copy: P, free: usize, plan: &Plan, tally: &mut Tally) {
         let slot = copy.meta().output;
         let output = &plan.outputs[slot as usize];
-        if self.drr.waiting(output.lane) * self.drr.busy() <= free
-            && self.drr.has_room(output.lane, &output.egress, copy.meta().bytes)
-        {
+        let fits =
+            self.drr.packets() < TURN || self.drr.waiting(output.lane) * self.drr.busy() <= free;
+        if fits && self.drr.has_room(output.lane, &output.egress, copy.meta().bytes) {
             self.drr.enqueue(output.lane, &output.egress, copy);
         } else {
             tally.drop_after(DropReason::EgressFull, slot);
