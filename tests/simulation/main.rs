@@ -11,3 +11,4 @@ mod binary;
 mod link;
 mod blocked;
 mod shaper;
+mod memory;
