@@ -12,3 +12,4 @@ mod link;
 mod blocked;
 mod shaper;
 mod memory;
+mod recovery;
