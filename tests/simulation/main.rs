@@ -13,3 +13,4 @@ mod blocked;
 mod shaper;
 mod memory;
 mod recovery;
+mod any_faults;
