@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::frames;
 use super::loads::RuleLoad;
-use super::scenario::{Offer, PACKETS_MAX, SPAN_MAX, Scenario};
+use super::scenario::{COPIES_MAX, Offer, PACKETS_MAX, SPAN_MAX, Scenario};
 use crate::config::Config;
 use crate::manage::run::DRAIN_MAX;
 use crate::packet::Ticks;
@@ -26,10 +26,10 @@ pub enum SimulateError {
     #[error("the port with slot {0} does not exist: the configuration has {1}, counted from 0")]
     Port(usize, usize),
     #[error(
-        "{0} packets are too many; {PACKETS_MAX} at most are simulated: take a shorter --duration, \
-         a lower --load or --link, or dearer packets"
+        "{0} packets and {1} copies are too many; {PACKETS_MAX} and {COPIES_MAX} at most are \
+         simulated: take a shorter --duration, a lower --load or --link, or a shorter capture"
     )]
-    TooMany(u64),
+    TooMany(u64, u64),
     #[error("traffic for {} is too long; a day at most is simulated", show(*.0))]
     TooLong(Ticks),
     #[error("no frame would come to rule `{0}` alone: more specific rules take all it matches")]
@@ -59,7 +59,7 @@ pub fn traffic(
     if u128::from(scenario.span) > SPAN_MAX.as_nanos() {
         return Err(SimulateError::TooLong(scenario.span));
     }
-    let mut packets = 0.0;
+    let (mut packets, mut copies) = (0.0, 0.0);
     let mut made: Vec<Made> = (0..ports).map(|_| Made::default()).collect();
     for (number, offer) in scenario.offers.iter().enumerate() {
         let rule = config.rules.get(offer.rule).ok_or(SimulateError::Rule(offer.rule, rules))?;
@@ -70,7 +70,9 @@ pub fn traffic(
         }
         let until = offer.until.min(scenario.span);
         let seconds = until.saturating_sub(offer.from) as f64 / 1e9;
-        packets += offer.rate as f64 * seconds / frames::mean_bits(config, rule, &offer.sizes);
+        let count = offer.rate as f64 * seconds / frames::mean_bits(config, rule, &offer.sizes);
+        packets += count;
+        copies += count * rule.outputs.len() as f64;
         let port = &mut made[frames::input_of(config, rule)];
         let stream = stream(offer, &frames, port.frames.len(), start, until);
         port.frames.extend(frames.into_iter().map(|(frame, _)| frame));
@@ -80,12 +82,17 @@ pub fn traffic(
         let port = made.get_mut(replay.port).ok_or(SimulateError::Port(replay.port, ports))?;
         let first = port.frames.len() as u32;
         packets += replay.times.len() as f64;
+        let rules = replay.frames.iter().filter_map(|frame| config.rules.get(frame.rule? as usize));
+        copies += rules.map(|rule| rule.outputs.len() as f64).sum::<f64>();
         let times = (first..).zip(&replay.times).map(|(number, at)| (start + at, number));
         port.captures.push(times.collect());
         port.frames.extend(replay.frames.iter().cloned());
     }
-    if packets > PACKETS_MAX as f64 {
-        return Err(SimulateError::TooMany(packets as u64));
+    // The CPU makes no more than it has time for.
+    let time = (scenario.span as f64 + DRAIN_MAX.as_nanos() as f64) / scenario.costs.copy as f64;
+    copies = copies.min(time);
+    if packets > PACKETS_MAX as f64 || copies > COPIES_MAX as f64 {
+        return Err(SimulateError::TooMany(packets as u64, copies as u64));
     }
     Ok(made.into_iter().map(Made::traffic).collect())
 }

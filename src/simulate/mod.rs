@@ -37,6 +37,6 @@ pub use outcome::{
 pub use picture::of as picture;
 pub use request::{Load, Request, RequestError, Simulation, TrafficSource, simulate};
 pub use scenario::{
-    LINK, NANOS_PER_COPY, NANOS_PER_PACKET, Offer, PACKETS_MAX, RX_DESCRIPTORS, Replay, SIZES,
-    SPAN_MAX, Scenario, TX_DESCRIPTORS,
+    COPIES_MAX, LINK, NANOS_PER_COPY, NANOS_PER_PACKET, Offer, PACKETS_MAX, RX_DESCRIPTORS, Replay,
+    SIZES, SPAN_MAX, Scenario, TX_DESCRIPTORS,
 };

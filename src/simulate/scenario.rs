@@ -50,6 +50,8 @@ pub const TX_DESCRIPTORS: usize = 512;
 pub const SPAN_MAX: Duration = Duration::from_secs(86_400);
 /// The most packets that are simulated.
 pub const PACKETS_MAX: u64 = 50_000_000;
+/// The most copies: some minutes of the host's time.
+pub const COPIES_MAX: u64 = 200_000_000;
 /// Sizes of IP packets and how often each: the simple Internet mix, of 64, 576 and 1,400 bytes.
 pub const SIZES: [(usize, u32); 3] = [(64, 7), (576, 4), (1_400, 1)];
 

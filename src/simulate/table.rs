@@ -12,6 +12,7 @@ use crate::manage::table;
 use crate::manage::text::{Cell, Grid, Paint, Style, grouped, span, wrapped};
 use crate::packet::DropReason;
 use crate::testkit::fault::{Fault, Place};
+use crate::testkit::record::Offered;
 
 /// Changes of circuit breakers that are shown.
 const CHANGES_SHOWN: usize = 12;
@@ -222,7 +223,8 @@ fn output_row(output: &OutputOutcome) -> [Cell; 9] {
 
 /// What a rule's packets were lost to before they became copies.
 pub(super) fn before(rule: &RuleOutcome) -> Vec<(&'static str, u64)> {
-    let at_ports = [("missed", rule.offered.missed), ("no_mbuf", rule.offered.no_mbuf)];
+    let Offered { missed, no_mbuf, rx_errors, .. } = rule.offered;
+    let at_ports = [("missed", missed), ("no_mbuf", no_mbuf), ("rx_errors", rx_errors)];
     let at_ports = at_ports.into_iter().filter(|(_, count)| *count > 0);
     at_ports.chain(reasons(&rule.dropped)).collect()
 }

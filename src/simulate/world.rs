@@ -19,7 +19,7 @@ use crate::manage::report::{Inputs, Link, PortStatus, Report, TxChain, WorkerVie
 use crate::manage::run::DRAIN_MAX;
 use crate::packet::{Clock, Ticks};
 use crate::plan::memory::{PoolSize, Pools};
-use crate::plan::{Plan, PortFacts};
+use crate::plan::{LINK_HEADERS, Plan, PortFacts};
 use crate::stages::RxSource;
 use crate::testkit::fault::{Edge, Fault, FaultKind};
 use crate::testkit::record::Record;
@@ -281,6 +281,7 @@ impl<'a> World<'a> {
             link: if tx.is_up() { Link::Up } else { Link::Down },
             missed: counts.missed,
             no_mbuf: counts.no_mbuf,
+            rx_errors: counts.rx_errors,
             tx_chain: TxChain::Native,
             ..PortStatus::default()
         });
@@ -401,17 +402,18 @@ fn receivers(
     record: &Rc<RefCell<Record>>,
 ) -> Vec<VirtualRx> {
     let sequence = Rc::new(Cell::new(0));
-    let rx = |traffic| {
+    let rx = |(traffic, port): (Traffic, &crate::config::Port)| {
         VirtualRx::new(RxParts {
             traffic,
             descriptors: scenario.rx_descriptors,
+            longest: (port.mtu + LINK_HEADERS) as usize,
             pool: pool.share(),
             clock: clock.clone(),
             sequence: Rc::clone(&sequence),
             record: Rc::clone(record),
         })
     };
-    traffic.into_iter().map(rx).collect()
+    traffic.into_iter().zip(&scenario.config.ports).map(rx).collect()
 }
 
 /// The send queues, each with its wire.

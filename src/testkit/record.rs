@@ -18,6 +18,8 @@ pub struct Offered {
     pub missed: u64,
     /// Of them: lost because the payload pool was empty.
     pub no_mbuf: u64,
+    /// Of them: refused by the port because they are too long.
+    pub rx_errors: u64,
 }
 
 /// What left for one output.
@@ -139,7 +141,7 @@ impl Record {
 impl Offered {
     /// Lost before the worker saw it, by the ports' names for it.
     pub fn lost(&self) -> u64 {
-        self.missed + self.no_mbuf
+        self.missed + self.no_mbuf + self.rx_errors
     }
 }
 

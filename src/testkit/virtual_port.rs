@@ -39,6 +39,8 @@ pub struct RxParts {
     pub traffic: Traffic,
     /// Descriptors of its ring.
     pub descriptors: usize,
+    /// Bytes of the longest frame that it takes.
+    pub longest: usize,
     /// Where its packets lie.
     pub pool: HeapPool,
     /// The time, which received packets cost.
@@ -58,6 +60,8 @@ pub struct RxCounts {
     pub missed: u64,
     /// Lost because the pool was empty.
     pub no_mbuf: u64,
+    /// Refused because they are too long.
+    pub rx_errors: u64,
     /// Frames that a fault kept from the port; not offered.
     pub withheld: u64,
 }
@@ -121,12 +125,18 @@ impl RxState {
                 self.counts.withheld += 1;
                 continue;
             }
-            let bits = wire_bits(self.parts.traffic.frame(frame).bytes.len());
+            let len = self.parts.traffic.frame(frame).bytes.len();
+            let refused = len > self.parts.longest;
             self.counts.offered += 1;
+            self.counts.rx_errors += u64::from(refused);
             self.count(frame, |offered| {
                 offered.packets += 1;
-                offered.bytes += bits / 8;
+                offered.bytes += wire_bits(len) / 8;
+                offered.rx_errors += u64::from(refused);
             });
+            if refused {
+                continue;
+            }
             if self.ring.len() < self.parts.descriptors {
                 self.ring.push_back(frame);
             } else {
@@ -353,6 +363,7 @@ mod tests {
         let parts = RxParts {
             traffic,
             descriptors,
+            longest: 60,
             pool: HeapPool::new(packets),
             clock: clock.clone(),
             sequence: Rc::default(),
@@ -395,7 +406,16 @@ mod tests {
         let numbers: Vec<_> = packets.iter().map(|packet| packet.sequence()).collect();
         assert_eq!(numbers, [0, 1, 2]);
         let counts = port.finish();
-        assert_eq!(counts, RxCounts { offered: 4, missed: 1, no_mbuf: 0, withheld: 1 });
+        assert_eq!(counts, RxCounts { offered: 4, missed: 1, withheld: 1, ..counts });
+    }
+
+    #[test]
+    fn what_is_too_long_is_an_error() {
+        let (port, _) = rx(&[1, 2], 8, 8);
+        port.0.borrow_mut().parts.longest = 59;
+        port.fill(2);
+        let counts = port.finish();
+        assert_eq!((counts.offered, counts.rx_errors, counts.missed), (2, 2, 0));
     }
 
     #[test]

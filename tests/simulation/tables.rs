@@ -201,7 +201,19 @@ fn what_is_too_much_is_refused() {
     let day = Request { duration: Some(Duration::from_secs(86_400)), ..request(&["seed:1"], 0) };
     let error = simulate(&demo(), &day).unwrap_err();
     assert!(matches!(error, RequestError::Simulate(_)), "{error}");
-    assert!(error.to_string().contains("50000000 at most"), "{error}");
+    assert!(error.to_string().contains("50000000 and 200000000 at most"), "{error}");
+    // Few packets, and very many copies of each.
+    let rules = (0..1_000).map(|i| format!("{{ port = \"a\", udp_port = {} }}", 1 + i));
+    let rules = format!(
+        "[[rule]]\nname = \"wide\"\ninput = {{ port = \"in\", destination = \"239.1.1.1\", \
+         udp_port = 5001 }}\noutput = [{}]",
+        rules.collect::<Vec<_>>().join(",")
+    );
+    let wide = super::harness::Site::new(&rules).scenario.config;
+    let free = Costs { packet: 0, copy: 0 };
+    let wide_request = Request { costs: free, load: load("100"), ..request(&["seed:1"], 1_000) };
+    let error = simulate(&wide, &wide_request).unwrap_err();
+    assert!(error.to_string().contains("copies are too many"), "{error}");
     // As long, on links so slow that it is nothing.
     let slow = Request { link: 1_000, ..day };
     assert_eq!(run(&demo(), &slow).outcome.defect(), None);

@@ -1,6 +1,7 @@
 //! The world itself: loads, wires, costs and rings are what they claim to be.
 
 use punctual::packet::DropReason;
+use punctual::simulate::Outcome;
 
 use super::harness::{Feed, Site, mbps};
 
@@ -65,4 +66,20 @@ fn the_same_seed_is_the_same_run() {
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn what_must_not_be_is_a_defect() {
+    let outcome = Site::new(ONE).feed(Feed::of("feed")).ms(1).run();
+    let disturb: [fn(&mut Outcome); 4] = [
+        |outcome| outcome.report.ledger.residual = 1,
+        |outcome| outcome.reordered = 1,
+        |outcome| outcome.leaked = 1,
+        |outcome| outcome.unaccounted = 1,
+    ];
+    for disturb in disturb {
+        let mut outcome = outcome.clone();
+        disturb(&mut outcome);
+        assert!(outcome.defect().is_some_and(|defect| defect.starts_with("1 ")));
+    }
 }
