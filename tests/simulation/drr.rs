@@ -70,13 +70,15 @@ fn an_aggressor_on_the_cpu_is_alone_with_its_loss() {
     the_others_notice_nothing(&outcome, (round + 1 + WINDOW) * served + turn);
 }
 
-/// A link, four times what it carries, after an hour in which one of two outputs was idle: from its
-/// return on they get the same, to the bound of DRR.
+/// A link, four times what it carries, after an hour in which one of two outputs was idle, and
+/// before that had less than a packet a visit: from its return on they get the same, to the bound
+/// of DRR.
 #[test]
 fn an_hour_of_silence_is_no_credit() {
     const HOUR: u64 = 3_600_000;
     let mut site = rules(2, "").shaped("a", "100Mbps", "4KiB").ms(HOUR + 40);
-    for (rule, ms) in [("0", 0..5), ("0", HOUR..HOUR + 40), ("1", HOUR - 20..HOUR + 40)] {
+    site = site.feed(Feed::of("0").rate("1Mbps").sizes(&[64]).ms(0..50));
+    for (rule, ms) in [("0", HOUR..HOUR + 40), ("1", HOUR - 20..HOUR + 40)] {
         site = site.feed(Feed::of(rule).rate("200Mbps").ms(ms));
     }
     let outcome = site.run();

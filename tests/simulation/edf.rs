@@ -67,13 +67,45 @@ fn nothing_misses_at_nine_tenths() {
     }
 }
 
+/// The CPU, at 0.8 of what it can serve, busy for 1.4 ms with bursts of a rule that has 10 ms.
+/// Another rule of the class has 400 us and misses nothing, for deadlines decide and not who came
+/// first; it waits for a turn and a DRR round.
+#[test]
+fn a_short_budget_goes_before_a_long_one() {
+    let rule = |(name, budget, udp_port): (&str, &str, u16)| {
+        format!(
+            r#"
+            [[rule]]
+            name = "{name}"
+            budget = "{budget}"
+            input = {{ port = "in", destination = "239.1.1.0/24", udp_port = {udp_port} }}
+            output = [{{ port = "a" }}]
+            "#
+        )
+    };
+    let rules = [("urgent", "400us", 5_001), ("bulk", "10ms", 5_002)].map(rule).concat();
+    let rate = |share: f64| share * 1e9 / (PACKET + COPY) as f64;
+    let together = Pattern::Together { period: 2 * MS, peak: 10_000_000_000 };
+    let outcome = Site::new(&rules)
+        .cpu(PACKET, COPY)
+        .feed(Feed::of("urgent").packets(rate(0.1)).sizes(&[64]))
+        .feed(Feed::of("bulk").packets(rate(0.7)).sizes(&[64]).pattern(together))
+        .ms(40)
+        .run();
+    for (rule, output) in outcome.outputs.iter().enumerate() {
+        assert_eq!((output.on_time, misses(&outcome, rule)), (output.offered, 0), "rule {rule}");
+    }
+    assert!(outcome.outputs[1].residence.max() > MS / 2, "bulk waits");
+}
+
 /// The CPU, 1.5 to 50 times what it can serve, 0.3 of it High's: High never misses, for its budget
-/// covers two windows and a round of ingress DRR, and the others drop what is late. What the card's
-/// ring loses is lost before classes are known; where it loses nothing, High loses nothing.
+/// covers two windows and a round of ingress DRR, and the others, with two windows or more, drop
+/// what is late. What the card's ring loses is lost before classes are known; where it loses
+/// nothing, High loses nothing.
 #[test]
 fn high_never_misses_under_any_load() {
     const WINDOW: u64 = 128;
-    // A round: the quanta of all classes, 21 largest frames of 1,546 bytes, in the smallest packets.
+    // A round: the quanta of all classes, 21 largest frames, in the smallest packets.
     let round = (21 * 1_546_u64).div_ceil(102) * SERVED;
     let budget = 2 * WINDOW * SERVED + round;
     let limits = format!(
