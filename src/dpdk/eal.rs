@@ -50,7 +50,7 @@ struct Runtime {
     megabytes: u32,
     workers: usize,
     directory: PathBuf,
-    /// Packets are outstanding somewhere: the memory must outlive us.
+    /// Something is outstanding somewhere: the memory must outlive us.
     pinned: AtomicBool,
     /// Ids of the open ports.
     ports: Mutex<Vec<u16>>,
@@ -114,7 +114,8 @@ impl Eal {
         self.0.megabytes
     }
 
-    /// Keeps the memory mapped until the process exits, because packets lie in it.
+    /// Keeps the memory mapped until the process exits, because packets lie in it, or what EAL's
+    /// interrupt thread still looks at.
     pub(super) fn pin_memory(&self) {
         self.0.pinned.store(true, Ordering::Relaxed);
     }

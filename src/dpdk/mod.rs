@@ -17,6 +17,7 @@ mod lcore;
 mod clock;
 mod mempool;
 mod mbuf;
+mod memif;
 mod port;
 mod queue;
 pub mod ring;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use dpdk_sys as c;
 
 use super::device::{Device, detach};
-use super::{DpdkError, Eal, Errno, HEADROOM, Pool, log};
+use super::{DpdkError, Eal, Errno, HEADROOM, Pool, log, memif};
 use crate::wire::MacAddr;
 
 /// Bytes of a frame besides its MTU: Ethernet header, two VLAN tags, FCS.
@@ -255,15 +255,22 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // SAFETY: queues hold `Open`, so nobody polls it any more. Closing gives the driver's
-        // packets back, to pools that it or its users still hold.
-        unsafe {
-            if *self.started.get_mut() {
-                c::rte_eth_dev_stop(self.id);
+        let detaches = if self.driver == memif::DRIVER {
+            memif::end(&self.eal, self.id, &self.device)
+        } else {
+            // SAFETY: queues hold `Open`, so nobody polls it any more. Closing gives the driver's
+            // packets back, to pools that it or its users still hold.
+            unsafe {
+                if *self.started.get_mut() {
+                    c::rte_eth_dev_stop(self.id);
+                }
+                c::rte_eth_dev_close(self.id);
             }
-            c::rte_eth_dev_close(self.id);
+            true
+        };
+        if detaches {
+            detach(&self.device);
         }
-        detach(&self.device);
         self.eal.release_port(self.id);
     }
 }
