@@ -38,6 +38,15 @@ macro_rules! cases {
 #[allow(unused_imports)]
 pub(crate) use cases;
 
+/// What a case that cannot run here exits with.
+const SKIPPED: i32 = 77;
+
+/// Ends the case as skipped, where the host lacks what it needs; EAL must have ended before.
+pub fn skip(why: &str) -> ! {
+    println!("skipped: {why}");
+    std::process::exit(SKIPPED)
+}
+
 /// Longest that a case may take.
 const CASE_MAX: Duration = Duration::from_secs(60);
 
@@ -109,24 +118,28 @@ pub fn run(cases: &[Case]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!("\nrunning {} tests", chosen.len());
-    let failed: Vec<&str> = (chosen.iter())
-        .filter_map(|(name, _)| {
-            let result = in_a_process(name);
-            println!("test {name} ... {}", if result.is_ok() { "ok" } else { "FAILED" });
-            result.err().map(|why| {
-                println!("---- {name} ----\n{why}");
-                *name
-            })
-        })
-        .collect();
-    let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
-    let passed = chosen.len() - failed.len();
-    println!("\ntest result: {verdict}. {passed} passed; {} failed", failed.len());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let (mut failed, mut skipped) = (0, 0);
+    for (name, _) in &chosen {
+        match in_a_process(name) {
+            Ok(None) => println!("test {name} ... ok"),
+            Ok(Some(why)) => {
+                skipped += 1;
+                println!("test {name} ... {why}");
+            }
+            Err(why) => {
+                failed += 1;
+                println!("test {name} ... FAILED\n---- {name} ----\n{why}");
+            }
+        }
+    }
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    let passed = chosen.len() - failed - skipped;
+    println!("\ntest result: {verdict}. {passed} passed; {failed} failed; {skipped} skipped");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs one case in a child; says why where it failed.
-fn in_a_process(name: &str) -> Result<(), String> {
+/// Runs one case in a child; says why where it failed, or else where it was skipped.
+fn in_a_process(name: &str) -> Result<Option<String>, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = std::env::temp_dir().join(format!("punctual-test-{}.log", std::process::id()));
     let log = std::fs::File::create(&output).map_err(|error| error.to_string())?;
@@ -140,7 +153,8 @@ fn in_a_process(name: &str) -> Result<(), String> {
     let deadline = Instant::now() + CASE_MAX;
     let mut verdict = loop {
         match child.try_wait() {
-            Ok(Some(status)) if status.success() => break Ok(()),
+            Ok(Some(status)) if status.success() => break Ok(None),
+            Ok(Some(status)) if status.code() == Some(SKIPPED) => break Ok(Some(())),
             Ok(Some(status)) => break Err(status.to_string()),
             Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
             _ => {
@@ -161,5 +175,6 @@ fn in_a_process(name: &str) -> Result<(), String> {
     let _ = std::fs::remove_dir_all(std::env::temp_dir().join(instance));
     let said = std::fs::read_to_string(&output).unwrap_or_default();
     let _ = std::fs::remove_file(output);
-    verdict.map_err(|why| format!("{said}{why}"))
+    let last = || said.lines().last().unwrap_or("skipped").to_owned();
+    verdict.map(|is_skipped| is_skipped.map(|()| last())).map_err(|why| format!("{said}{why}"))
 }
