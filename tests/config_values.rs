@@ -35,6 +35,7 @@ fn built_in_defaults_hold_where_nothing_is_written() {
     assert_eq!(config.eal.memory, EalMemory::Hugepages);
     assert_eq!((config.memory.packets, config.memory.headers), (65_536, 65_536));
     assert_eq!((config.edf_window, config.copy_below), (1_024, 0));
+    assert_eq!(config.socket, ControlSocket::Auto);
     let Limits { rules, outputs, rows, sources } = config.limits;
     assert_eq!((rules, outputs, rows, sources), (4_096, 16_384, 1 << 20, 65_536));
     assert_eq!((config.ports[0].rx, config.ports[1].rx), (RxMode::Lossless, RxMode::Live));
@@ -98,6 +99,21 @@ fn the_port_s_own_address_is_the_one_nearest_to_the_destination() {
     let sources: Vec<_> =
         config.rules[0].outputs.iter().map(|o| o.source.unwrap().to_string()).collect();
     assert_eq!(sources, ["192.0.2.1", "10.1.0.1"]);
+}
+
+#[test]
+fn the_control_socket_is_where_it_is_said() {
+    let socket = |value: &str| config(&format!("[management]\nsocket = \"{value}\"")).socket;
+    assert_eq!(socket("auto"), ControlSocket::Auto);
+    assert_eq!(socket("off"), ControlSocket::Off);
+    let longest = format!("/{}", "s".repeat(106));
+    assert_eq!(socket(&longest), ControlSocket::At(longest.into()));
+    let wrong = ["", "on", "run/p.sock", &format!("/{}", "s".repeat(107))];
+    for value in wrong {
+        let text = format!("{PORTS}[management]\nsocket = \"{value}\"");
+        let loaded = load_bytes(Path::new("values.toml"), text.into_bytes(), &|_| None);
+        assert!(loaded.is_err(), "{value}");
+    }
 }
 
 #[test]

@@ -75,7 +75,14 @@ fn write_config(out: &mut String, config: &Config) -> std::fmt::Result {
     writeln!(out, "\n[edf]\nwindow = {}", config.edf_window)?;
     writeln!(out, "\n[fanout]\ncopy_below = \"{}\"", show_bytes(config.copy_below.into()))?;
     writeln!(out, "\n[limits]\nrules = {rules}\noutputs = {outputs}")?;
-    writeln!(out, "rows = {rows}\nsources = {sources}")
+    writeln!(out, "rows = {rows}\nsources = {sources}")?;
+    let socket = match &config.socket {
+        ControlSocket::Auto => "auto".into(),
+        ControlSocket::Off => "off".into(),
+        // It was read from a text.
+        ControlSocket::At(path) => path.to_string_lossy(),
+    };
+    writeln!(out, "\n[management]\nsocket = {}", quote(&socket))
 }
 
 fn write_eal(out: &mut String, eal: &Eal) -> std::fmt::Result {

@@ -209,6 +209,7 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
         edf_window,
         copy_below: read_site::read_copy_below(main),
         limits,
+        socket: read_site::read_socket(main),
         receivers: layers.receivers.into_iter().map(|r| r.receiver).collect(),
         ports,
     }

@@ -1,6 +1,7 @@
 //! Reads the site: top-level settings, `[instance]`, `[eal]`, `[memory]`, `[class.*]`, stages and
 //! limits.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -153,6 +154,28 @@ pub(super) fn read_limits(top: &Table<'_>) -> Limits {
         rows: section.number("rows"),
         sources: section.number("sources"),
     }
+}
+
+/// Longest path that a socket's address holds, in bytes.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// `management.socket`.
+pub(super) fn read_socket(top: &Table<'_>) -> ControlSocket {
+    let section = Section::new(top, "management", &keys::MANAGEMENT);
+    let Some((table, text)) = section.table.and_then(|t| Some((t, t.text("socket")?))) else {
+        return ControlSocket::Auto;
+    };
+    match text.value {
+        "auto" => return ControlSocket::Auto,
+        "off" => return ControlSocket::Off,
+        path if !path.starts_with('/') => {}
+        path if path.len() > SOCKET_PATH_MAX || path.contains('\0') => {}
+        path => return ControlSocket::At(PathBuf::from(path)),
+    }
+    if let Some(node) = table.peek("socket") {
+        table.cx.wrong(table.key("socket"), node);
+    }
+    ControlSocket::Off
 }
 
 /// `[class.*]` of all files.

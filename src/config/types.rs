@@ -2,6 +2,7 @@
 //! every unit converted.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -35,6 +36,19 @@ pub struct Config {
     pub copy_below: u32,
     /// `[limits]`: sizes fixed at start.
     pub limits: Limits,
+    /// `management.socket`: where a running instance is asked.
+    pub socket: ControlSocket,
+}
+
+/// `socket = "auto" | "off" | PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlSocket {
+    /// `NAME.sock` in the first directory that this process can have.
+    Auto,
+    /// None.
+    Off,
+    /// Here; an absolute path.
+    At(PathBuf),
 }
 
 /// `clock = "tsc" | "capture"`.

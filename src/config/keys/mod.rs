@@ -136,7 +136,7 @@ const SECOND: u64 = 1_000_000_000;
 const NAME: Kind = Kind::Name(64, true);
 
 /// Every section, in the order of the reference.
-pub static SECTIONS: [&Section; 22] = [
+pub static SECTIONS: [&Section; 23] = [
     &TOP,
     &INCLUDED,
     &INSTANCE,
@@ -159,6 +159,7 @@ pub static SECTIONS: [&Section; 22] = [
     &EDF,
     &FANOUT,
     &LIMITS,
+    &MANAGEMENT,
 ];
 
 #[cfg(test)]
@@ -177,7 +178,7 @@ mod tests {
                         Kind::Choice(choices) => {
                             assert_eq!(preset_choice(key, choices), text);
                         }
-                        Kind::Name(..) => {}
+                        Kind::Name(..) | Kind::Other(..) => {}
                         _ => assert!(key.kind.allows(preset_number(key)), "{}", key.name),
                     }
                 }

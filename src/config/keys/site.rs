@@ -33,13 +33,14 @@ pub static TOP: Section = Section {
         key("edf", Kind::Table("[edf]"), Preset::Told("defaults"), "the deadline stage"),
         key("fanout", Kind::Table("[fanout]"), Preset::Told("defaults"), "the fan-out stage"),
         key("limits", Kind::Table("[limits]"), Preset::Told("defaults"), "sizes"),
+        key("management", Kind::Table("[management]"), Preset::Told("defaults"), "asking it"),
         PORTS,
         CLASSES_KEY,
         DEFAULTS_KEY,
         RECEIVERS,
         RULES,
     ],
-    later: &["alerts", "management"],
+    later: &["alerts"],
 };
 
 const PORTS: Key = key("port", Kind::Table("[[port]]"), Preset::Required, "at most 32");
@@ -287,4 +288,18 @@ pub static LIMITS: Section = Section {
         ),
     ],
     later: &[],
+};
+
+/// `[management]`.
+pub static MANAGEMENT: Section = Section {
+    heading: "[management]",
+    about: "How a running instance is asked; see [control.md](control.md).",
+    keys: &[key(
+        "socket",
+        Kind::Other("string", "\"auto\", \"off\", or an absolute path of at most 107 bytes"),
+        Preset::Is("auto"),
+        "the control socket; auto is NAME.sock in /run/punctual, else in \
+         $XDG_RUNTIME_DIR/punctual, else in /tmp/punctual-UID",
+    )],
+    later: &["metrics"],
 };
