@@ -6,11 +6,11 @@ use ipnet::IpNet;
 
 use super::latency::{summary, to_nanos};
 use super::{
-    DropCounts, LedgerReport, Link, OutputReport, PoolStatus, PortReport, ReceiverReport, Report,
-    RuleReport, SCHEMA, TxChain, WorkerReport,
+    ClassReport, DropCounts, LedgerReport, Link, OutputReport, PoolStatus, PortReport,
+    ReceiverReport, Report, RuleReport, SCHEMA, TxChain, WorkerReport,
 };
-use crate::config::{Config, Output, Rule, UdpPortRewrite};
-use crate::ledger::{Counter, Counters, Drops, Ledger, OutputCounters};
+use crate::config::{Class, Config, Output, Rule, UdpPortRewrite};
+use crate::ledger::{Counter, Counters, Drops, Ledger, OutputCounters, RuleCounters};
 use crate::manage::breaker::Breakers;
 use crate::manage::reload::Retired;
 use crate::packet::{DropReason, Ticks};
@@ -100,6 +100,7 @@ impl Report {
                 .zip(&inputs.plan.rule_slots)
                 .map(|(rule, &slot)| rule_report(inputs, now, slot as usize, rule))
                 .collect(),
+            classes: Class::ALL.iter().map(|class| class_report(inputs, *class)).collect(),
             receivers: receiver_reports(inputs),
             ports: port_reports(inputs),
             workers: inputs
@@ -229,6 +230,42 @@ fn rule_report(inputs: &Inputs<'_>, now: Ticks, slot: usize, rule: &Rule) -> Rul
         outputs: outputs
             .map(|(output, &slot)| output_report(inputs, slot as usize, output))
             .collect(),
+    }
+}
+
+fn class_report(inputs: &Inputs<'_>, class: Class) -> ClassReport {
+    let rules = inputs.config.rules.iter().zip(&inputs.plan.rule_slots);
+    let rules: Vec<u32> =
+        rules.filter(|(rule, _)| rule.class == class).map(|(_, slot)| *slot).collect();
+    let of_rules = |counter: fn(&RuleCounters) -> &Counter| {
+        let each = rules.iter().map(|&slot| inputs.sum(|all| counter(&all.rules[slot as usize])));
+        each.sum::<u64>()
+    };
+    let outputs = || rules.iter().flat_map(|&slot| inputs.plan.outputs_of(slot));
+    let of_outputs = |counter: fn(&OutputCounters) -> &Counter| {
+        let each = outputs().map(|&slot| inputs.sum(|all| counter(&all.outputs[slot as usize])));
+        each.sum::<u64>()
+    };
+    let (mut before, mut after) = ([0; DropReason::COUNT], [0; DropReason::COUNT]);
+    for &slot in &rules {
+        add(&mut before, &inputs.drops(|all| all.rules[slot as usize].dropped()));
+    }
+    for &slot in outputs() {
+        add(&mut after, &inputs.drops(|all| all.outputs[slot as usize].dropped()));
+    }
+    let each = inputs.workers.iter().map(|worker| &worker.counters.rules);
+    let latency = each.flat_map(|all| rules.iter().map(|&slot| &all[slot as usize].latency));
+    ClassReport {
+        name: class.name().into(),
+        packets: of_rules(|rule| &rule.packets),
+        bytes: of_rules(|rule| &rule.bytes),
+        dropped_before: (&before).into(),
+        copies: of_outputs(|output| &output.copies),
+        sent: of_outputs(|output| &output.sent),
+        on_time: of_outputs(|output| &output.on_time),
+        late_sent: of_outputs(|output| &output.late_sent),
+        dropped_after: (&after).into(),
+        latency_ns: summary(latency, inputs.plan.ticks_per_second),
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Report {
     pub ledger: LedgerReport,
     /// In file order.
     pub rules: Vec<RuleReport>,
+    /// High, medium, low.
+    pub classes: Vec<ClassReport>,
     /// In file order.
     pub receivers: Vec<ReceiverReport>,
     /// In file order.
@@ -95,6 +97,31 @@ pub struct RuleReport {
     pub latency_ns: LatencyReport,
     /// In file order.
     pub outputs: Vec<OutputReport>,
+}
+
+/// One class: what its rules sum up to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassReport {
+    /// Its name.
+    pub name: String,
+    /// Packets that matched its rules.
+    pub packets: u64,
+    /// Their bytes, frame overhead included.
+    pub bytes: u64,
+    /// Packets dropped before fan-out.
+    pub dropped_before: DropCounts,
+    /// Copies that its outputs were selected for.
+    pub copies: u64,
+    /// Copies that the ports accepted.
+    pub sent: u64,
+    /// Of `sent`: accepted by the deadline.
+    pub on_time: u64,
+    /// Of `sent`: accepted behind it.
+    pub late_sent: u64,
+    /// Copies that were not sent.
+    pub dropped_after: DropCounts,
+    /// From the receive burst to the send burst, over all its outputs.
+    pub latency_ns: LatencyReport,
 }
 
 /// A distribution of times in nanoseconds; all 0 where `count` is.

@@ -1,6 +1,7 @@
 //! The schema, field by field, and the residual that it reports.
 
 use super::*;
+use crate::config::Class;
 use crate::ledger::{Counters, Ledger};
 use crate::manage::fixture::{Fixture, assert_golden};
 use crate::manage::reload::Retired;
@@ -64,6 +65,28 @@ fn at_rest_every_witness_must_agree() {
     fixture.counters.ports[0].received.add(1);
     let running = fixture.report_with(|inputs| inputs.at_rest = false);
     assert_eq!(running.ledger.residual, 0, "a turn may be under way");
+}
+
+#[test]
+fn a_class_is_the_sum_of_its_rules() {
+    let mut fixture = Fixture::new();
+    fixture.config.rules[1].class = Class::High;
+    let report = fixture.report();
+    let [high, medium, low] = &report.classes[..] else {
+        panic!("three classes: {:?}", report.classes);
+    };
+    assert_eq!((high.name.as_str(), high.packets, high.bytes), ("high", 975, 1_230_000));
+    assert_eq!((high.copies, high.sent, high.late_sent), (1_052, 1_044, 7));
+    assert_eq!(high.on_time + high.late_sent, high.sent);
+    assert_eq!((high.dropped_before.total(), high.dropped_after.total()), (12, 8));
+    let [itch, syslog] = [&report.rules[0], &report.rules[1]].map(|rule| rule.latency_ns);
+    assert_eq!(high.latency_ns.count, itch.count + syslog.count);
+    // 75 of 1,044 are the slow ones: in the last hundredth, not in the first half.
+    assert_eq!((high.latency_ns.max, high.latency_ns.p99), (syslog.max, syslog.p99));
+    assert!(high.latency_ns.p50 < itch.p99);
+    for idle in [medium, low] {
+        assert_eq!((idle.packets, idle.latency_ns), (0, LatencyReport::default()));
+    }
 }
 
 #[test]
