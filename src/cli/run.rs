@@ -20,9 +20,11 @@ pub fn run(args: &RunArgs) -> Exit {
         Err(error) => {
             let exit = match error {
                 RunError::Plan(_) => exit::CONFIG,
-                RunError::Dpdk(_) | RunError::Report { .. } | RunError::Signals(_) => {
-                    exit::UNAVAILABLE
-                }
+                RunError::Dpdk(_)
+                | RunError::Control(_)
+                | RunError::Thread(_)
+                | RunError::Report { .. }
+                | RunError::Signals(_) => exit::UNAVAILABLE,
                 RunError::Worker(_) | RunError::Residual(_) => exit::INTERNAL,
             };
             super::fail(exit, &error.to_string())

@@ -190,7 +190,7 @@ pub enum Of {
 }
 
 /// All breakers of an instance.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Breakers {
     /// By port slot.
     pub ports: Vec<Breaker>,

@@ -52,6 +52,8 @@ pub struct Engine {
     pub reloader: Reloader,
     /// By port slot: whether it has buffers for linear copies.
     has_linear: Vec<bool>,
+    /// CPUs for threads that are not lcores: none of the workers', where there are others.
+    pub service_cpus: Vec<u32>,
     _eal: Eal,
 }
 
@@ -69,7 +71,9 @@ impl Engine {
     /// Starts everything that `config` names. The calling thread becomes the management lcore.
     pub fn start(config: &Config) -> Result<Self, RunError> {
         let pools = Pools::new(config, &check::plan(config)?);
-        let lcores = lcores(config);
+        // Asked before EAL pins this thread to one CPU.
+        let allowed = dpdk::allowed_cpus();
+        let lcores = lcores(config, &allowed);
         let eal = Eal::start(&eal_config(config, &lcores, &pools))?;
         let make = |size: &PoolSize| Pool::new(&eal, &pool_config(size));
         let payload = make(&pools.payload)?;
@@ -116,6 +120,7 @@ impl Engine {
         let breakers = Breakers::new(&plan);
         let reloader = Reloader::new(slots, facts);
         let links = (wait_for_links(&ports, &plan), Duration::ZERO);
+        let service_cpus = service_cpus(&lcores, &allowed);
         let worker = Some(launch(&eal, worker, adaptive)?);
         Ok(Self {
             worker,
@@ -129,6 +134,7 @@ impl Engine {
             plan,
             reloader,
             has_linear,
+            service_cpus,
             _eal: eal,
         })
     }
@@ -273,13 +279,19 @@ fn wait_for_links(ports: &[Port], plan: &Plan) -> Vec<bool> {
 
 /// The lcores that are asked for, or the first two CPUs that this process may use; on one CPU
 /// management and worker share it.
-fn lcores(config: &Config) -> Lcores {
+fn lcores(config: &Config, allowed: &[u32]) -> Lcores {
     config.eal.lcores.clone().unwrap_or_else(|| {
-        let allowed = dpdk::allowed_cpus();
         let management = allowed.first().copied().unwrap_or(0);
         let worker = allowed.get(1).copied().unwrap_or(management);
         Lcores { management, workers: vec![worker] }
     })
+}
+
+/// What the workers leave of the allowed CPUs; all of them where that is nothing.
+fn service_cpus(lcores: &Lcores, allowed: &[u32]) -> Vec<u32> {
+    let free = allowed.iter().copied().filter(|cpu| !lcores.workers.contains(cpu));
+    let free: Vec<_> = free.collect();
+    if free.is_empty() { allowed.to_vec() } else { free }
 }
 
 fn eal_config(config: &Config, lcores: &Lcores, pools: &Pools) -> EalConfig {

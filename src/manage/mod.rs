@@ -9,6 +9,8 @@ pub mod run;
 pub mod breaker;
 pub mod reload;
 pub mod report;
+pub mod view;
+pub mod control;
 #[cfg(feature = "dpdk")]
 pub mod engine;
 #[cfg(feature = "dpdk")]

@@ -9,14 +9,17 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::control::{Ended, Order, Place, PlaceError, Service, Who};
 use super::engine::Engine;
 use super::live::{Live, Totals};
-use super::report::{Inputs, Report, WorkerView};
+use super::report::Report;
 use super::run::{Activity, Stop, StopPolicy};
 use super::text::Style;
+use super::view::View;
 use super::{breaker, table, wall};
 use crate::config::Config;
 use crate::dpdk;
+use crate::packet::DropReason;
 use crate::plan::PlanError;
 
 /// How often management looks after things.
@@ -33,6 +36,12 @@ pub enum RunError {
     /// The configuration cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// There is no control socket.
+    #[error(transparent)]
+    Control(#[from] PlaceError),
+    /// There is no thread to answer.
+    #[error("cannot start the control socket's thread: {0}")]
+    Thread(std::io::Error),
     /// The report cannot be written.
     #[error("cannot write the report to {path}: {error}; choose a writable place for --report")]
     Report {
@@ -61,9 +70,14 @@ pub fn serve(config: &Config, policy: StopPolicy, report: Option<&Path>) -> Resu
     let signalled = catch_signals().map_err(RunError::Signals)?;
     let mut report_file = report.map(ReportFile::create).transpose()?;
     let mut engine = Engine::start(config)?;
-    let uptime = watch(config, &mut engine, policy, &signalled);
+    let config = Arc::new(config.clone());
+    let mut service = serve_control(&config, &engine)?;
+    let uptime = watch(&config, &mut engine, policy, &signalled, service.as_ref());
     engine.join()?;
-    let report = gather(config, &engine, uptime);
+    let report = view(&config, &engine, uptime).report(true);
+    if let Some(service) = &mut service {
+        service.end(ended(&report));
+    }
     let stdout = std::io::stdout();
     let text = table::render(&report, Style::of(&stdout));
     // A reader that went away is no reason to fail.
@@ -71,6 +85,9 @@ pub fn serve(config: &Config, policy: StopPolicy, report: Option<&Path>) -> Resu
     if let Some(file) = &mut report_file {
         file.write(&report)?;
     }
+    // Those who asked for the end see it when the name is free again.
+    drop(engine);
+    drop(service);
     match report.ledger.residual {
         0 => Ok(()),
         residual => Err(RunError::Residual(residual)),
@@ -86,21 +103,44 @@ fn catch_signals() -> std::io::Result<Arc<AtomicBool>> {
     Ok(signalled)
 }
 
+/// Opens the control socket, which the name's lock makes ours.
+fn serve_control(config: &Config, engine: &Engine) -> Result<Option<Service>, RunError> {
+    let Some(made) = Place::make(&config.socket, &config.instance)? else {
+        return Ok(None);
+    };
+    let who = Who {
+        name: config.instance.clone(),
+        process: std::process::id(),
+        started_unix_ms: wall::unix_ms(),
+    };
+    Service::start(made, who, &engine.service_cpus).map(Some).map_err(RunError::Thread)
+}
+
 /// Ticks until the worker has ended; returns how long that took.
 fn watch(
-    config: &Config,
+    config: &Arc<Config>,
     engine: &mut Engine,
     policy: StopPolicy,
     signalled: &AtomicBool,
+    service: Option<&Service>,
 ) -> Duration {
     let start = wall::now();
     let mut stop = Stop::new(policy);
     let mut activity = Activity::default();
     let mut live = Live::stderr();
+    let mut asked = false;
     while !engine.has_ended() {
         let now = start.elapsed();
+        for order in service.into_iter().flat_map(Service::orders) {
+            match order {
+                // Who asked may have gone meanwhile.
+                Order::View(reply) => drop(reply.try_send(view(config, engine, now))),
+                Order::Stop => asked = true,
+            }
+        }
         let last_activity = activity.observe(&engine.counters.ledger.read(), now);
-        engine.set_phase(stop.decide(now, last_activity, signalled.load(Ordering::Relaxed)));
+        let ends = asked || signalled.load(Ordering::Relaxed);
+        engine.set_phase(stop.decide(now, last_activity, ends));
         engine.watch(now, |of, change| {
             live.erase();
             // A reader that went away is no reason to stop relaying.
@@ -113,22 +153,28 @@ fn watch(
     start.elapsed()
 }
 
-fn gather(config: &Config, engine: &Engine, uptime: Duration) -> Report {
-    let (ports, pools) = (engine.port_status(), engine.pool_status());
-    let version = dpdk::version();
-    Report::gather(&Inputs {
-        config,
-        plan: &engine.plan,
-        workers: &[WorkerView { lcore: WORKER_LCORE, counters: &engine.counters }],
-        ports: &ports,
-        retired: engine.reloader.retired(),
-        breakers: &engine.breakers,
-        pools: &pools,
+/// The instance as it is now.
+fn view(config: &Arc<Config>, engine: &Engine, uptime: Duration) -> View {
+    View {
+        config: Arc::clone(config),
+        plan: Arc::clone(&engine.plan),
+        workers: vec![(WORKER_LCORE, Arc::clone(&engine.counters))],
+        ports: engine.port_status(),
+        retired: *engine.reloader.retired(),
+        breakers: engine.breakers.clone(),
+        pools: engine.pool_status(),
         now: engine.now(),
         uptime,
-        dpdk: version.trim_start_matches("DPDK "),
-        at_rest: true,
-    })
+        dpdk: dpdk::version().trim_start_matches("DPDK ").to_owned(),
+    }
+}
+
+/// What those who asked for the end are told.
+fn ended(report: &Report) -> Ended {
+    let ledger = report.ledger.clone();
+    let dropped = [&ledger.dropped_before, &ledger.dropped_after];
+    let stopped = dropped.map(|dropped| dropped.get(DropReason::Stopped));
+    Ended { stopped: stopped.iter().sum(), uptime_ns: report.uptime_ns, ledger }
 }
 
 /// The report's file, opened before the run so that a wrong path is found at once.

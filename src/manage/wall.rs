@@ -1,6 +1,6 @@
-//! The wall clock: the one place of management that reads it.
+//! The wall clock and the calendar: the one place of management that reads them.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The time now.
 #[allow(
@@ -9,4 +9,10 @@ use std::time::Instant;
 )]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// Milliseconds since 1970, as the host's calendar says.
+pub fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

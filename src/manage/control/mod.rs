@@ -1,0 +1,29 @@
+//! The control socket: a running instance answers those who may ask.
+//!
+//! A service thread owns the socket, off the workers' CPUs. What it needs of the instance it asks
+//! of management through a bounded mailbox, and management answers within its tick; what it does
+//! with the answer costs nobody else. `docs/control.md` tells the protocol.
+//!
+//! ```text
+//! protocol    frames, requests, answers
+//! place       where the socket is, and whose
+//! connection  one client: its frame, its answer, its deadline
+//! service     the thread; the mailbox
+//! client      finds an instance and asks it
+//! ```
+
+mod protocol;
+mod place;
+mod connection;
+mod service;
+mod client;
+
+pub use client::{Client, ClientError, Which};
+pub use place::{Place, PlaceError};
+pub use protocol::{
+    Command, Ended, Planned, REQUEST_BYTES_MAX, Refusal, Shown, Stopped, VERSION, Who, code,
+};
+pub use service::{CONNECTIONS_MAX, Order, PATIENCE, Service};
+
+#[cfg(test)]
+mod tests;

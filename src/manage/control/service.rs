@@ -1,0 +1,288 @@
+//! The service thread: owns the socket and its clients, asks management through a mailbox.
+
+use std::io::Write;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::socket_peercred;
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+pub use super::connection::PATIENCE;
+use super::connection::{Connection, Then, turn_away};
+use super::place::{Place, user};
+use super::protocol::{Command, Ended, Planned, Refusal, Shown, Stopped, Who, code, ok_frame};
+use crate::manage::view::View;
+use crate::manage::wall;
+
+/// Most clients at once.
+pub const CONNECTIONS_MAX: usize = 16;
+/// Most orders that wait for management.
+const ORDERS_MAX: usize = 8;
+/// How long management may take; it answers within its tick of a millisecond.
+const VIEW_PATIENCE: Duration = Duration::from_secs(1);
+/// How long nobody is let in where the system gave no connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// What management is asked to do.
+#[derive(Debug)]
+pub enum Order {
+    /// To show the instance as it is.
+    View(SyncSender<View>),
+    /// To drain and stop.
+    Stop,
+}
+
+/// Management's side of the control socket. Dropping it ends the service and its connections, and
+/// removes the socket.
+#[derive(Debug)]
+pub struct Service {
+    place: Option<Place>,
+    orders: Option<Receiver<Order>>,
+    ended: Sender<Ended>,
+    /// A byte wakes the thread, the end of it ends the thread.
+    wake: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Starts the thread on `cpus`.
+    ///
+    /// # Errors
+    /// Where the system gives no thread or no socket to wake it.
+    pub fn start(
+        (listener, place): (UnixListener, Place),
+        who: Who,
+        cpus: &[u32],
+    ) -> std::io::Result<Self> {
+        let (orders_in, orders) = mpsc::sync_channel(ORDERS_MAX);
+        let (ended, ended_out) = mpsc::channel();
+        let (wake, woken) = UnixStream::pair()?;
+        woken.set_nonblocking(true)?;
+        let mut set = CpuSet::new();
+        cpus.iter().map(|cpu| *cpu as usize).filter(|cpu| *cpu < CpuSet::MAX_CPU).for_each(|cpu| {
+            set.set(cpu);
+        });
+        let desk = Desk {
+            listener,
+            woken,
+            orders: orders_in,
+            ended: ended_out,
+            who,
+            connections: Vec::new(),
+            end: None,
+        };
+        let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
+            // Where the system refuses, the thread stays where its maker was.
+            let _ = sched_setaffinity(None, &set);
+            desk.run();
+        })?;
+        Ok(Self {
+            place: Some(place),
+            orders: Some(orders),
+            ended,
+            wake: Some(wake),
+            thread: Some(thread),
+        })
+    }
+
+    /// The orders that wait now; never blocks.
+    pub fn orders(&self) -> impl Iterator<Item = Order> + '_ {
+        self.orders.iter().flat_map(|orders| orders.try_iter().take(ORDERS_MAX))
+    }
+
+    /// Removes the socket and tells those who asked for the end how it came. Their connections
+    /// stay open until this is dropped, so that they see when all has ended.
+    pub fn end(&mut self, ended: Ended) {
+        self.place = None;
+        // Who waits for an answer learns at once that there will be none.
+        self.orders = None;
+        // A thread that is gone has nobody to tell.
+        let _ = self.ended.send(ended);
+        if let Some(wake) = &mut self.wake {
+            let _ = wake.write_all(&[0]);
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.place = None;
+        self.orders = None;
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread's side.
+struct Desk {
+    listener: UnixListener,
+    woken: UnixStream,
+    orders: SyncSender<Order>,
+    ended: Receiver<Ended>,
+    who: Who,
+    connections: Vec<Connection>,
+    /// How the run ended, as a frame.
+    end: Option<Vec<u8>>,
+}
+
+impl Desk {
+    fn run(mut self) {
+        loop {
+            let ready = self.wait();
+            let now = wall::now();
+            let is_over = ready.woken && self.is_over();
+            self.tell_the_end(now);
+            for (i, flags) in ready.connections.into_iter().enumerate() {
+                if let Some(command) = self.connections[i].advance(flags, now) {
+                    self.answer(i, command, now);
+                }
+            }
+            self.connections.retain(|connection| !connection.is_closed());
+            if is_over {
+                return;
+            }
+            if ready.listener {
+                self.accept(now);
+            }
+        }
+    }
+
+    /// Waits until something can be done.
+    fn wait(&self) -> Ready {
+        let mut fds = vec![
+            PollFd::new(&self.woken, PollFlags::IN),
+            PollFd::new(&self.listener, PollFlags::IN),
+        ];
+        let clients = self.connections.iter();
+        fds.extend(clients.map(|client| PollFd::new(client.stream(), client.interest())));
+        let first = self.connections.iter().filter_map(Connection::deadline).min();
+        let left = first.map(|deadline| deadline.saturating_duration_since(wall::now()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            // Interrupted, or out of memory: look again, but not in haste.
+            std::thread::sleep(Duration::from_millis(1));
+            fds.iter_mut().for_each(PollFd::clear_revents);
+        }
+        let flags = |fd: &PollFd<'_>| fd.revents();
+        Ready {
+            woken: !flags(&fds[0]).is_empty(),
+            listener: !flags(&fds[1]).is_empty(),
+            connections: fds[2..].iter().map(flags).collect(),
+        }
+    }
+
+    /// Takes the bytes that woke us; true where there will be no more.
+    fn is_over(&mut self) -> bool {
+        let mut bytes = [0; 16];
+        matches!(std::io::Read::read(&mut self.woken, &mut bytes), Ok(0))
+    }
+
+    /// Answers those who asked for the end, once it has come.
+    fn tell_the_end(&mut self, now: Instant) {
+        if let Ok(ended) = self.ended.try_recv() {
+            self.end = Some(ok_frame(&Stopped { instance: self.who.clone(), ended }));
+        }
+        if let Some(end) = &self.end {
+            for connection in self.connections.iter_mut().filter(|c| c.is_waiting()) {
+                connection.answer(end.clone(), Then::Linger, now);
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        let stream = match self.listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+            // No descriptor is free: those who wait go on waiting, and we do not spin.
+            Err(_) => return std::thread::sleep(ACCEPT_PAUSE),
+        };
+        // Where even a refusal cannot be sent there is nobody to tell.
+        let _ = match self.admits(&stream) {
+            Ok(()) => stream.set_nonblocking(true).map(|()| {
+                self.connections.push(Connection::new(stream, now));
+            }),
+            Err(refusal) => turn_away(stream, &refusal),
+        };
+    }
+
+    /// Whether a client is served: by who it is, and how many there are.
+    fn admits(&self, stream: &UnixStream) -> Result<(), Refusal> {
+        let ours = user();
+        let peer = socket_peercred(stream).map(|peer| peer.uid.as_raw());
+        if !peer.is_ok_and(|peer| peer == ours || peer == 0) {
+            let message = format!("only user {ours} and root are answered here");
+            return Err(Refusal::new(code::DENIED, message));
+        }
+        if self.connections.len() >= CONNECTIONS_MAX {
+            let message =
+                format!("{CONNECTIONS_MAX} connections are open, which is all; try again");
+            return Err(Refusal::new(code::BUSY, message));
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, i: usize, command: Command, now: Instant) {
+        let instance = self.who.clone();
+        let answer = match command {
+            Command::Show => {
+                self.view().map(|view| ok_frame(&Shown { instance, report: view.report(false) }))
+            }
+            Command::Plan => {
+                self.view().map(|view| ok_frame(&Planned { instance, plan: view.plan() }))
+            }
+            Command::Stop => match self.order(Order::Stop) {
+                Ok(()) => return self.connections[i].wait(),
+                Err(refusal) => Err(refusal),
+            },
+        };
+        match answer {
+            Ok(frame) => self.connections[i].answer(frame, Then::Read, now),
+            Err(refusal) => self.connections[i].refuse(&refusal, now),
+        }
+    }
+
+    /// Asks management to show the instance.
+    fn view(&self) -> Result<View, Refusal> {
+        let (reply, view) = mpsc::sync_channel(1);
+        self.order(Order::View(reply))?;
+        view.recv_timeout(VIEW_PATIENCE).map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                let seconds = VIEW_PATIENCE.as_secs();
+                let message = format!("management has not answered for {seconds} s; try again");
+                Refusal::new(code::BUSY, message)
+            }
+            RecvTimeoutError::Disconnected => ending(),
+        })
+    }
+
+    /// Puts an order into the mailbox; never waits.
+    fn order(&self, order: Order) -> Result<(), Refusal> {
+        self.orders.try_send(order).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                let message =
+                    format!("{ORDERS_MAX} orders wait for management, which is all; try again");
+                Refusal::new(code::BUSY, message)
+            }
+            TrySendError::Disconnected(_) => ending(),
+        })
+    }
+}
+
+fn ending() -> Refusal {
+    Refusal::new(
+        code::ENDING,
+        "the instance has ended its work; its report is at its standard output",
+    )
+}
+
+/// What can be done.
+struct Ready {
+    woken: bool,
+    listener: bool,
+    connections: Vec<PollFlags>,
+}

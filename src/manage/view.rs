@@ -1,0 +1,127 @@
+//! What management shows of the instance at one moment: shared parts and what the drivers say.
+//!
+//! Management makes one in its tick; whoever it is handed to reads the counters at leisure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::breaker::Breakers;
+use super::reload::Retired;
+use super::report::{Inputs, PoolStatus, PortStatus, Report, WorkerView};
+use crate::config::{Config, FlowKind, Late, canonical, rows};
+use crate::ledger::Counters;
+use crate::packet::Ticks;
+use crate::plan::Plan;
+
+/// All that a report is made of, owned.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// The plan in force.
+    pub plan: Arc<Plan>,
+    /// Each worker's lcore and counters.
+    pub workers: Vec<(u32, Arc<Counters>)>,
+    /// What the drivers say, by port slot.
+    pub ports: Vec<PortStatus>,
+    /// What was counted in slots that others have now.
+    pub retired: Retired,
+    /// The circuit breakers.
+    pub breakers: Breakers,
+    /// All pools.
+    pub pools: Vec<PoolStatus>,
+    /// The time by the workers' clock; none where it is the capture's.
+    pub now: Option<Ticks>,
+    /// Since the start.
+    pub uptime: Duration,
+    /// The version of DPDK.
+    pub dpdk: String,
+}
+
+impl View {
+    /// The report; `at_rest` says that the workers have ended.
+    pub fn report(&self, at_rest: bool) -> Report {
+        let workers = self.workers.iter();
+        let workers: Vec<_> =
+            workers.map(|(lcore, counters)| WorkerView { lcore: *lcore, counters }).collect();
+        Report::gather(&Inputs {
+            config: &self.config,
+            plan: &self.plan,
+            workers: &workers,
+            ports: &self.ports,
+            retired: &self.retired,
+            breakers: &self.breakers,
+            pools: &self.pools,
+            now: self.now,
+            uptime: self.uptime,
+            dpdk: &self.dpdk,
+            at_rest,
+        })
+    }
+
+    /// The plan in force and the settings that it was built from.
+    pub fn plan(&self) -> PlanReport {
+        let rules = self.config.rules.iter().map(|rule| PlannedRule {
+            name: rule.name.clone(),
+            class: rule.class.name().into(),
+            budget_ns: u64::try_from(rule.budget.as_nanos()).unwrap_or(u64::MAX),
+            late: match rule.late {
+                Late::Send => "send".into(),
+                Late::Drop => "drop".into(),
+            },
+            flow: match rule.flow {
+                FlowKind::Rule => "rule".into(),
+                FlowKind::Row => "row".into(),
+                FlowKind::Source => "source".into(),
+            },
+            rows: rows(rule),
+            outputs: rule.outputs.len() as u64,
+        });
+        PlanReport {
+            generation: self.plan.generation,
+            rows: self.plan.rows.len() as u64,
+            outputs: self.config.rules.iter().map(|rule| rule.outputs.len() as u64).sum(),
+            flows: self.plan.flows.total() as u64,
+            rules: rules.collect(),
+            settings: canonical(&self.config),
+        }
+    }
+}
+
+/// The plan in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// Counted from 1.
+    pub generation: u64,
+    /// Rows to match.
+    pub rows: u64,
+    /// Outputs of all rules.
+    pub outputs: u64,
+    /// Flow slots.
+    pub flows: u64,
+    /// In file order.
+    pub rules: Vec<PlannedRule>,
+    /// Every setting in force, as a configuration of its own.
+    pub settings: String,
+}
+
+/// One rule of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedRule {
+    /// Its name.
+    pub name: String,
+    /// Its class.
+    pub class: String,
+    /// From arrival to deadline, in nanoseconds.
+    pub budget_ns: u64,
+    /// `send` or `drop`.
+    pub late: String,
+    /// `rule`, `row` or `source`.
+    pub flow: String,
+    /// Rows that it matches.
+    pub rows: u64,
+    /// Its outputs, counted.
+    pub outputs: u64,
+}
