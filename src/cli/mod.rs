@@ -3,6 +3,7 @@
 pub mod exit;
 mod load;
 mod run;
+mod ask;
 mod simulate;
 
 use std::ffi::OsString;
@@ -41,6 +42,12 @@ enum Command {
     /// and everything follows from the traffic and its seed. So a configuration shows what it
     /// does under load and under faults before anyone deploys it.
     Simulate(simulate::SimulateArgs),
+    /// Show what a running instance counts
+    Show(ask::ShowArgs),
+    /// Ask a running instance to drain and stop; wait until it has
+    Stop(ask::StopArgs),
+    /// Count from now on in what `show` shows you; the instance's counters stay as they are
+    Reset(ask::ResetArgs),
 }
 
 /// The arguments of `punctual run`.
@@ -85,6 +92,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check(&args.file),
             Command::Simulate(args) => simulate::run(&args),
+            Command::Show(args) => ask::show(&args),
+            Command::Stop(args) => ask::stop(&args),
+            Command::Reset(args) => ask::reset(&args),
         },
         Err(error) => {
             // Where even that cannot be written there is nobody to tell.
@@ -168,6 +178,20 @@ mod tests {
     }
 
     #[test]
+    fn show_takes_its_part_and_how_to_show_it() {
+        for args in [
+            &["show", "ledger"][..],
+            &["show", "rules", "--watch", "--json"],
+            &["show", "outputs", "--watch", "250ms", "--sort", "sent", "--top", "3"],
+            &["show", "plan", "--instance", "a", "--total"],
+            &["stop", "--socket", "/run/a.sock"],
+            &["reset", "--clear"],
+        ] {
+            assert!(parse(args).is_ok(), "{args:?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_asked_for_rightly_is_usage() {
         for args in [
             &[][..],
@@ -175,6 +199,12 @@ mod tests {
             &["fly", "a.toml"],
             &["run", "a.toml", "--stop-after", "10"],
             &["check", "a.toml", "b.toml"],
+            &["show"],
+            &["show", "everything"],
+            &["show", "rules", "--watch", "1ms"],
+            &["show", "rules", "--top", "some"],
+            &["show", "rules", "--instance", "a", "--socket", "/b"],
+            &["stop", "a"],
         ] {
             let error = parse(args).unwrap_err();
             assert!(error.use_stderr(), "{args:?}");

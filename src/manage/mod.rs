@@ -16,6 +16,7 @@ pub mod engine;
 #[cfg(feature = "dpdk")]
 pub mod serve;
 pub mod table;
+pub mod show;
 pub mod live;
 pub mod check;
 

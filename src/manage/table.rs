@@ -23,7 +23,7 @@ pub fn render(report: &Report, style: Style) -> String {
         outputs(report, style),
         ports(report, style),
         workers(report, style),
-        pools(report, style),
+        pools(&report.pools, style),
         ledger(report, style),
     ];
     for part in parts {
@@ -80,7 +80,7 @@ fn rule_row(rule: &RuleReport) -> [Cell; 9] {
 }
 
 /// A line that says how many for each reason, where there were any.
-fn by_reason(grid: &mut Grid, dropped: &DropCounts) {
+pub(super) fn by_reason(grid: &mut Grid, dropped: &DropCounts) {
     if dropped.is_empty() {
         return;
     }
@@ -168,13 +168,16 @@ fn ports(report: &Report, style: Style) -> String {
 }
 
 /// A line that says what a circuit breaker did, where it did something.
-fn breaker(grid: &mut Grid, whose: &str, state: Breaker, opened: u64) {
-    if opened > 0 {
-        let times = if opened == 1 { "once".into() } else { format!("{} times", grouped(opened)) };
-        let state = state.name().replace('_', " ");
-        let text = format!("    {whose} circuit breaker opened {times} and is {state}");
-        grid.line(text, Paint::Loss);
-    }
+pub(super) fn breaker(grid: &mut Grid, whose: &str, state: Breaker, opened: u64) {
+    let times = match opened {
+        0 if state == Breaker::Closed => return,
+        // It was open already when counting began.
+        0 => String::new(),
+        1 => " opened once and".into(),
+        _ => format!(" opened {} times and", grouped(opened)),
+    };
+    let state = state.name().replace('_', " ");
+    grid.line(format!("    {whose} circuit breaker{times} is {state}"), Paint::Loss);
 }
 
 fn workers(report: &Report, style: Style) -> String {
@@ -198,7 +201,7 @@ fn workers(report: &Report, style: Style) -> String {
     grid.render(style)
 }
 
-fn pools(report: &Report, style: Style) -> String {
+pub(super) fn pools(pools: &[PoolStatus], style: Style) -> String {
     let mut grid = Grid::new([
         Cell::left("pool"),
         Cell::right("size"),
@@ -207,7 +210,7 @@ fn pools(report: &Report, style: Style) -> String {
         Cell::right("with drivers"),
         Cell::right("most in use"),
     ]);
-    for pool in &report.pools {
+    for pool in pools {
         let PoolStatus { size, in_use, .. } = *pool;
         grid.row([
             Cell::left(&pool.name),

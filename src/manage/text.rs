@@ -153,14 +153,14 @@ pub struct Grid {
 
 impl Grid {
     /// A grid under a heading, each title aligned as the fields below it.
-    pub fn new<const N: usize>(heading: [Cell; N]) -> Self {
+    pub fn new(heading: impl IntoIterator<Item = Cell>) -> Self {
         let heading = heading.into_iter().map(|cell| cell.paint(Paint::Head));
         Self { rows: vec![heading.collect()] }
     }
 
     /// Adds a row.
-    pub fn row<const N: usize>(&mut self, cells: [Cell; N]) {
-        self.rows.push(cells.into());
+    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
     }
 
     /// Adds a line that goes across all columns.

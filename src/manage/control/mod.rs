@@ -26,4 +26,4 @@ pub use protocol::{
 pub use service::{CONNECTIONS_MAX, Order, PATIENCE, Service};
 
 #[cfg(test)]
-mod tests;
+pub(in crate::manage) mod tests;

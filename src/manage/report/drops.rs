@@ -33,6 +33,15 @@ impl DropCounts {
         found.map_or(0, |(_, count)| *count)
     }
 
+    /// What was added since `base`; never less than nothing.
+    pub fn minus(&self, base: &Self) -> Self {
+        let before = |name: &str| base.iter().find(|(other, _)| *other == name);
+        let since = self.0.iter().map(|(name, count)| {
+            (name.clone(), count.saturating_sub(before(name).map_or(0, |(_, count)| count)))
+        });
+        Self(since.filter(|(_, count)| *count > 0).collect())
+    }
+
     /// Whether there were none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -8,6 +8,7 @@
 mod drops;
 mod gather;
 mod latency;
+mod minus;
 
 pub use drops::DropCounts;
 pub use gather::{Inputs, PortStatus, WorkerView};
