@@ -240,6 +240,13 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // A start that fails behind the worker's launch waits for its end, too.
+        self.control.set(Phase::Abort);
+    }
+}
+
 impl WatchedPool {
     fn new(pool: Pool) -> Self {
         let held = pool.in_use();

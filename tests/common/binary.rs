@@ -109,7 +109,8 @@ impl Instance {
         self.spawn(args, &mut command).end()
     }
 
-    fn spawn(&self, args: &[&str], command: &mut Command) -> Running {
+    /// Starts a command with these arguments in the instance's directory.
+    pub fn spawn(&self, args: &[&str], command: &mut Command) -> Running {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let [stdout, stderr] = ["out", "err"].map(|kind| self.path(&format!("{number}.{kind}")));
@@ -196,6 +197,11 @@ impl Running {
     /// What it has complained about so far.
     pub fn stderr(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    /// What it has printed so far.
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap_or_default()
     }
 
     /// Whether it has not ended.

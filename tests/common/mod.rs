@@ -79,7 +79,8 @@ pub fn runtime_directory(name: &str) -> PathBuf {
     base.join("dpdk").join(name)
 }
 
-/// Removes the lock file that a killed instance of that name leaves: the lock itself is gone.
+/// Removes the files that a killed instance of that name leaves: the lock itself is gone, and
+/// nobody answers on the socket.
 pub fn remove_lock(name: &str) {
     // SAFETY: `getuid` cannot fail.
     let user = unsafe { libc::getuid() };
@@ -90,7 +91,9 @@ pub fn remove_lock(name: &str) {
             (_, Some(base)) => PathBuf::from(base).join("punctual"),
             _ => format!("/tmp/punctual-{user}").into(),
         };
-    let _ = std::fs::remove_file(directory.join(format!("{name}.lock")));
+    for kind in ["lock", "sock"] {
+        let _ = std::fs::remove_file(directory.join(format!("{name}.{kind}")));
+    }
 }
 
 /// Runs the cases that the arguments name; the whole of a test file's `main`.

@@ -214,9 +214,12 @@ fn what_is_no_frame_is_refused_with_its_reason() {
 #[test]
 fn the_seventeenth_connection_is_told_so() {
     let site = Site::new();
-    let kept: Vec<_> = (0..CONNECTIONS_MAX).map(|_| site.stream()).collect();
-    assert_eq!(refused(site.stream()), code::BUSY);
-    drop(kept);
+    // More than once only on a host that stood still until the first had timed out.
+    let is_busy = (0..3).any(|_| {
+        let _kept: Vec<_> = (0..CONNECTIONS_MAX).map(|_| site.stream()).collect();
+        refused(site.stream()) == code::BUSY
+    });
+    assert!(is_busy);
     // Their places are free as soon as the thread has seen them go.
     let mut client = site.client();
     let answered = (0..).find_map(|_| {
