@@ -23,7 +23,12 @@ pub struct Site {
 impl Site {
     /// It relays a hundred frames, and then has nothing to do.
     pub fn finite() -> Self {
-        let site = Self::of("net_pcap0,rx_pcap=${CONFIG_DIR}/in.pcap", "");
+        Self::finite_with("")
+    }
+
+    /// The same with more keys of `[eal]`.
+    pub fn finite_with(eal: &str) -> Self {
+        let site = Self::of("net_pcap0,rx_pcap=${CONFIG_DIR}/in.pcap", eal, "");
         let frame = |group: u8| v4().with(|f| f.destination = [239, 1, 1, group].into()).bytes();
         let frames = (1..).zip(FRAMES).flat_map(|(group, count)| vec![frame(group); count]);
         let frames: Vec<_> = frames.collect();
@@ -39,13 +44,13 @@ impl Site {
 
     /// The same with more keys.
     pub fn endless_with(keys: &str) -> Self {
-        let site = Self::of("net_pcap0,rx_pcap=${CONFIG_DIR}/in.pcap,infinite_rx=1", keys);
+        let site = Self::of("net_pcap0,rx_pcap=${CONFIG_DIR}/in.pcap,infinite_rx=1", "", keys);
         let frame = v4().bytes();
         site.instance.capture("in.pcap", (0..32).map(|n| (n, &frame[..])));
         site
     }
 
-    fn of(source: &str, keys: &str) -> Self {
+    fn of(source: &str, eal: &str, keys: &str) -> Self {
         let instance = Instance::new();
         let clock = if source.contains("infinite") { "tsc" } else { "capture" };
         instance.configure(
@@ -54,6 +59,7 @@ impl Site {
                 r#"
                 [eal]
                 memory = "no-huge"
+                {eal}
                 [memory]
                 packets = 2048
                 [[port]]
