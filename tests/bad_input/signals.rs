@@ -15,7 +15,7 @@ fn endless() -> (Instance, Running) {
     let frame = v4().with(|f| f.payload = vec![7; 200]).bytes();
     instance.capture("in.pcap", (0..32).map(|n| (n, &frame[..])));
     let mut running = start(&instance);
-    running.has_started();
+    instance.has_received(&mut running, 2_000);
     (instance, running)
 }
 
@@ -61,7 +61,7 @@ fn a_killed_instance_starts_again_under_its_name() {
     assert_eq!(running.end().code, None);
     assert!(runtime_directory(&instance.name).exists(), "nobody could tidy up");
     let mut again = start(&instance);
-    again.has_started();
+    instance.has_received(&mut again, 2_000);
     again.signal(libc::SIGTERM);
     let ended = again.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");

@@ -131,6 +131,20 @@ impl Instance {
         self.start(args).end()
     }
 
+    /// Waits until a run has received so many packets, as its control socket says.
+    pub fn has_received(&self, running: &mut Running, packets: u64) {
+        let args = ["show", "ledger", "--json", "--total", "--instance", &self.name];
+        loop {
+            let said = self.run(&args).stdout;
+            let ledger: Option<Value> = serde_json::from_str(&said).ok();
+            if ledger.is_some_and(|ledger| number(&ledger["received"]) >= packets) {
+                return;
+            }
+            assert!(running.is_running(), "{}", running.stderr());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Runs `config.toml` until all is quiet; returns the report. The run must end well: nothing
     /// unaccounted for, nothing left in a pool.
     pub fn relay(&self) -> Value {

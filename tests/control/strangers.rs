@@ -30,7 +30,7 @@ fn what_is_no_request_is_refused_and_the_instance_runs_on() {
         (b"{\"command\": \"show\"}", "request"),
         (b"{\"version\": 1, \"command\": \"show\", \"quietly\": 1}", "request"),
         (b"{\"version\": 99, \"command\": \"show\"}", "version"),
-        (b"{\"version\": 1, \"command\": \"reload\"}", "command"),
+        (b"{\"version\": 1, \"command\": \"fly\"}", "command"),
     ];
     for (json, code) in requests {
         let mut stream = site.stream();
