@@ -65,6 +65,21 @@ fn a_missing_configuration_ends_with_78_and_is_named() {
     assert!(output.stdout.is_empty());
 }
 
+#[test]
+fn where_nothing_runs_there_is_nobody_to_ask() {
+    // A directory that is not there: whatever runs on this host is not found.
+    let nowhere = std::env::temp_dir().join(format!("punctual-nowhere-{}", std::process::id()));
+    for args in [&["show", "ledger"][..], &["stop"], &["reset"], &["stop", "--instance", "x"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_punctual"));
+        let output = command.args(args).env("RUNTIME_DIRECTORY", &nowhere).output().unwrap();
+        assert_eq!(output.status.code(), Some(69), "{args:?}");
+        let text = stderr(&output);
+        assert!(text.contains(nowhere.to_str().unwrap()), "{text}");
+        assert!(output.stdout.is_empty());
+    }
+    assert!(!nowhere.exists());
+}
+
 #[cfg(not(feature = "dpdk"))]
 #[test]
 fn without_a_data_plane_run_says_what_is_missing() {

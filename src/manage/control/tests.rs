@@ -324,3 +324,12 @@ fn an_answer_of_another_version_or_of_none_is_told() {
     let later = json!({"version": 1, "error": {"code": "tired", "message": "later"}});
     assert_eq!(answer(later).unwrap().unwrap_err().code, "tired");
 }
+
+/// A reload that would leave the socket where it is says so.
+#[test]
+fn another_socket_needs_a_restart() {
+    let old = Fixture::new().config;
+    let new = crate::config::Config { socket: ControlSocket::Off, ..old.clone() };
+    let diff = crate::manage::reload::diff(&old, &new);
+    assert_eq!(diff.needs_restart, ["management.socket"]);
+}

@@ -61,6 +61,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         ("[eal]", old.eal != new.eal),
         ("[memory]", old.memory != new.memory),
         ("[limits]", old.limits != new.limits),
+        ("management.socket", old.socket != new.socket),
     ];
     let differing = site.iter().filter(|(_, differs)| *differs);
     diff.needs_restart = differing.map(|(key, _)| (*key).to_owned()).collect();
