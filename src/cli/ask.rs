@@ -1,15 +1,20 @@
 //! The commands that ask a running instance: `show`, `stop` and `reset`.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::Value;
 
 use super::exit::{self, Exit};
+use super::load::Loaded;
 use super::{duration, fail, print, warn};
-use crate::manage::control::{Client, ClientError, Command, Planned, Shown, Stopped, Which};
+use crate::config;
+use crate::manage::control::{
+    Client, ClientError, Command, Planned, Reloaded, Shown, Stopped, Which, code,
+};
+use crate::manage::reload::diff;
 use crate::manage::report::Report;
 use crate::manage::run::DRAIN_MAX;
 use crate::manage::show::baseline::{self, Baseline, BaselineError};
@@ -73,6 +78,15 @@ pub struct ShowArgs {
     target: Target,
 }
 
+/// The arguments of `punctual reload`.
+#[derive(Clone, Debug, Args)]
+pub struct ReloadArgs {
+    /// Another configuration; by default the one in force is read again
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+}
+
 /// The arguments of `punctual stop`.
 #[derive(Clone, Debug, Args)]
 pub struct StopArgs {
@@ -110,6 +124,13 @@ enum AskError {
     Sort(#[from] SortError),
     #[error("--watch, --sort and --top are not for the plan")]
     Plan,
+    #[error("{0}")]
+    File(String),
+    #[error("a reload would refuse this: it needs a restart")]
+    NeedsRestart,
+    /// The new configuration is wrong, or cannot be had while running.
+    #[error("not reloaded, all goes on as it was:\n{0}")]
+    NotReloaded(String),
     /// The instance has a defect.
     #[error("the ledger is off by {}: this is a bug, please report it", grouped(*.0))]
     Residual(u64),
@@ -120,6 +141,7 @@ impl AskError {
         match self {
             Self::Client(_) | Self::Baseline(_) => exit::UNAVAILABLE,
             Self::Sort(_) | Self::Plan => exit::USAGE,
+            Self::File(_) | Self::NeedsRestart | Self::NotReloaded(_) => exit::CONFIG,
             Self::Residual(_) => exit::INTERNAL,
         }
     }
@@ -138,6 +160,16 @@ pub fn show(args: &ShowArgs) -> Exit {
         What::Plan => show_plan(args),
         _ => show_report(args),
     })
+}
+
+/// Has an instance go by another configuration.
+pub fn reload(args: &ReloadArgs) -> Exit {
+    ended(reload_it(args))
+}
+
+/// Says what differs between a configuration and the one that an instance goes by.
+pub fn against(loaded: &Loaded, target: &Target) -> Exit {
+    ended(compare(loaded, target))
 }
 
 /// Asks an instance to drain and stop, and waits until it has.
@@ -252,6 +284,45 @@ impl Watch {
             }
             None
         })
+    }
+}
+
+fn reload_it(args: &ReloadArgs) -> Result<(), AskError> {
+    let file = args.file.as_ref().map(std::path::absolute).transpose();
+    let file = file.map_err(|error| AskError::File(error.to_string()))?;
+    let mut client = Client::connect(&args.target.which())?;
+    let reloaded: Reloaded = match client.ask(Command::Reload(file), PATIENCE) {
+        Err(ClientError::Refused(refusal))
+            if [code::CONFIG, code::RESTART].contains(&&*refusal.code) =>
+        {
+            return Err(AskError::NotReloaded(refusal.message));
+        }
+        answer => answer?,
+    };
+    if !reloaded.warnings.is_empty() {
+        warn(&reloaded.warnings);
+    }
+    let (diff, took) = (&reloaded.diff, span(reloaded.took_ns));
+    print(&format!(
+        "{diff}reloaded {} in {took}: {}; generation {}\n",
+        reloaded.file,
+        diff.summary(),
+        reloaded.generation
+    ));
+    Ok(())
+}
+
+fn compare(loaded: &Loaded, target: &Target) -> Result<(), AskError> {
+    let mut client = Client::connect(&target.which())?;
+    let Planned { instance, plan } = client.ask(Command::Plan, PATIENCE)?;
+    let path = Path::new("the configuration in force");
+    let running = config::load_bytes(path, plan.settings.into_bytes(), &|_| None);
+    let running = running.map_err(|errors| AskError::File(errors.to_string()))?;
+    let diff = diff(&running.config, &loaded.config);
+    print(&format!("against {}:\n{diff}", instance.name));
+    match diff.needs_restart.is_empty() {
+        true => Ok(()),
+        false => Err(AskError::NeedsRestart),
     }
 }
 

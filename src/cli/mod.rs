@@ -8,7 +8,7 @@ mod simulate;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -44,6 +44,11 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Show what a running instance counts
     Show(ask::ShowArgs),
+    /// Have a running instance go by its configuration file as it is now, or by another
+    ///
+    /// No packet is lost or delayed because of it. What is wrong or needs a restart is said, and
+    /// then nothing changes.
+    Reload(ask::ReloadArgs),
     /// Ask a running instance to drain and stop; wait until it has
     Stop(ask::StopArgs),
     /// Count from now on in what `show` shows you; the instance's counters stay as they are
@@ -83,6 +88,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 struct CheckArgs {
     /// The configuration
     file: PathBuf,
+    /// Say what differs from the running instance, and whether a reload would do
+    #[arg(long)]
+    against: bool,
+    #[command(flatten)]
+    target: ask::Target,
 }
 
 /// Does what the arguments ask for, the program's name first.
@@ -90,9 +100,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     match Cli::try_parse_from(args) {
         Ok(Cli { command }) => match command {
             Command::Run(args) => run::run(&args),
-            Command::Check(args) => check(&args.file),
+            Command::Check(args) => check(&args),
             Command::Simulate(args) => simulate::run(&args),
             Command::Show(args) => ask::show(&args),
+            Command::Reload(args) => ask::reload(&args),
             Command::Stop(args) => ask::stop(&args),
             Command::Reset(args) => ask::reset(&args),
         },
@@ -104,7 +115,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     }
 }
 
-fn check(path: &Path) -> Exit {
+fn check(args: &CheckArgs) -> Exit {
+    let path = &args.file;
     let loaded = match load::load(path) {
         Ok(loaded) => loaded,
         Err(rendered) => return fail_as_rendered(exit::CONFIG, &rendered),
@@ -113,6 +125,9 @@ fn check(path: &Path) -> Exit {
         Ok(plan) => plan,
         Err(error) => return fail(exit::CONFIG, &error.to_string()),
     };
+    if args.against {
+        return ask::against(&loaded, &args.target);
+    }
     let check = Check {
         path,
         config: &loaded.config,
@@ -151,6 +166,8 @@ fn fail_as_rendered(exit: Exit, text: &str) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     use super::*;

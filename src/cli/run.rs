@@ -15,7 +15,7 @@ pub fn run(args: &RunArgs) -> Exit {
     if !loaded.warnings.is_empty() {
         super::warn(&loaded.warnings);
     }
-    match serve(&loaded.config, args.stop_policy(), args.report.as_deref()) {
+    match serve(&loaded.config, &args.file, args.stop_policy(), args.report.as_deref()) {
         Ok(()) => exit::OK,
         Err(error) => {
             let exit = match error {

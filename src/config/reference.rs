@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{Key, Kind, Preset, SECTIONS};
+use super::keys::{Key, Kind, Preset, SECTIONS, Section};
 
 /// Every section and key as Markdown: type, default, what is allowed, when it applies.
 pub fn reference() -> String {
@@ -13,7 +13,7 @@ pub fn reference() -> String {
         let _ = writeln!(text, "| key | type | default | allowed | applies | what it does |");
         let _ = writeln!(text, "|---|---|---|---|---|---|");
         for key in section.keys {
-            let _ = writeln!(text, "{}", row(key));
+            let _ = writeln!(text, "{}", row(section, key));
         }
         if !section.later.is_empty() {
             let later: Vec<_> = section.later.iter().map(|k| format!("`{k}`")).collect();
@@ -28,7 +28,20 @@ pub fn reference() -> String {
     text
 }
 
-fn row(key: &Key) -> String {
+/// When a changed key applies: `reload` while packets move, or with the next start.
+fn applies(section: &Section, key: &Key) -> &'static str {
+    let fixed = match (section.heading, key.kind) {
+        // What a table holds applies by its own keys.
+        (_, Kind::Table(_)) => return "",
+        ("top level", _) => ["clock", "idle"].contains(&key.name),
+        ("[[port]]", _) => ["name", "device", "mtu", "rx"].contains(&key.name),
+        (heading, _) => ["[instance]", "[eal]", "lcores", "[memory]", "[limits]", "[management]"]
+            .contains(&heading),
+    };
+    if fixed { "start" } else { "reload" }
+}
+
+fn row(section: &Section, key: &Key) -> String {
     let default = match key.preset {
         Preset::Required => "**required**".to_owned(),
         Preset::Is(value) => match key.kind {
@@ -38,5 +51,10 @@ fn row(key: &Key) -> String {
         Preset::Told(words) => words.to_owned(),
     };
     let (kind, allowed) = (key.kind.type_name(), key.kind.allowed());
-    format!("| `{}` | {kind} | {default} | {allowed} | at start | {} |", key.name, key.about)
+    format!(
+        "| `{}` | {kind} | {default} | {allowed} | {} | {} |",
+        key.name,
+        applies(section, key),
+        key.about
+    )
 }

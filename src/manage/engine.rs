@@ -165,6 +165,10 @@ impl Engine {
         if !lacking.is_empty() {
             return Err(ReloadError::NeedsRestart(lacking));
         }
+        let differs = diff(old, new);
+        if differs.is_empty() {
+            return Ok(differs);
+        }
         let next = self.reloader.follow(&self.plan, old, new, &self.counters, now)?;
         for &slot in &next.cleared.receivers {
             self.breakers.reset_receiver(slot as usize, &self.control.breakers);
@@ -174,7 +178,7 @@ impl Engine {
         while !self.is_taken_up() && !self.has_ended() && start.elapsed() < TAKEN_UP_MAX {
             std::thread::sleep(Duration::from_micros(50));
         }
-        Ok(diff(old, new))
+        Ok(differs)
     }
 
     /// Puts a plan into the worker's mailbox, and frees the one that comes out of it.

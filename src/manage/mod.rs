@@ -14,6 +14,8 @@ pub mod control;
 #[cfg(feature = "dpdk")]
 pub mod engine;
 #[cfg(feature = "dpdk")]
+pub mod in_force;
+#[cfg(feature = "dpdk")]
 pub mod serve;
 pub mod table;
 pub mod show;

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::control::{Ended, Order, Place, PlaceError, Service, Who};
+use super::control::{Ended, Order, Place, PlaceError, Refusal, Reloaded, Service, Who};
 use super::engine::Engine;
+use super::in_force::InForce;
 use super::live::{Live, Totals};
 use super::report::Report;
 use super::run::{Activity, Stop, StopPolicy};
-use super::text::Style;
+use super::text::{Style, span};
 use super::view::View;
 use super::{breaker, table, wall};
 use crate::config::Config;
@@ -61,20 +62,25 @@ pub enum RunError {
     Residual(u64),
 }
 
-/// Runs `config` until `policy` or a signal ends it, then prints the table, and writes the report
+/// Runs `config`, which was read from `file`, until `policy` or a signal ends it, then prints the table, and writes the report
 /// where `report` says.
 ///
 /// # Errors
 /// Where the instance cannot start or report, or its ledger does not add up.
-pub fn serve(config: &Config, policy: StopPolicy, report: Option<&Path>) -> Result<(), RunError> {
-    let signalled = catch_signals().map_err(RunError::Signals)?;
+pub fn serve(
+    config: &Config,
+    file: &Path,
+    policy: StopPolicy,
+    report: Option<&Path>,
+) -> Result<(), RunError> {
+    let signals = Signals::catch().map_err(RunError::Signals)?;
     let mut report_file = report.map(ReportFile::create).transpose()?;
     let mut engine = Engine::start(config)?;
-    let config = Arc::new(config.clone());
-    let mut service = serve_control(&config, &engine)?;
-    let uptime = watch(&config, &mut engine, policy, &signalled, service.as_ref());
+    let mut service = serve_control(config, &engine)?;
+    let mut in_force = InForce { config: Arc::new(config.clone()), file: file.to_owned() };
+    let uptime = watch(&mut in_force, &mut engine, policy, &signals, service.as_ref());
     engine.join()?;
-    let report = view(&config, &engine, uptime).report(true);
+    let report = view(&in_force, &engine, uptime).report(true);
     if let Some(service) = &mut service {
         service.end(ended(&report));
     }
@@ -94,13 +100,22 @@ pub fn serve(config: &Config, policy: StopPolicy, report: Option<&Path>) -> Resu
     }
 }
 
-/// A flag that SIGINT and SIGTERM raise.
-fn catch_signals() -> std::io::Result<Arc<AtomicBool>> {
-    let signalled = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&signalled))?;
+/// Flags that signals raise.
+struct Signals {
+    /// SIGINT and SIGTERM.
+    stop: Arc<AtomicBool>,
+    /// SIGHUP.
+    reload: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        let (stop, reload) = (Arc::default(), Arc::default());
+        for (signal, flag) in [(SIGINT, &stop), (SIGTERM, &stop), (SIGHUP, &reload)] {
+            signal_hook::flag::register(signal, Arc::clone(flag))?;
+        }
+        Ok(Self { stop, reload })
     }
-    Ok(signalled)
 }
 
 /// Opens the control socket, which the name's lock makes ours.
@@ -118,10 +133,10 @@ fn serve_control(config: &Config, engine: &Engine) -> Result<Option<Service>, Ru
 
 /// Ticks until the worker has ended; returns how long that took.
 fn watch(
-    config: &Arc<Config>,
+    in_force: &mut InForce,
     engine: &mut Engine,
     policy: StopPolicy,
-    signalled: &AtomicBool,
+    signals: &Signals,
     service: Option<&Service>,
 ) -> Duration {
     let start = wall::now();
@@ -134,17 +149,24 @@ fn watch(
         for order in service.into_iter().flat_map(Service::orders) {
             match order {
                 // Who asked may have gone meanwhile.
-                Order::View(reply) => drop(reply.try_send(view(config, engine, now))),
+                Order::View(reply) => drop(reply.try_send(view(in_force, engine, now))),
+                Order::Reload(file, reply) => {
+                    let reloaded = in_force.reload(file.as_deref(), engine, now);
+                    tell(&mut live, &reload_message(&reloaded));
+                    drop(reply.try_send(reloaded));
+                }
                 Order::Stop => asked = true,
             }
         }
         let last_activity = activity.observe(&engine.counters.ledger.read(), now);
-        let ends = asked || signalled.load(Ordering::Relaxed);
+        if signals.reload.swap(false, Ordering::Relaxed) {
+            let reloaded = in_force.reload(None, engine, now);
+            tell(&mut live, &reload_message(&reloaded));
+        }
+        let ends = asked || signals.stop.load(Ordering::Relaxed);
         engine.set_phase(stop.decide(now, last_activity, ends));
         engine.watch(now, |of, change| {
-            live.erase();
-            // A reader that went away is no reason to stop relaying.
-            let _ = writeln!(std::io::stderr(), "{}", breaker::message(config, of, change));
+            tell(&mut live, &breaker::message(&in_force.config, of, change));
         });
         live.tick(now, || Totals::read(std::iter::once(&*engine.counters)));
         std::thread::sleep(TICK);
@@ -153,10 +175,32 @@ fn watch(
     start.elapsed()
 }
 
+/// Writes a line to the standard error stream; a reader that went away is no reason to stop.
+fn tell(live: &mut Live<std::io::Stderr>, line: &str) {
+    live.erase();
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The line that tells the operator of a reload.
+fn reload_message(reloaded: &Result<Reloaded, Refusal>) -> String {
+    match reloaded {
+        Ok(reloaded) => {
+            let warnings = match reloaded.warnings.is_empty() {
+                true => String::new(),
+                false => format!("\n{}", reloaded.warnings),
+            };
+            let (file, generation) = (&reloaded.file, reloaded.generation);
+            let (diff, took) = (reloaded.diff.summary(), span(reloaded.took_ns));
+            format!("reloaded {file} in {took}: {diff}; generation {generation}{warnings}")
+        }
+        Err(refusal) => format!("not reloaded, all goes on as it was:\n{}", refusal.message),
+    }
+}
+
 /// The instance as it is now.
-fn view(config: &Arc<Config>, engine: &Engine, uptime: Duration) -> View {
+fn view(in_force: &InForce, engine: &Engine, uptime: Duration) -> View {
     View {
-        config: Arc::clone(config),
+        config: Arc::clone(&in_force.config),
         plan: Arc::clone(&engine.plan),
         workers: vec![(WORKER_LCORE, Arc::clone(&engine.counters))],
         ports: engine.port_status(),

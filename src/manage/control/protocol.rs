@@ -2,11 +2,13 @@
 //! request is answered by one frame.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::manage::reload::Diff;
 use crate::manage::report::{LedgerReport, Report};
 use crate::manage::view::PlanReport;
 
@@ -35,36 +37,48 @@ pub mod code {
     pub const VERSION: &str = "version";
     /// No such command.
     pub const COMMAND: &str = "command";
+    /// The configuration is wrong.
+    pub const CONFIG: &str = "config";
+    /// What the configuration asks for needs a restart.
+    pub const RESTART: &str = "restart";
     /// The instance has ended its work and answers no more.
     pub const ENDING: &str = "ending";
 }
 
 /// What an instance can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// For its report: answered by [`Shown`].
     Show,
     /// For its plan: answered by [`Planned`].
     Plan,
+    /// To go by another configuration: by this file, or by the one in force as it is now. Answered
+    /// by [`Reloaded`].
+    Reload(Option<PathBuf>),
     /// To drain and stop: answered by [`Stopped`] once the workers have ended.
     Stop,
 }
 
 impl Command {
-    const ALL: [Self; 3] = [Self::Show, Self::Plan, Self::Stop];
+    const ALL: [Self; 4] = [Self::Show, Self::Plan, Self::Reload(None), Self::Stop];
 
     /// As requests write it.
-    pub const fn name(self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Show => "show",
             Self::Plan => "plan",
+            Self::Reload(_) => "reload",
             Self::Stop => "stop",
         }
     }
 
     /// The request, as a frame.
-    pub fn frame(self) -> Vec<u8> {
-        frame(&json!({"version": VERSION, "command": self.name()}))
+    pub fn frame(&self) -> Vec<u8> {
+        let mut request = json!({"version": VERSION, "command": self.name()});
+        if let Self::Reload(Some(file)) = self {
+            request["file"] = file.to_string_lossy().into();
+        }
+        frame(&request)
     }
 
     /// Reads a request.
@@ -89,14 +103,30 @@ impl Command {
             }
             _ => return Err(unusable("has no number `version`".into())),
         }
-        if let Some(key) = object.keys().find(|key| !["version", "command"].contains(&&***key)) {
+        let reloads = object.get("command").is_some_and(|name| name == "reload");
+        let known = |key: &str| match key {
+            "version" | "command" => true,
+            "file" => reloads,
+            _ => false,
+        };
+        if let Some(key) = object.keys().find(|key| !known(key)) {
             return Err(unusable(format!("has an unknown key `{}`", short(key))));
         }
+        let file = match object.get("file") {
+            None => None,
+            Some(Value::String(file)) if file.starts_with('/') => Some(PathBuf::from(file)),
+            Some(_) => return Err(unusable("has a `file` that is no absolute path".into())),
+        };
         let Some(Value::String(name)) = object.get("command") else {
             return Err(unusable("has no text `command`".into()));
         };
-        Self::ALL.into_iter().find(|command| command.name() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
+        let command = Self::ALL.into_iter().find(|command| command.name() == name);
+        let command = command.map(|command| match command {
+            Self::Reload(_) => Self::Reload(file),
+            command => command,
+        });
+        command.ok_or_else(|| {
+            let known = Self::ALL.each_ref().map(Self::name).join(", ");
             let message = format!("unknown command `{}`; known: {known}", short(name));
             Refusal::new(code::COMMAND, message)
         })
@@ -135,6 +165,21 @@ pub struct Planned {
     pub instance: Who,
     /// Its plan.
     pub plan: PlanReport,
+}
+
+/// The answer to [`Command::Reload`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The file that is in force now.
+    pub file: String,
+    /// The plan that is in force now.
+    pub generation: u64,
+    /// What differs from before.
+    pub diff: Diff,
+    /// What is allowed and yet deserves a look; empty where nothing does.
+    pub warnings: String,
+    /// From reading the file until the worker ran by it, in nanoseconds.
+    pub took_ns: u64,
 }
 
 /// The answer to [`Command::Stop`].

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,7 +14,9 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 pub use super::connection::PATIENCE;
 use super::connection::{Connection, Then, turn_away};
 use super::place::{Place, user};
-use super::protocol::{Command, Ended, Planned, Refusal, Shown, Stopped, Who, code, ok_frame};
+use super::protocol::{
+    Command, Ended, Planned, Refusal, Reloaded, Shown, Stopped, Who, code, ok_frame,
+};
 use crate::manage::view::View;
 use crate::manage::wall;
 
@@ -23,6 +26,8 @@ pub const CONNECTIONS_MAX: usize = 16;
 const ORDERS_MAX: usize = 8;
 /// How long management may take; it answers within its tick of a millisecond.
 const VIEW_PATIENCE: Duration = Duration::from_secs(1);
+/// How long management may take to read a configuration and bring it to the worker.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 /// How long nobody is let in where the system gave no connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -31,6 +36,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 pub enum Order {
     /// To show the instance as it is.
     View(SyncSender<View>),
+    /// To go by another configuration: by this file, or by the one in force as it is now.
+    Reload(Option<PathBuf>, SyncSender<Result<Reloaded, Refusal>>),
     /// To drain and stop.
     Stop,
 }
@@ -235,6 +242,7 @@ impl Desk {
             Command::Plan => {
                 self.view().map(|view| ok_frame(&Planned { instance, plan: view.plan() }))
             }
+            Command::Reload(file) => self.reload(file).map(|reloaded| ok_frame(&reloaded)),
             Command::Stop => match self.order(Order::Stop) {
                 Ok(()) => return self.connections[i].wait(),
                 Err(refusal) => Err(refusal),
@@ -250,14 +258,14 @@ impl Desk {
     fn view(&self) -> Result<View, Refusal> {
         let (reply, view) = mpsc::sync_channel(1);
         self.order(Order::View(reply))?;
-        view.recv_timeout(VIEW_PATIENCE).map_err(|error| match error {
-            RecvTimeoutError::Timeout => {
-                let seconds = VIEW_PATIENCE.as_secs();
-                let message = format!("management has not answered for {seconds} s; try again");
-                Refusal::new(code::BUSY, message)
-            }
-            RecvTimeoutError::Disconnected => ending(),
-        })
+        receive(&view, VIEW_PATIENCE)
+    }
+
+    /// Asks management to go by another configuration.
+    fn reload(&self, file: Option<PathBuf>) -> Result<Reloaded, Refusal> {
+        let (reply, reloaded) = mpsc::sync_channel(1);
+        self.order(Order::Reload(file, reply))?;
+        receive(&reloaded, RELOAD_PATIENCE)?
     }
 
     /// Puts an order into the mailbox; never waits.
@@ -271,6 +279,18 @@ impl Desk {
             TrySendError::Disconnected(_) => ending(),
         })
     }
+}
+
+/// Waits so long for management.
+fn receive<T>(reply: &Receiver<T>, patience: Duration) -> Result<T, Refusal> {
+    reply.recv_timeout(patience).map_err(|error| match error {
+        RecvTimeoutError::Timeout => {
+            let seconds = patience.as_secs();
+            let message = format!("management has not answered for {seconds} s; try again");
+            Refusal::new(code::BUSY, message)
+        }
+        RecvTimeoutError::Disconnected => ending(),
+    })
 }
 
 fn ending() -> Refusal {

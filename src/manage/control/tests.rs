@@ -94,6 +94,10 @@ impl Site {
             for order in self.service.orders() {
                 match order {
                     Order::View(reply) => reply.send(self.view()).unwrap(),
+                    Order::Reload(file, reply) => {
+                        let message = format!("{file:?} is not for this test");
+                        reply.send(Err(Refusal::new(code::CONFIG, message))).unwrap();
+                    }
                     Order::Stop => stops += 1,
                 }
                 done += 1;
