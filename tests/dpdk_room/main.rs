@@ -36,6 +36,7 @@ fn main() -> std::process::ExitCode {
         ports::a_port_has_one_handle_per_queue,
         ports::strangers_are_refused,
         ports::refused_packets_stay_in_order,
+        ports::memif_ports_end_in_any_order,
         // Second processes of the cases above.
         _ eal::hold_a_name,
         _ eal::hold_eal_config,

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use punctual::dpdk::{Mbuf, Port, PortConfig};
+use punctual::dpdk::{DpdkError, Mbuf, Port, PortConfig};
 use punctual::packet::{Burst, Packet, RxPort, TxPort};
 
-use crate::common::scratch;
+use crate::common::{scratch, skip};
 use crate::support::{ROOM, bytes, eal, frame, numbered, pool, rings};
 
 pub fn errors_name_the_thing() {
@@ -199,4 +202,57 @@ pub fn refused_packets_stay_in_order() {
     assert!(sent.iter().copied().eq(3..18));
     burst.clear();
     assert_eq!(payload.in_use(), 0);
+}
+
+/// Servers first, while others are still connected: EAL's interrupt thread looks at all sockets
+/// whenever one goes, and must not find one that was freed.
+pub fn memif_ports_end_in_any_order() {
+    let eal = eal();
+    let pool = pool(&eal, "payload", 256);
+    let socket = |n: u8| scratch().join(format!("{n}.sock"));
+    let open = |id: u8, role: &str, n: u8| {
+        let socket = socket(n).display().to_string();
+        let arguments = format!("role={role},socket={socket},socket-abstract=no");
+        let device = format!("net_memif{id},{arguments}");
+        Port::open(&eal, &PortConfig::new(format!("memif {id}"), device), &pool)
+    };
+    let lonely = match open(0, "server", 0) {
+        Err(error @ DpdkError::UnknownDriver { .. }) => {
+            drop((pool, eal));
+            skip(&error.to_string())
+        }
+        port => port.expect("it opens"),
+    };
+    let server = open(1, "server", 1).expect("it opens");
+    let clients = [2, 3].map(|id| {
+        let client = open(id, "client", 1).expect("it connects");
+        until(|| server.link().up && client.link().up);
+        drop(client);
+        until(|| !server.link().up);
+    });
+    assert_eq!(clients.len(), 2, "a server takes one client after the other");
+    let client = open(4, "client", 1).expect("it connects");
+    until(|| client.link().up);
+    // Others want the CPU too, so that the interrupt thread comes late.
+    let ended = Arc::new(AtomicBool::new(false));
+    let others = [(); 3].map(|()| {
+        let ended = Arc::clone(&ended);
+        std::thread::spawn(move || while !ended.load(Ordering::Relaxed) {})
+    });
+    drop((lonely, server));
+    assert!(![0, 1].iter().any(|&n| socket(n).exists()), "a socket is left");
+    drop(client);
+    drop((pool, eal));
+    std::thread::sleep(Duration::from_millis(50));
+    ended.store(true, Ordering::Relaxed);
+    others.into_iter().for_each(|other| other.join().expect("it only spins"));
+}
+
+/// Waits for another thread; only a hang makes it fail.
+fn until(mut holds: impl FnMut() -> bool) {
+    let polls = (0..20_000).find(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        holds()
+    });
+    assert!(polls.is_some(), "it does not come");
 }
