@@ -237,7 +237,9 @@ impl Breakers {
                 continue;
             }
             let port = &counters.ports[slot];
-            let row = port.refused_until.get().saturating_sub(port.refused_from.get());
+            let (until, from) = (port.refused_until.get(), port.refused_from.get());
+            // The worker clears both when a row ends: between the two reads, from is 0 already.
+            let row = if from == 0 { 0 } else { until.saturating_sub(from) };
             let nanos = u128::from(row) * 1_000_000_000 / u128::from(plan.ticks_per_second);
             let seen = Evidence {
                 link_up: news.links[slot],

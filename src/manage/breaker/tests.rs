@@ -116,6 +116,27 @@ fn a_receiver_is_given_up_at_once_and_trusted_when_no_bad_news_came_back() {
     assert_eq!(breaker.opened(), 1);
 }
 
+/// The worker clears the row while management reads it: the beginning is gone, the end not yet.
+#[test]
+fn a_row_of_refusals_that_is_just_over_opens_nothing() {
+    let fixture = crate::manage::fixture::Fixture::new();
+    let mut breakers = Breakers::new(&fixture.plan);
+    let receivers = fixture.plan.capacity.receivers as usize;
+    let words = BreakerWords::new(fixture.plan.ports.len(), receivers);
+    let links = vec![true; fixture.plan.ports.len()];
+    let news = News { links: &links, unreachable: &[] };
+    let hour = 3_600 * fixture.plan.ticks_per_second;
+    for (from, opens) in [(0, 0), (hour - 1, 0), (1, 1)] {
+        for port in &fixture.counters.ports {
+            port.refused_from.set(from);
+            port.refused_until.set(hour);
+        }
+        breakers.look(ms(1), &fixture.plan, &fixture.counters, &news, &words, |_, _| {});
+        let sent_to = breakers.ports.iter().zip(&fixture.plan.ports).filter(|p| p.1.lanes > 0);
+        assert!(sent_to.map(|p| p.0.opened()).all(|opened| opened == opens), "from {from}");
+    }
+}
+
 proptest::proptest! {
     /// Whatever is seen, in whatever order: it is never open longer than the longest backoff once
     /// the link is up and nothing is refused, and opened and closed alternate.
