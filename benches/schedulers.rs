@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use cases::{Build, Case, SCHEDULERS};
+use cases::{Build, Case, PIPELINE, SCHEDULERS, Scheduler};
 use criterion::Criterion;
 
 const SIZES: [usize; 6] = [1, 100, 1_000, 10_000, 100_000, 1_000_000];
@@ -33,7 +33,7 @@ fn main() {
         .measurement_time(Duration::from_millis(600))
         .configure_from_args();
     let samples = Samples::default();
-    for (index, scheduler) in SCHEDULERS.iter().enumerate() {
+    for (index, scheduler) in all().enumerate() {
         let ways = [Some(scheduler.ours), Some(scheduler.origin), scheduler.heap];
         for size in SIZES {
             for (way, build) in ways.iter().enumerate() {
@@ -45,6 +45,10 @@ fn main() {
     }
     criterion.final_summary();
     print_table(&samples.into_inner());
+}
+
+fn all() -> impl Iterator<Item = &'static Scheduler> {
+    SCHEDULERS.iter().chain([&PIPELINE])
 }
 
 fn measure(
@@ -95,7 +99,7 @@ fn print_table(samples: &BTreeMap<(usize, usize, usize), Vec<f64>>) {
     println!("\nns a packet, in and out (medians)");
     let head = ["scheduler", "waiting", "ours", "origin", "origin/ours", "heap", "heap/ours"];
     row(&head.map(String::from));
-    for (index, scheduler) in SCHEDULERS.iter().enumerate() {
+    for (index, scheduler) in all().enumerate() {
         let cells = |waiting: String, [ours, origin, heap]: [Option<f64>; 3], ratios: bool| {
             let against = |other: Option<f64>| Some(other? / ours?).filter(|_| ratios);
             let [origin_ratio, heap_ratio] = [against(origin), against(heap)].map(cell);

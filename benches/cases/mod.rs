@@ -68,6 +68,15 @@ pub const SCHEDULERS: [Scheduler; 4] = [
     },
 ];
 
+/// The trio as the origin ran it: what is received comes from a thread of its own, so that two
+/// threads want the locks. Ours stays on one thread.
+pub const PIPELINE: Scheduler = Scheduler {
+    name: "trio, fed",
+    ours: |n| Box::new(ours::Trio::new(n)),
+    origin: |n| Box::new(origin::Pipeline::new(n)),
+    heap: None,
+};
+
 /// Copies that a packet becomes in the egress cases.
 pub const FAN_OUT: usize = 10;
 /// Copies that wait for each output.

@@ -9,7 +9,9 @@ use std::cmp::Ordering;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use punctual::packet::Ticks;
 
@@ -330,5 +332,68 @@ impl Case for Trio {
         self.ingress.check();
         self.edf.check();
         assert_eq!(self.egress.packets(), self.ingress.flows);
+    }
+}
+
+/// All three, fed by a thread that receives: it allocates and enqueues as long as fewer than
+/// `waiting` packets wait in ingress. The other thread takes them through EDF and egress and frees
+/// them. As in the origin, both go through the same lock for each packet.
+pub struct Pipeline {
+    ingress: Arc<Fair>,
+    edf: Edf,
+    egress: Fair,
+    waiting: usize,
+    stop: Arc<AtomicBool>,
+    feeder: Option<JoinHandle<()>>,
+}
+
+impl Pipeline {
+    pub fn new(waiting: usize) -> Self {
+        let Trio { ingress, edf, egress } = Trio::new(waiting);
+        let Ingress { fair, mut traffic, flows } = ingress;
+        let (ingress, stop) = (Arc::new(fair), Arc::new(AtomicBool::new(false)));
+        let (fed, stopped) = (Arc::clone(&ingress), Arc::clone(&stop));
+        let feeder = std::thread::spawn(move || {
+            let mut order = traffic.shuffled(flows).into_iter().cycle();
+            while !stopped.load(Memory::Relaxed) {
+                if fed.packets() < waiting {
+                    let flow = order.next().unwrap_or(0);
+                    fed.enqueue(Datagram::new(flow, traffic.bytes()));
+                } else {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        Self { ingress, edf, egress, waiting, stop, feeder: Some(feeder) }
+    }
+}
+
+impl Case for Pipeline {
+    fn run(&mut self) -> u64 {
+        for _ in 0..BATCH {
+            let packet = loop {
+                match self.ingress.dequeue() {
+                    Some(packet) => break packet,
+                    None => std::thread::yield_now(),
+                }
+            };
+            self.edf.push(class_of(packet.flow), packet);
+            sent(self.egress.dequeue());
+            self.egress.enqueue(self.edf.pop().expect("something waits"));
+        }
+        BATCH
+    }
+
+    fn check(&mut self) {
+        assert_eq!(self.egress.packets(), self.waiting);
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.stop.store(true, Memory::Relaxed);
+        if let Some(feeder) = self.feeder.take() {
+            let _ = feeder.join();
+        }
     }
 }
