@@ -6,9 +6,9 @@ use std::path::Path;
 use super::report::{show_destination, show_udp_port};
 use super::text::{Cell, Grid, Paint, Style, grouped, size, wrapped};
 use crate::config::{
-    Class, ClockSource, Config, EalMemory, FlowKind, Idle, Late, Output, QueueBound, Rule,
-    RxChecksum, RxMode, SourcePortRewrite, TtlRewrite, VlanMatch, VlanRewrite, rows, show_bytes,
-    show_duration, show_rate,
+    Class, ClockSource, Config, EalMemory, FlowKind, Idle, Late, Output, QueueBound, RateLimit,
+    Rule, RxChecksum, RxMode, SourcePortRewrite, TtlRewrite, VlanMatch, VlanRewrite, rows,
+    show_bytes, show_duration, show_rate,
 };
 use crate::plan::{Plan, PlanError, PortFacts, memory};
 use crate::wire::MacAddr;
@@ -125,6 +125,10 @@ impl Check<'_> {
             if !port.address.is_empty() {
                 let line = format!("    address {}", list(&port.address));
                 grid.line(line, Paint::Plain);
+            }
+            if let Some(RateLimit { rate, burst }) = port.shaper {
+                let (rate, burst) = (show_rate(rate), show_bytes(burst));
+                grid.line(format!("    sent at most {rate}, burst {burst}"), Paint::Plain);
             }
         }
         grid.render(style)

@@ -109,7 +109,7 @@ fn port(name: &str, device: &str, rx: RxMode, address: &[&str]) -> Port {
         mtu: 1_500,
         rx,
         rx_checksum: RxChecksum::Trust,
-        shaper: None,
+        shaper: (!address.is_empty()).then_some(RateLimit { rate: 10_000_000_000, burst: 250_000 }),
     }
 }
 
