@@ -82,7 +82,16 @@ fn write_config(out: &mut String, config: &Config) -> std::fmt::Result {
         // It was read from a text.
         ControlSocket::At(path) => path.to_string_lossy(),
     };
-    writeln!(out, "\n[management]\nsocket = {}", quote(&socket))
+    writeln!(out, "\n[management]\nsocket = {}", quote(&socket))?;
+    match config.metrics {
+        Some(address) => writeln!(out, "metrics = \"{address}\"")?,
+        None => writeln!(out, "metrics = \"off\"")?,
+    }
+    // What is written out allows more than the same by default.
+    match config.detail {
+        Some(detail) => writeln!(out, "detail = \"{}\"", detail.name()),
+        None => Ok(()),
+    }
 }
 
 fn write_eal(out: &mut String, eal: &Eal) -> std::fmt::Result {

@@ -198,6 +198,7 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
     let rules = read_rules(tops, &site);
     let edf_window = read_site::read_edf_window(main);
     conflicts::check_rules(cx, &rules, &limits, edf_window);
+    let (socket, metrics, detail) = read_site::read_management(main);
     Config {
         instance: read_site::read_instance(main),
         clock,
@@ -209,7 +210,9 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
         edf_window,
         copy_below: read_site::read_copy_below(main),
         limits,
-        socket: read_site::read_socket(main),
+        socket,
+        metrics,
+        detail,
         receivers: layers.receivers.into_iter().map(|r| r.receiver).collect(),
         ports,
     }

@@ -1,6 +1,7 @@
 //! Reads the site: top-level settings, `[instance]`, `[eal]`, `[memory]`, `[class.*]`, stages and
 //! limits.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -159,10 +160,21 @@ pub(super) fn read_limits(top: &Table<'_>) -> Limits {
 /// Longest path that a socket's address holds, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// `management.socket`.
-pub(super) fn read_socket(top: &Table<'_>) -> ControlSocket {
-    let section = Section::new(top, "management", &keys::MANAGEMENT);
-    let Some((table, text)) = section.table.and_then(|t| Some((t, t.text("socket")?))) else {
+/// `[management]`.
+pub(super) fn read_management(
+    top: &Table<'_>,
+) -> (ControlSocket, Option<SocketAddr>, Option<Detail>) {
+    match Section::new(top, "management", &keys::MANAGEMENT).table {
+        Some(table) => {
+            let detail = table.choice("detail", &Detail::ALL).map(|detail| detail.value);
+            (read_socket(&table), read_metrics(&table), detail)
+        }
+        None => (ControlSocket::Auto, None, None),
+    }
+}
+
+fn read_socket(table: &Table<'_>) -> ControlSocket {
+    let Some(text) = table.text("socket") else {
         return ControlSocket::Auto;
     };
     match text.value {
@@ -176,6 +188,20 @@ pub(super) fn read_socket(top: &Table<'_>) -> ControlSocket {
         table.cx.wrong(table.key("socket"), node);
     }
     ControlSocket::Off
+}
+
+fn read_metrics(table: &Table<'_>) -> Option<SocketAddr> {
+    let text = table.text("metrics").filter(|text| text.value != "off")?;
+    let address = text.value.parse::<SocketAddr>().ok();
+    match (address, table.peek("metrics")) {
+        (Some(address), _) if !address.ip().is_loopback() => table.cx.report(
+            Diagnostic::warning(text.at, format!("metrics are answered at {address}"))
+                .label("anyone who reaches this address can read them: there is no password"),
+        ),
+        (None, Some(node)) => table.cx.wrong(table.key("metrics"), node),
+        _ => {}
+    }
+    address
 }
 
 /// `[class.*]` of all files.

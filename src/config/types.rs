@@ -1,7 +1,7 @@
 //! The validated configuration: every reference resolved to an index, every default filled in,
 //! every unit converted.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +38,35 @@ pub struct Config {
     pub limits: Limits,
     /// `management.socket`: where a running instance is asked.
     pub socket: ControlSocket,
+    /// `management.metrics`: where HTTP is answered; `None` where it is not.
+    pub metrics: Option<SocketAddr>,
+    /// `management.detail`; `None` where it is not written.
+    pub detail: Option<Detail>,
+}
+
+/// How far metrics go; what is named later includes what is named earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Totals, classes, receivers, ports, workers and pools.
+    Ports,
+    /// Each rule.
+    Rules,
+    /// Each output of each rule.
+    Outputs,
+}
+
+impl Detail {
+    /// All, from the least.
+    pub const ALL: [Self; 3] = [Self::Ports, Self::Rules, Self::Outputs];
+
+    /// As the configuration writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ports => "ports",
+            Self::Rules => "rules",
+            Self::Outputs => "outputs",
+        }
+    }
 }
 
 /// `socket = "auto" | "off" | PATH`.

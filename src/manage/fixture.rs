@@ -98,6 +98,8 @@ pub fn config() -> Config {
         copy_below: 0,
         limits: Limits { rules: 4_096, outputs: 65_536, rows: 1_048_576, sources: 65_536 },
         socket: ControlSocket::Auto,
+        metrics: None,
+        detail: None,
     }
 }
 

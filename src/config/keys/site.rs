@@ -294,12 +294,28 @@ pub static LIMITS: Section = Section {
 pub static MANAGEMENT: Section = Section {
     heading: "[management]",
     about: "How a running instance is asked; see [control.md](control.md).",
-    keys: &[key(
-        "socket",
-        Kind::Other("string", "\"auto\", \"off\", or an absolute path of at most 107 bytes"),
-        Preset::Is("auto"),
-        "the control socket; auto is NAME.sock in /run/punctual, else in \
-         $XDG_RUNTIME_DIR/punctual, else in /tmp/punctual-UID",
-    )],
-    later: &["metrics"],
+    keys: &[
+        key(
+            "socket",
+            Kind::Other("string", "\"auto\", \"off\", or an absolute path of at most 107 bytes"),
+            Preset::Is("auto"),
+            "the control socket; auto is NAME.sock in /run/punctual, else in \
+             $XDG_RUNTIME_DIR/punctual, else in /tmp/punctual-UID",
+        ),
+        key(
+            "metrics",
+            Kind::Other("string", "\"off\", or an IP address and a TCP port: \"127.0.0.1:9464\""),
+            Preset::Is("off"),
+            "where [metrics](metrics.md) and health are answered over HTTP, to anyone who can \
+             connect; port 0 is any free one",
+        ),
+        key(
+            "detail",
+            Kind::Choice(&["ports", "rules", "outputs"]),
+            Preset::Told("outputs, up to 10,000 series"),
+            "how far metrics go: totals, classes, receivers and ports; each rule; each output. \
+             Written out, up to 200,000 series",
+        ),
+    ],
+    later: &[],
 };

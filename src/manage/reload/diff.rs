@@ -64,6 +64,8 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         ("[memory]", old.memory != new.memory),
         ("[limits]", old.limits != new.limits),
         ("management.socket", old.socket != new.socket),
+        ("management.metrics", old.metrics != new.metrics),
+        ("management.detail", old.detail != new.detail),
     ];
     let differing = site.iter().filter(|(_, differs)| *differs);
     diff.needs_restart = differing.map(|(key, _)| (*key).to_owned()).collect();
