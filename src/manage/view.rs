@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::breaker::Breakers;
 use super::reload::Retired;
-use super::report::{Inputs, PoolStatus, PortStatus, Report, WorkerView};
+use super::report::{Distribution, Inputs, PoolStatus, PortStatus, Report, WorkerView};
 use crate::config::{Config, FlowKind, Late, canonical, rows};
 use crate::ledger::Counters;
 use crate::packet::Ticks;
@@ -61,6 +61,20 @@ impl View {
         })
     }
 
+    /// The residence times of each rule, in file order.
+    pub fn latency(&self) -> Vec<RuleLatency> {
+        let rules = self.config.rules.iter().zip(&self.plan.rule_slots);
+        let latency = |(rule, &slot): (&crate::config::Rule, &u32)| {
+            let each = self.workers.iter().map(|(_, all)| &all.rules[slot as usize].latency);
+            RuleLatency {
+                rule: rule.name.clone(),
+                class: rule.class.name().into(),
+                times: Distribution::of(each, self.plan.ticks_per_second),
+            }
+        };
+        rules.map(latency).collect()
+    }
+
     /// The plan in force and the settings that it was built from.
     pub fn plan(&self) -> PlanReport {
         let rules = self.config.rules.iter().map(|rule| PlannedRule {
@@ -88,6 +102,17 @@ impl View {
             settings: canonical(&self.config),
         }
     }
+}
+
+/// The residence times of one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleLatency {
+    /// Its name.
+    pub rule: String,
+    /// Its class.
+    pub class: String,
+    /// From the receive burst to the send burst, over all its outputs.
+    pub times: Distribution,
 }
 
 /// The plan in force.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::latency::{summary, to_nanos};
+use super::latency::{Distribution, to_nanos};
 use super::{
     ClassReport, DropCounts, LedgerReport, Link, OutputReport, PoolStatus, PortReport,
     ReceiverReport, Report, RuleReport, SCHEMA, TxChain, WorkerReport,
@@ -215,6 +215,7 @@ fn rule_report(inputs: &Inputs<'_>, now: Ticks, slot: usize, rule: &Rule) -> Rul
     let packets = sum(|rule| &rule.packets);
     let last_packet = each().map(|rule| rule.last_packet.get()).max();
     let outputs = rule.outputs.iter().zip(inputs.plan.outputs_of(slot as u32));
+    let rate = inputs.plan.ticks_per_second;
     RuleReport {
         name: rule.name.clone(),
         class: rule.class.name().into(),
@@ -226,7 +227,7 @@ fn rule_report(inputs: &Inputs<'_>, now: Ticks, slot: usize, rule: &Rule) -> Rul
             Some(last) if packets > 0 => inputs.nanos_between(last, now),
             _ => 0,
         },
-        latency_ns: summary(each().map(|rule| &rule.latency), inputs.plan.ticks_per_second),
+        latency_ns: Distribution::of(each().map(|rule| &rule.latency), rate).summary(),
         outputs: outputs
             .map(|(output, &slot)| output_report(inputs, slot as usize, output))
             .collect(),
@@ -265,7 +266,7 @@ fn class_report(inputs: &Inputs<'_>, class: Class) -> ClassReport {
         on_time: of_outputs(|output| &output.on_time),
         late_sent: of_outputs(|output| &output.late_sent),
         dropped_after: (&after).into(),
-        latency_ns: summary(latency, inputs.plan.ticks_per_second),
+        latency_ns: Distribution::of(latency, inputs.plan.ticks_per_second).summary(),
     }
 }
 

@@ -13,6 +13,7 @@ mod minus;
 pub use drops::DropCounts;
 pub use gather::{Inputs, PortStatus, WorkerView};
 pub(super) use gather::{show_destination, show_udp_port, total};
+pub use latency::Distribution;
 
 use serde::{Deserialize, Serialize};
 
