@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use punctual::config::{canonical, load, load_bytes, reference, rows};
+use punctual::manage::metrics;
 
 /// Longest example, in lines.
 const EXAMPLE_LINES_MAX: usize = 60;
@@ -68,6 +69,16 @@ fn the_reference_lists_every_key() {
     let mark = "<!-- Generated from the key list: UPDATE_SNAPSHOTS=1 cargo test -->\n";
     let (before, _) = text.split_once(mark).expect("the mark of the generated part");
     compare(path, &format!("{before}{mark}\n{}\n", reference().trim_end()));
+}
+
+#[test]
+fn the_metrics_are_documented_and_on_the_dashboard() {
+    let path = Path::new("docs/metrics.md");
+    let text = fs::read_to_string(path).unwrap();
+    let mark = "<!-- Generated from the list of metrics: UPDATE_SNAPSHOTS=1 cargo test -->\n";
+    let (before, _) = text.split_once(mark).expect("the mark of the generated part");
+    compare(path, &format!("{before}{mark}\n{}\n", metrics::reference().trim_end()));
+    compare(Path::new("config/grafana.json"), &metrics::dashboard());
 }
 
 #[test]

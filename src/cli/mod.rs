@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config;
 use crate::manage::check::{self, Check};
+use crate::manage::metrics;
 use crate::manage::run::StopPolicy;
 use crate::manage::text::{Paint, Style};
 use exit::Exit;
@@ -125,6 +126,9 @@ fn check(args: &CheckArgs) -> Exit {
         Ok(plan) => plan,
         Err(error) => return fail(exit::CONFIG, &error.to_string()),
     };
+    if let Err(error) = metrics::check(&loaded.config) {
+        return fail(exit::CONFIG, &error.to_string());
+    }
     if args.against {
         return ask::against(&loaded, &args.target);
     }

@@ -19,10 +19,11 @@ pub fn run(args: &RunArgs) -> Exit {
         Ok(()) => exit::OK,
         Err(error) => {
             let exit = match error {
-                RunError::Plan(_) => exit::CONFIG,
+                RunError::Plan(_) | RunError::Series(_) => exit::CONFIG,
                 RunError::Dpdk(_)
                 | RunError::Control(_)
                 | RunError::Thread(_)
+                | RunError::Metrics { .. }
                 | RunError::Report { .. }
                 | RunError::Signals(_) => exit::UNAVAILABLE,
                 RunError::Worker(_) | RunError::Residual(_) => exit::INTERNAL,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::control::{Refusal, Reloaded, code};
 use super::engine::Engine;
 use super::reload::ReloadError;
-use super::wall;
+use super::{metrics, wall};
 use crate::config::{self, Config};
 
 /// What the instance goes by.
@@ -35,6 +35,8 @@ impl InForce {
         let loaded = config::load(&file).map_err(|errors| {
             Refusal::new(code::CONFIG, errors.diagnostics().render(false).trim_end())
         })?;
+        metrics::check(&loaded.config)
+            .map_err(|error| Refusal::new(code::CONFIG, format!("{}: {error}", file.display())))?;
         let diff = engine.reload(&self.config, &loaded.config, now).map_err(|error| {
             let code = match error {
                 ReloadError::NeedsRestart(_) => code::RESTART,

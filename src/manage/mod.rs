@@ -11,6 +11,7 @@ pub mod reload;
 pub mod report;
 pub mod view;
 pub mod control;
+pub mod metrics;
 #[cfg(feature = "dpdk")]
 pub mod engine;
 #[cfg(feature = "dpdk")]

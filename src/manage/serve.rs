@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use super::control::{Ended, Order, Place, PlaceError, Refusal, Reloaded, Service
 use super::engine::Engine;
 use super::in_force::InForce;
 use super::live::{Live, Totals};
+use super::metrics::{self, Http, TooManySeries};
 use super::report::Report;
 use super::run::{Activity, Stop, StopPolicy};
 use super::text::{Style, span};
@@ -22,6 +24,7 @@ use crate::config::Config;
 use crate::dpdk;
 use crate::packet::DropReason;
 use crate::plan::PlanError;
+use crate::worker::Phase;
 
 /// How often management looks after things.
 const TICK: Duration = Duration::from_millis(1);
@@ -43,6 +46,17 @@ pub enum RunError {
     /// There is no thread to answer.
     #[error("cannot start the control socket's thread: {0}")]
     Thread(std::io::Error),
+    /// Metrics cannot be answered.
+    #[error("cannot listen at {address}: {error}; choose another address for [management] metrics")]
+    Metrics {
+        /// Where it was to be.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// There would be more metrics than are allowed.
+    #[error(transparent)]
+    Series(#[from] TooManySeries),
     /// The report cannot be written.
     #[error("cannot write the report to {path}: {error}; choose a writable place for --report")]
     Report {
@@ -74,11 +88,15 @@ pub fn serve(
     report: Option<&Path>,
 ) -> Result<(), RunError> {
     let signals = Signals::catch().map_err(RunError::Signals)?;
+    metrics::check(config)?;
     let mut report_file = report.map(ReportFile::create).transpose()?;
     let mut engine = Engine::start(config)?;
     let mut service = serve_control(config, &engine)?;
     let mut in_force = InForce { config: Arc::new(config.clone()), file: file.to_owned() };
-    let uptime = watch(&mut in_force, &mut engine, policy, &signals, service.as_ref());
+    let http = serve_metrics(config, &engine)?;
+    let services = (service.as_ref(), http.as_ref());
+    let uptime = watch(&mut in_force, &mut engine, policy, &signals, services);
+    drop(http);
     engine.join()?;
     let report = view(&in_force, &engine, uptime).report(true);
     if let Some(service) = &mut service {
@@ -131,13 +149,26 @@ fn serve_control(config: &Config, engine: &Engine) -> Result<Option<Service>, Ru
     Service::start(made, who, &engine.service_cpus).map(Some).map_err(RunError::Thread)
 }
 
+/// Listens for those who read metrics, and says where.
+fn serve_metrics(config: &Config, engine: &Engine) -> Result<Option<Http>, RunError> {
+    let Some(address) = config.metrics else {
+        return Ok(None);
+    };
+    let detail = metrics::check(config)?;
+    let http = Http::start(address, detail, &engine.service_cpus)
+        .map_err(|error| RunError::Metrics { address, error })?;
+    // A reader that went away is no reason not to start.
+    let _ = writeln!(std::io::stderr(), "metrics: http://{}/metrics", http.address());
+    Ok(Some(http))
+}
+
 /// Ticks until the worker has ended; returns how long that took.
 fn watch(
     in_force: &mut InForce,
     engine: &mut Engine,
     policy: StopPolicy,
     signals: &Signals,
-    service: Option<&Service>,
+    (service, http): (Option<&Service>, Option<&Http>),
 ) -> Duration {
     let start = wall::now();
     let mut stop = Stop::new(policy);
@@ -146,7 +177,8 @@ fn watch(
     let mut asked = false;
     while !engine.has_ended() {
         let now = start.elapsed();
-        for order in service.into_iter().flat_map(Service::orders) {
+        let asked_for = service.into_iter().flat_map(Service::orders);
+        for order in asked_for.chain(http.into_iter().flat_map(Http::orders)) {
             match order {
                 // Who asked may have gone meanwhile.
                 Order::View(reply) => drop(reply.try_send(view(in_force, engine, now))),
@@ -164,7 +196,11 @@ fn watch(
             tell(&mut live, &reload_message(&reloaded));
         }
         let ends = asked || signals.stop.load(Ordering::Relaxed);
-        engine.set_phase(stop.decide(now, last_activity, ends));
+        let phase = stop.decide(now, last_activity, ends);
+        engine.set_phase(phase);
+        if let Some(http) = http {
+            http.set_draining(phase != Phase::Run);
+        }
         engine.watch(now, |of, change| {
             tell(&mut live, &breaker::message(&in_force.config, of, change));
         });

@@ -10,6 +10,7 @@ pub mod record;
 mod virtual_port;
 pub mod fault;
 pub mod pcap;
+pub mod openmetrics;
 
 pub use heap_packet::{HeapFrame, HeapPacket, HeapPool};
 pub use line_time::wire_bits;

@@ -13,3 +13,4 @@ mod show;
 mod stop;
 mod strangers;
 mod place;
+mod metrics;

@@ -24,7 +24,7 @@ pub use protocol::{
     Command, Ended, Planned, REQUEST_BYTES_MAX, Refusal, Reloaded, Shown, Stopped, VERSION, Who,
     code,
 };
-pub use service::{CONNECTIONS_MAX, Order, PATIENCE, Service};
+pub use service::{CONNECTIONS_MAX, Order, PATIENCE, Service, on_cpus};
 
 #[cfg(test)]
 pub(in crate::manage) mod tests;

@@ -42,6 +42,26 @@ pub enum Order {
     Stop,
 }
 
+/// Starts a thread on `cpus`.
+///
+/// # Errors
+/// Where the system gives none.
+pub fn on_cpus(
+    name: &str,
+    cpus: &[u32],
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    let mut set = CpuSet::new();
+    cpus.iter().map(|cpu| *cpu as usize).filter(|cpu| *cpu < CpuSet::MAX_CPU).for_each(|cpu| {
+        set.set(cpu);
+    });
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        // Where the system refuses, the thread stays where its maker was.
+        let _ = sched_setaffinity(None, &set);
+        work();
+    })
+}
+
 /// Management's side of the control socket. Dropping it ends the service and its connections, and
 /// removes the socket.
 #[derive(Debug)]
@@ -68,10 +88,6 @@ impl Service {
         let (ended, ended_out) = mpsc::channel();
         let (wake, woken) = UnixStream::pair()?;
         woken.set_nonblocking(true)?;
-        let mut set = CpuSet::new();
-        cpus.iter().map(|cpu| *cpu as usize).filter(|cpu| *cpu < CpuSet::MAX_CPU).for_each(|cpu| {
-            set.set(cpu);
-        });
         let desk = Desk {
             listener,
             woken,
@@ -81,11 +97,7 @@ impl Service {
             connections: Vec::new(),
             end: None,
         };
-        let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
-            // Where the system refuses, the thread stays where its maker was.
-            let _ = sched_setaffinity(None, &set);
-            desk.run();
-        })?;
+        let thread = on_cpus("control", cpus, || desk.run())?;
         Ok(Self {
             place: Some(place),
             orders: Some(orders),

@@ -1,0 +1,396 @@
+//! The one list of metrics. The exposition, `docs/metrics.md` and the dashboard are made from it,
+//! so that they cannot disagree; a test holds it against the report, number by number.
+
+use super::metric::{
+    AFTER, BEFORE, Described, Group, Kind, Metric, Read, breaker, counter, drops, gauge, info,
+    times,
+};
+use crate::config::Detail;
+use crate::manage::report::{
+    ClassReport, LedgerReport, Link, OutputReport, PoolStatus, PortReport, ReceiverReport, Report,
+    RuleReport, WorkerReport,
+};
+
+/// The instance itself.
+pub static INSTANCE: Group<Report> = Group {
+    place: "",
+    labels: &[],
+    detail: Detail::Ports,
+    metrics: &[
+        info("punctual", "The versions of the program and of DPDK.", |r| {
+            vec![("version", r.punctual.clone()), ("dpdk", r.dpdk.clone())]
+        }),
+        gauge("punctual_report_schema", &["schema"], "Version of the report's schema.", |r| {
+            r.schema.into()
+        }),
+        gauge("punctual_generation", &["generation"], "The plan in force, counted from 1.", |r| {
+            r.generation
+        }),
+        gauge("punctual_uptime_seconds", &["uptime_ns"], "Since the start.", |r| r.uptime_ns),
+    ],
+};
+
+/// Where every packet and every copy is.
+pub static LEDGER: Group<LedgerReport> = Group {
+    place: "ledger",
+    labels: &[],
+    detail: Detail::Ports,
+    metrics: &[
+        counter(
+            "punctual_ledger_offered_packets",
+            &["offered"],
+            "Came to the ports: received, missed, no_mbuf and rx_errors.",
+            |l| l.offered,
+        ),
+        counter("punctual_ledger_received_packets", &["received"], "Taken from the ports.", |l| {
+            l.received
+        }),
+        counter("punctual_ledger_punted_packets", &["punted"], "The slow path's.", |l| l.punted),
+        counter("punctual_ledger_admitted_packets", &["admitted"], "Reached fan-out.", |l| {
+            l.admitted
+        }),
+        Metric {
+            name: "punctual_ledger_dropped_packets",
+            kind: Kind::Counter,
+            help: "Dropped before fan-out, by reason.",
+            from: &["dropped_before"],
+            read: Read::Drops(|l| &l.dropped_before, &BEFORE),
+        },
+        gauge("punctual_ledger_waiting_packets", &["waiting_before"], "Wait for fan-out.", |l| {
+            l.waiting_before
+        }),
+        counter(
+            "punctual_ledger_copies",
+            &["copies"],
+            "Copies that the admitted packets were to become.",
+            |l| l.copies,
+        ),
+        counter("punctual_ledger_sent_copies", &["sent"], "Accepted by the drivers.", |l| l.sent),
+        Metric {
+            name: "punctual_ledger_dropped_copies",
+            kind: Kind::Counter,
+            help: "Dropped behind fan-out, by reason.",
+            from: &["dropped_after"],
+            read: Read::Drops(|l| &l.dropped_after, &AFTER),
+        },
+        gauge("punctual_ledger_waiting_copies", &["waiting_after"], "Wait for their port.", |l| {
+            l.waiting_after
+        }),
+        gauge("punctual_ledger_residual", &["residual"], "Unaccounted for: 0, always.", |l| {
+            l.residual
+        }),
+    ],
+};
+
+/// Each class.
+pub static CLASSES: Group<ClassReport> = Group {
+    place: "classes",
+    labels: &["class"],
+    detail: Detail::Ports,
+    metrics: &[
+        counter("punctual_class_packets", &["packets"], "Matched its rules.", |c| c.packets),
+        counter(
+            "punctual_class_bytes",
+            &["bytes"],
+            "Bytes of these packets, frame overhead included.",
+            |c| c.bytes,
+        ),
+        drops(
+            "punctual_class_dropped_packets",
+            &["dropped_before"],
+            "Dropped before fan-out, by reason.",
+            |c| &c.dropped_before,
+        ),
+        counter("punctual_class_copies", &["copies"], "Its outputs were selected for.", |c| {
+            c.copies
+        }),
+        counter("punctual_class_sent_copies", &["sent"], "Accepted by the drivers.", |c| c.sent),
+        counter(
+            "punctual_class_on_time_copies",
+            &["on_time"],
+            "Of the sent: accepted by the deadline.",
+            |c| c.on_time,
+        ),
+        counter(
+            "punctual_class_late_sent_copies",
+            &["late_sent"],
+            "Of the sent: accepted behind the deadline.",
+            |c| c.late_sent,
+        ),
+        drops(
+            "punctual_class_dropped_copies",
+            &["dropped_after"],
+            "Dropped behind fan-out, by reason.",
+            |c| &c.dropped_after,
+        ),
+        times("punctual_class_latency_seconds"),
+        gauge(
+            "punctual_class_latency_max_seconds",
+            &["latency_ns.max"],
+            "The longest time, exact.",
+            |c| c.latency_ns.max,
+        ),
+    ],
+};
+
+/// Each rule.
+pub static RULES: Group<RuleReport> = Group {
+    place: "rules",
+    labels: &["rule"],
+    detail: Detail::Rules,
+    metrics: &[
+        info("punctual_rule", "The rule's class.", |r| vec![("class", r.class.clone())]),
+        counter("punctual_rule_packets", &["packets"], "Matched the rule.", |r| r.packets),
+        counter(
+            "punctual_rule_bytes",
+            &["bytes"],
+            "Bytes of these packets, frame overhead included.",
+            |r| r.bytes,
+        ),
+        drops(
+            "punctual_rule_dropped_packets",
+            &["dropped"],
+            "Dropped before fan-out, by reason.",
+            |r| &r.dropped,
+        ),
+        counter(
+            "punctual_rule_flow_overflow_packets",
+            &["flow_overflow"],
+            "Shared the rule's overflow flow because the table of sources was full.",
+            |r| r.flow_overflow,
+        ),
+        Metric {
+            name: "punctual_rule_last_packet_age_seconds",
+            kind: Kind::Gauge,
+            help: "Since its last packet; absent where there was none.",
+            from: &["last_packet_ns_ago"],
+            read: Read::Known(|r| (r.packets > 0).then_some(r.last_packet_ns_ago)),
+        },
+        times("punctual_rule_latency_seconds"),
+        gauge(
+            "punctual_rule_latency_max_seconds",
+            &["latency_ns.max"],
+            "The longest time, exact.",
+            |r| r.latency_ns.max,
+        ),
+    ],
+};
+
+/// Each output of each rule.
+pub static OUTPUTS: Group<OutputReport> = Group {
+    place: "rules.outputs",
+    labels: &["rule", "output"],
+    detail: Detail::Outputs,
+    metrics: &[
+        info("punctual_output", "Where the output's copies go.", |o| {
+            vec![
+                ("receiver", o.receiver.clone().unwrap_or_default()),
+                ("port", o.port.clone()),
+                ("destination", o.destination.clone()),
+                ("udp_port", o.udp_port.clone()),
+            ]
+        }),
+        counter("punctual_output_copies", &["copies"], "The output was selected for.", |o| {
+            o.copies
+        }),
+        counter("punctual_output_sent_copies", &["sent"], "Accepted by the driver.", |o| o.sent),
+        counter(
+            "punctual_output_sent_bytes",
+            &["bytes"],
+            "Bytes of the sent copies, frame overhead included.",
+            |o| o.bytes,
+        ),
+        counter(
+            "punctual_output_on_time_copies",
+            &["on_time"],
+            "Of the sent: accepted by the deadline.",
+            |o| o.on_time,
+        ),
+        counter(
+            "punctual_output_late_sent_copies",
+            &["late_sent"],
+            "Of the sent: accepted behind the deadline.",
+            |o| o.late_sent,
+        ),
+        counter(
+            "punctual_output_late_dropped_copies",
+            &["late_dropped"],
+            "Of the dropped: egress_late.",
+            |o| o.late_dropped,
+        ),
+        counter(
+            "punctual_output_not_selected_packets",
+            &["not_selected"],
+            "Left out by sampling; not part of the copies.",
+            |o| o.not_selected,
+        ),
+        drops("punctual_output_dropped_copies", &["dropped"], "Not sent, by reason.", |o| {
+            &o.dropped
+        }),
+    ],
+};
+
+/// Each receiver.
+pub static RECEIVERS: Group<ReceiverReport> = Group {
+    place: "receivers",
+    labels: &["receiver"],
+    detail: Detail::Ports,
+    metrics: &[
+        info("punctual_receiver", "The receiver's port.", |r| vec![("port", r.port.clone())]),
+        gauge("punctual_receiver_outputs", &["outputs"], "How many outputs are its.", |r| {
+            r.outputs
+        }),
+        counter("punctual_receiver_copies", &["copies"], "Its outputs were selected for.", |r| {
+            r.copies
+        }),
+        counter("punctual_receiver_sent_copies", &["sent"], "Accepted by the driver.", |r| r.sent),
+        counter(
+            "punctual_receiver_sent_bytes",
+            &["bytes"],
+            "Bytes of the sent copies, frame overhead included.",
+            |r| r.bytes,
+        ),
+        counter(
+            "punctual_receiver_on_time_copies",
+            &["on_time"],
+            "Of the sent: accepted by the deadline.",
+            |r| r.on_time,
+        ),
+        counter(
+            "punctual_receiver_late_sent_copies",
+            &["late_sent"],
+            "Of the sent: accepted behind the deadline.",
+            |r| r.late_sent,
+        ),
+        drops("punctual_receiver_dropped_copies", &["dropped"], "Not sent, by reason.", |r| {
+            &r.dropped
+        }),
+        breaker("punctual_receiver_breaker", |r| r.breaker),
+        counter(
+            "punctual_receiver_breaker_openings",
+            &["breaker_opened"],
+            "How often the breaker has opened; failed probes are not counted.",
+            |r| r.breaker_opened,
+        ),
+    ],
+};
+
+/// Each port.
+pub static PORTS: Group<PortReport> = Group {
+    place: "ports",
+    labels: &["port"],
+    detail: Detail::Ports,
+    metrics: &[
+        info("punctual_port", "How copies are handed to the port.", |p| {
+            vec![("tx_chain", p.tx_chain.name().into())]
+        }),
+        gauge("punctual_port_up", &["link"], "1 where the link is up.", |p| {
+            (p.link == Link::Up).into()
+        }),
+        counter("punctual_port_received_packets", &["received"], "Taken from it.", |p| p.received),
+        counter("punctual_port_sent_copies", &["sent"], "Accepted by it.", |p| p.sent),
+        counter(
+            "punctual_port_received_bytes",
+            &["bytes_received"],
+            "Bytes of the received packets, without frame overhead.",
+            |p| p.bytes_received,
+        ),
+        counter(
+            "punctual_port_sent_bytes",
+            &["bytes_sent"],
+            "Bytes of the sent copies, without frame overhead.",
+            |p| p.bytes_sent,
+        ),
+        counter(
+            "punctual_port_missed_packets",
+            &["missed"],
+            "Dropped by the device because its ring was full.",
+            |p| p.missed,
+        ),
+        counter(
+            "punctual_port_no_mbuf_packets",
+            &["no_mbuf"],
+            "Dropped by the driver because the payload pool was empty.",
+            |p| p.no_mbuf,
+        ),
+        counter(
+            "punctual_port_rx_errors",
+            &["rx_errors"],
+            "Refused by the device: bad FCS, too long.",
+            |p| p.rx_errors,
+        ),
+        counter(
+            "punctual_port_tx_errors",
+            &["tx_errors"],
+            "Accepted by the driver, and not sent.",
+            |p| p.tx_errors,
+        ),
+        counter(
+            "punctual_port_originated_packets",
+            &["originated"],
+            "Our own that it sent: IGMP, ARP.",
+            |p| p.originated,
+        ),
+        breaker("punctual_port_breaker", |p| p.breaker),
+        counter(
+            "punctual_port_breaker_openings",
+            &["breaker_opened"],
+            "How often the breaker has opened; failed probes are not counted.",
+            |p| p.breaker_opened,
+        ),
+    ],
+};
+
+/// Each worker.
+pub static WORKERS: Group<WorkerReport> = Group {
+    place: "workers",
+    labels: &["lcore"],
+    detail: Detail::Ports,
+    metrics: &[
+        counter("punctual_worker_turns", &["turns"], "Turns since the start.", |w| w.turns),
+        gauge(
+            "punctual_worker_busy_ratio",
+            &["busy_permille"],
+            "Of all turns since the start, those that moved a packet.",
+            |w| w.busy_permille,
+        ),
+        gauge(
+            "punctual_worker_heartbeat_age_seconds",
+            &["heartbeat_age_ns"],
+            "Since the end of its last turn.",
+            |w| w.heartbeat_age_ns,
+        ),
+        gauge("punctual_worker_generation", &["generation"], "The plan that it goes by.", |w| {
+            w.generation
+        }),
+    ],
+};
+
+/// Each pool.
+pub static POOLS: Group<PoolStatus> = Group {
+    place: "pools",
+    labels: &["pool"],
+    detail: Detail::Ports,
+    metrics: &[
+        gauge("punctual_pool_size", &["size"], "Buffers in all.", |p| p.size),
+        gauge("punctual_pool_in_use", &["in_use"], "Buffers that are not free.", |p| p.in_use),
+        gauge(
+            "punctual_pool_in_use_max",
+            &["in_use_max"],
+            "The most that were in use at once, as far as was seen.",
+            |p| p.in_use_max,
+        ),
+        gauge("punctual_pool_held", &["held"], "Of those in use: in the rings of drivers.", |p| {
+            p.held
+        }),
+    ],
+};
+
+/// Every metric, in the order of the exposition.
+pub fn all() -> Vec<Described> {
+    let mut all: Vec<_> = INSTANCE.describe().chain(LEDGER.describe()).collect();
+    all.extend(CLASSES.describe().chain(RULES.describe()).chain(OUTPUTS.describe()));
+    all.extend(RECEIVERS.describe().chain(PORTS.describe()));
+    all.extend(WORKERS.describe().chain(POOLS.describe()));
+    all
+}
