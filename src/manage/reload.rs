@@ -139,13 +139,17 @@ impl Reloader {
         if *tidy && before == (0, 0) {
             return None;
         }
-        rules.retain(|&slot| counters.rules[slot as usize].waiting() > 0);
+        let rule_waits = |slot: u32| counters.rules[slot as usize].waiting() > 0;
         // While packets of a gone rule wait, copies for its outputs may still be made.
-        let waits = |slot: u32| {
+        outputs.retain(|&slot| {
             let rule = plan.outputs[slot as usize].rule;
-            rules.contains(&rule) || counters.outputs[slot as usize].waiting() > 0
-        };
-        outputs.retain(|&slot| waits(slot));
+            let may_come = rules.contains(&rule) && rule_waits(rule);
+            may_come || counters.outputs[slot as usize].waiting() > 0
+        });
+        // A rule keeps its slot as long as its outputs: they are known by it when it comes back.
+        let held: HashSet<_> =
+            outputs.iter().map(|&output| plan.outputs[output as usize].rule).collect();
+        rules.retain(|&slot| held.contains(&slot) || rule_waits(slot));
         let left = (rules.len(), outputs.len());
         if !*tidy || left != before {
             self.slots.keep_only(plan, rules, outputs);

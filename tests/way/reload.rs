@@ -142,6 +142,28 @@ fn a_removed_rule_drains_by_its_last_outputs_and_gives_its_slot_back() {
     assert_eq!((ledger.copies, ledger.sent), (100, 100));
 }
 
+#[test]
+fn a_rule_that_comes_back_while_its_copies_wait_goes_on_behind_them() {
+    let (gone, stays) = (rule(1, "high", &[("a", 1)]), rule(2, "high", &[("b", 2)]));
+    let both = gone + &stays;
+    let mut live = Live::new(&both);
+    live.site.tx[1].allow(0);
+    (0..100).for_each(|n| push(&live.site, 1, n));
+    live.site.turns(10);
+    let slots = live.site.plan.rule_slots.clone();
+    live.reload(&stays).expect("it is live");
+    live.tick(Duration::from_millis(1));
+    live.reload(&both).expect("it is live");
+    assert_eq!(live.site.plan.rule_slots, slots, "its outputs had kept its slot");
+    (100..200).for_each(|n| push(&live.site, 1, n));
+    live.site.turns(10);
+    live.site.tx[1].allow(usize::MAX);
+    live.site.turns(20);
+    let numbers: Vec<_> = live.site.sent(1).iter().map(number).collect();
+    assert!(numbers.iter().copied().eq(0..200), "{numbers:?}");
+    live.site.finish();
+}
+
 /// Packets by turns to rules 1 and 2, in bursts that the worker takes in whole and serves in part:
 /// 192 of them wait in front of fan-out in the end. The numbers are those of each rule.
 fn backlog(live: &mut Live) {
