@@ -1,0 +1,28 @@
+//! Reload with the real binary: under traffic that never pauses, with files that are wrong, with a
+//! worker that stands still, and where the process is killed in the middle of it.
+//!
+//! `PUNCTUAL_LONG=1` asks for the long forms: 1,000 reloads and 100 kills.
+
+#![allow(clippy::disallowed_methods, reason = "a wait for another process has an end")]
+
+#[path = "../common/binary.rs"]
+mod binary;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../frames/mod.rs"]
+mod frames;
+#[path = "../blocked_port/peer.rs"]
+#[allow(dead_code)]
+mod peer;
+#[path = "../blocked_port/relay.rs"]
+#[allow(dead_code)]
+mod relay;
+
+mod site;
+mod rules;
+mod traffic;
+mod thousand;
+
+fn main() -> std::process::ExitCode {
+    common::run(&common::cases![thousand::reloads_under_traffic_cost_no_packet,])
+}

@@ -1,0 +1,154 @@
+//! Reload after reload while traffic flows at full rate.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+use fastrand::Rng;
+use punctual::manage::report::Report;
+
+use crate::binary::{Running, is_whole, number, sum};
+use crate::peer::wait;
+use crate::rules;
+use crate::site::{Site, is_long, resident_kib};
+use crate::traffic::Traffic;
+
+/// Reloads of the short and the long form; the first hundred warm the allocator up.
+const RELOADS: (u32, u32) = (200, 1_000);
+const WARM: u32 = 100;
+/// What the process may grow by between the hundredth reload and the last, in KiB. A plan here is
+/// almost 40 KiB: a hundred that are not freed are far more.
+const GROWS_MAX_KIB: u64 = 1_024;
+
+pub fn reloads_under_traffic_cost_no_packet() {
+    let site = Site::new();
+    let mut rng = Rng::with_seed(7);
+    let head = rules::site(&site.instance);
+    site.write("config.toml", &(head.clone() + &rules::next(&mut rng)));
+    let reloads = if is_long() { RELOADS.1 } else { RELOADS.0 };
+    let (listens, listening) = mpsc::channel();
+    let is_over = AtomicBool::new(false);
+    let (mut traffic, mut running, rss) = std::thread::scope(|scope| {
+        // Threads and processes inherit where their maker is pinned, which EAL does to this one.
+        let (site, head, over) = (&site, &head, &is_over);
+        let operator = scope.spawn(move || {
+            let _end = SetAtEnd(over);
+            listening.recv().expect("the wires listen");
+            let mut running = site.begin();
+            site.answers(&mut running);
+            let rss = operate(site, &running, head, &mut rng, reloads);
+            (running, rss)
+        });
+        let mut traffic = Traffic::new(&site.instance);
+        listens.send(()).expect("the operator waits");
+        traffic.flow(|| is_over.load(Ordering::Acquire));
+        let operated = operator.join();
+        let (running, rss) = operated.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (traffic, running, rss)
+    });
+    let shown = site.show();
+    running.signal(libc::SIGTERM);
+    traffic.rest(|| !running.is_running());
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report = site.instance.report();
+    is_whole(&report);
+    for pool in report["pools"].as_array().into_iter().flatten() {
+        assert_eq!(number(&pool["in_use"]), number(&pool["held"]), "{pool}");
+    }
+    let ledger = &report["ledger"];
+    let offered = u64::from(traffic.offered);
+    assert_eq!(number(&ledger["received"]), offered * u64::from(rules::GROUPS), "{ledger}");
+    assert_eq!(number(&ledger["sent"]), traffic.copies, "{ledger}");
+    assert_eq!(sum(&ledger["dropped_after"]), 0, "{ledger}");
+    assert_eq!(kept(&shown), (offered, vec![offered; 2]));
+    assert!(traffic.seen() > 9, "outputs came and went: {}", traffic.seen());
+    println!(
+        "{reloads} reloads, {offered} numbers, {} copies; {} KiB after {WARM}, {} KiB after all",
+        traffic.copies, rss.0, rss.1
+    );
+    assert!(rss.1 < rss.0 + GROWS_MAX_KIB, "memory grew from {} to {} KiB", rss.0, rss.1);
+}
+
+/// Ends the traffic, whatever becomes of the operator.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Reloads so many times, one in ten of them wrong; returns the process's memory in KiB after the
+/// warm-up and at the end.
+fn operate(site: &Site, run: &Running, head: &str, rng: &mut Rng, reloads: u32) -> (u64, u64) {
+    let (mut warm, mut before) = (0, kept(&site.show()));
+    let mut said = Said::default();
+    for n in 1..=reloads {
+        let rules = rules::next(rng);
+        let wrong = (n % 10 == 5).then(|| rules::wrong(rng, head, &rules));
+        let text = wrong.as_ref().map_or_else(|| head.to_owned() + &rules, |wrong| wrong.0.clone());
+        site.write("config.toml", &text);
+        let told = if n % 2 == 0 {
+            run.signal(libc::SIGHUP);
+            None
+        } else {
+            Some(site.reload("config.toml").map_err(|error| error.to_string()))
+        };
+        let line = said.next(run);
+        let is_good = line.starts_with("reloaded ");
+        assert_eq!(is_good, wrong.is_none(), "{n}: {line}");
+        if let Some((_, part)) = wrong {
+            let message = told.map_or(line, |told| told.expect_err("it is wrong"));
+            assert!(message.contains(part), "`{part}`: {message}");
+        } else if let Some(told) = told {
+            told.unwrap_or_else(|error| panic!("{n}: {error}"));
+        }
+        let report = site.show();
+        assert_eq!(report.ledger.residual, 0, "{:?}", report.ledger);
+        let now = kept(&report);
+        let outputs = now.1.iter().zip(&before.1);
+        assert!(
+            now.0 >= before.0 && outputs.fold(true, |all, (now, before)| all & (now >= before))
+        );
+        before = now;
+        if n == WARM {
+            warm = resident_kib(run.id());
+        }
+    }
+    (warm, resident_kib(run.id()))
+}
+
+/// Packets and sent copies of the rule that never changes.
+fn kept(report: &Report) -> (u64, Vec<u64>) {
+    let name = format!("g{}", rules::KEPT);
+    let rule = report.rules.iter().find(|rule| rule.name == name).expect("it stays");
+    (rule.packets, rule.outputs.iter().map(|output| output.sent).collect())
+}
+
+/// What the relay says of its reloads, one after the other.
+#[derive(Default)]
+struct Said {
+    /// Bytes of its standard error stream that have been looked at.
+    read: usize,
+}
+
+impl Said {
+    /// The next verdict, and what is below it so far.
+    fn next(&mut self, run: &Running) -> String {
+        wait("a reload", || {
+            let all = run.stderr();
+            let new = &all[self.read..];
+            let found = new.lines().any(|line| is_verdict(line));
+            if !found || !new.ends_with('\n') {
+                return None;
+            }
+            self.read = all.len();
+            let from = new.lines().skip_while(|line| !is_verdict(line));
+            Some(from.collect::<Vec<_>>().join("\n"))
+        })
+    }
+}
+
+fn is_verdict(line: &str) -> bool {
+    line.starts_with("reloaded ") || line.starts_with("not reloaded")
+}
