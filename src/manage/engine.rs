@@ -188,7 +188,7 @@ impl Engine {
     }
 
     /// Whether the worker runs by the plan in force.
-    fn is_taken_up(&self) -> bool {
+    pub fn is_taken_up(&self) -> bool {
         self.counters.worker.generation.get() == self.plan.generation
     }
 

@@ -31,7 +31,7 @@ impl InForce {
         now: Duration,
     ) -> Result<Reloaded, Refusal> {
         let start = wall::now();
-        let file = file.unwrap_or(&self.file).to_owned();
+        let file = file.map_or_else(|| self.file.clone(), |file| self.spelled_alike(file));
         let loaded = config::load(&file).map_err(|errors| {
             Refusal::new(code::CONFIG, errors.diagnostics().render(false).trim_end())
         })?;
@@ -47,12 +47,35 @@ impl InForce {
         })?;
         self.config = Arc::new(loaded.config);
         self.file = file;
+        let mut warnings = vec![loaded.warnings.render(false).trim_end().to_owned()];
+        if !engine.is_taken_up() {
+            warnings.push("the worker has not taken it up yet: it will when it goes on".into());
+        }
+        warnings.retain(|warning| !warning.is_empty());
         Ok(Reloaded {
             file: self.file.display().to_string(),
             generation: engine.plan.generation,
             diff,
-            warnings: loaded.warnings.render(false).trim_end().to_owned(),
+            warnings: warnings.join("\n"),
             took_ns: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
         })
     }
+    /// A file in the directory of the one in force is named by the same path to it: devices that
+    /// `${CONFIG_DIR}` is part of would seem to be others.
+    fn spelled_alike(&self, file: &Path) -> PathBuf {
+        let real = |file: &Path| file.parent().map(directory)?.canonicalize().ok();
+        match (file.file_name(), self.file.parent()) {
+            (Some(name), Some(parent))
+                if real(file).is_some_and(|d| Some(d) == real(&self.file)) =>
+            {
+                parent.join(name)
+            }
+            _ => file.to_owned(),
+        }
+    }
+}
+
+/// The directory that a path means; the empty one means this.
+fn directory(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }

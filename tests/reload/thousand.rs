@@ -138,7 +138,7 @@ impl Said {
         wait("a reload", || {
             let all = run.stderr();
             let new = &all[self.read..];
-            let found = new.lines().any(|line| is_verdict(line));
+            let found = new.lines().any(is_verdict);
             if !found || !new.ends_with('\n') {
                 return None;
             }

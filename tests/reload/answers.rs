@@ -1,0 +1,185 @@
+//! What those who ask for a reload are told.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+use crate::binary::{Ended, Running, is_whole};
+use crate::frames::v4;
+use crate::peer::wait;
+use crate::site::Site;
+
+/// An endless source, one rule with these keys, and a port that is `device`.
+fn text(device: &str, keys: &str) -> String {
+    format!(
+        r#"
+        [eal]
+        memory = "no-huge"
+        [memory]
+        packets = 2048
+        [[port]]
+        name = "feed"
+        device = "net_pcap0,rx_pcap=${{CONFIG_DIR}}/in.pcap,infinite_rx=1"
+        [[port]]
+        name = "desks"
+        device = "{device}"
+        [[rule]]
+        name = "itch"
+        {keys}
+        input = {{ port = "feed", destination = "239.1.1.1", udp_port = 5001 }}
+        output = [{{ port = "desks", destination = "239.2.2.1" }}]
+        "#
+    )
+}
+
+/// A port that takes all and keeps nothing.
+const NULL: &str = "net_null1,no-rx=1";
+
+/// Starts an instance with this port.
+fn start(device: &str) -> (Site, Running) {
+    let site = Site::new();
+    let frame = v4().bytes();
+    site.instance.capture("in.pcap", (0..32).map(|n| (n, &frame[..])));
+    site.write("config.toml", &text(device, ""));
+    let mut running = site.begin();
+    site.answers(&mut running);
+    (site, running)
+}
+
+/// It ends well.
+fn stop(site: &Site, running: Running) {
+    running.signal(libc::SIGTERM);
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    is_whole(&site.instance.report());
+}
+
+/// Something more has been received.
+fn goes_on(site: &Site) {
+    let before = site.show().ledger.received;
+    wait("packets", || (site.show().ledger.received > before).then_some(()));
+}
+
+fn refused(ended: &Ended, parts: &[&str]) {
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    for part in parts {
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains(part), "`{part}`: {said}");
+    }
+}
+
+pub fn what_is_wrong_is_told_with_its_place_and_all_goes_on() {
+    let (site, running) = start(NULL);
+    site.write("bad.toml", &text(NULL, "class = \"hihg\""));
+    let written = fs::read_to_string(site.instance.path("bad.toml")).expect("it was written");
+    let line = 1 + written.lines().position(|line| line.contains("hihg")).expect("it has one");
+    let column = 1 + written.lines().nth(line - 1).and_then(|l| l.find('"')).expect("a quote");
+    let place = format!("bad.toml:{line}:{column}");
+    refused(&site.ask(&["reload", "bad.toml"]), &[&place, "hihg", "high", "all goes on"]);
+    refused(&site.ask(&["reload", "none.toml"]), &["none.toml", "all goes on"]);
+
+    site.write("restart.toml", &text(NULL, "").replace("2048", "1024"));
+    let parts = ["needs a restart", "[memory]"];
+    refused(&site.ask(&["reload", "restart.toml"]), &parts);
+    refused(&site.ask(&["check", "restart.toml", "--against"]), &parts);
+    site.write("good.toml", &text(NULL, "class = \"low\""));
+    let said = site.ask(&["check", "good.toml", "--against"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stdout.contains("~ rule itch: class"), "{said:?}");
+    let said = site.ask(&["check", "config.toml", "--against"]);
+    assert_eq!((said.code, said.stdout.contains("nothing differs")), (Some(0), true), "{said:?}");
+    goes_on(&site);
+    assert_eq!(site.show().generation, 1, "nothing has changed");
+
+    // The file in force breaks, and is mended.
+    site.write("config.toml", &text(NULL, "class = \"hihg\""));
+    running.signal(libc::SIGHUP);
+    let place = format!("config.toml:{line}:{column}");
+    wait("the refusal", || running.stderr().contains(&place).then_some(()));
+    goes_on(&site);
+    site.write("config.toml", &text(NULL, "class = \"low\""));
+    running.signal(libc::SIGHUP);
+    wait("the reload", || running.stderr().contains("; generation 2").then_some(()));
+    goes_on(&site);
+    stop(&site, running);
+}
+
+pub fn who_asks_while_another_reload_is_under_way_is_served_behind_it() {
+    let (site, running) = start(NULL);
+    let classes = ["low", "medium", "high"];
+    for class in classes {
+        site.write(&format!("{class}.toml"), &text(NULL, &format!("class = \"{class}\"")));
+    }
+    let generations = std::thread::scope(|scope| {
+        let ask = |class| {
+            let site = &site;
+            scope.spawn(move || {
+                let reload = || site.reload(&format!("{class}.toml")).expect("it is served");
+                (0..10).map(|_| reload().generation).collect::<Vec<_>>()
+            })
+        };
+        let threads = classes.map(ask);
+        threads.map(|thread| thread.join().expect("all are served"))
+    });
+    for generations in &generations {
+        assert!(generations.is_sorted(), "{generations:?}");
+    }
+    let last = generations.iter().flatten().max().expect("thirty");
+    assert_eq!(site.show().generation, *last);
+    stop(&site, running);
+}
+
+/// A pipe as long as it is.
+fn drain(mut pipe: File) {
+    let mut bytes = vec![0; 1 << 16];
+    loop {
+        match pipe.read(&mut bytes) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The driver writes to a pipe that nobody reads, so that the worker stands still in it.
+pub fn a_worker_that_stands_still_is_told_and_takes_the_plan_up_later() {
+    let site = Site::new();
+    let path = site.instance.path("pipe");
+    let mkfifo = std::process::Command::new("mkfifo").arg(&path).status().expect("it is there");
+    assert!(mkfifo.success());
+    let mut options = OpenOptions::new();
+    let pipe = options.read(true).custom_flags(libc::O_NONBLOCK).open(&path).expect("it opens");
+    let frame = v4().bytes();
+    site.instance.capture("in.pcap", (0..32).map(|n| (n, &frame[..])));
+    let with = |keys: &str| text("net_pcap1,tx_pcap=${CONFIG_DIR}/pipe", keys);
+    site.write("config.toml", &with(""));
+    let mut running = site.begin();
+    site.answers(&mut running);
+    wait("the worker to stand still", || {
+        let heartbeat = site.show().workers[0].heartbeat_age_ns;
+        (heartbeat > 1_000_000_000).then_some(())
+    });
+
+    site.write("config.toml", &with("class = \"low\""));
+    let said = site.ask(&["reload"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stderr.contains("the worker has not taken it up yet"), "{said:?}");
+    assert!(said.stdout.contains("generation 2"), "{said:?}");
+    site.write("config.toml", &with("class = \"medium\""));
+    let said = site.ask(&["reload"]);
+    assert_eq!(said.code, Some(69), "{said:?}");
+    assert!(said.stderr.contains("try again when it runs"), "{said:?}");
+    let workers = site.show().workers;
+    assert_eq!((site.show().generation, workers[0].generation), (2, 1));
+
+    let reader = std::thread::spawn(move || drain(pipe));
+    wait("the worker to go on", || (site.show().workers[0].generation == 2).then_some(()));
+    let said = site.ask(&["reload"]);
+    assert_eq!((said.code, said.stdout.contains("generation 3")), (Some(0), true), "{said:?}");
+    stop(&site, running);
+    reader.join().expect("the pipe has ended");
+}
