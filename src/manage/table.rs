@@ -186,6 +186,7 @@ fn workers(report: &Report, style: Style) -> String {
         Cell::right("turns"),
         Cell::right("busy"),
         Cell::right("last turn"),
+        Cell::right("longest"),
         Cell::right("generation"),
     ]);
     for worker in &report.workers {
@@ -195,6 +196,7 @@ fn workers(report: &Report, style: Style) -> String {
             Cell::number(worker.turns),
             Cell::right(format!("{}.{} %", permille / 10, permille % 10)),
             Cell::right(format!("{} ago", span(worker.heartbeat_age_ns))),
+            Cell::right(span(worker.longest_turn_ns)),
             Cell::number(worker.generation),
         ]);
     }

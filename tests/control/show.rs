@@ -12,7 +12,15 @@ const LISTS: [&str; 6] = ["rules", "ports", "workers", "classes", "receivers", "
 
 /// A part without what goes on while nothing happens.
 fn at_rest(mut part: Value) -> Value {
-    let moving = ["turns", "busy_permille", "heartbeat_age_ns", "in_use", "in_use_max", "held"];
+    let moving = [
+        "turns",
+        "busy_permille",
+        "heartbeat_age_ns",
+        "longest_turn_ns",
+        "in_use",
+        "in_use_max",
+        "held",
+    ];
     for row in part.as_array_mut().into_iter().flatten() {
         let row = row.as_object_mut().expect("rows are objects");
         row.retain(|key, _| !moving.contains(&key.as_str()));

@@ -378,6 +378,7 @@ fn worker_report(inputs: &Inputs<'_>, now: Ticks, worker: &WorkerView<'_>) -> Wo
         turns,
         busy_permille: counters.busy_turns.get() * 1_000 / turns.max(1),
         heartbeat_age_ns: inputs.nanos_between(counters.heartbeat.get(), now),
+        longest_turn_ns: inputs.nanos_between(0, counters.longest_turn.get()),
         generation: counters.generation.get(),
     }
 }

@@ -156,7 +156,8 @@ mod tests {
     fn counts(report: &Report) -> u64 {
         let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
         let state = ["schema", "generation", "uptime_ns", "latency_ns", "pools", "residual"];
-        let also = ["lcore", "busy_permille", "heartbeat_age_ns", "last_packet_ns_ago"];
+        let also =
+            ["lcore", "busy_permille", "heartbeat_age_ns", "longest_turn_ns", "last_packet_ns_ago"];
         sum(&json, &[&state[..], &also].concat())
     }
 

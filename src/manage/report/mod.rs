@@ -319,6 +319,8 @@ pub struct WorkerReport {
     pub busy_permille: u64,
     /// Nanoseconds since the end of its last turn.
     pub heartbeat_age_ns: u64,
+    /// Nanoseconds from the end of a turn to that of the next: the most since the start.
+    pub longest_turn_ns: u64,
     /// The plan that it goes by.
     pub generation: u64,
 }

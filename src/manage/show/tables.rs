@@ -243,6 +243,7 @@ fn workers(rows: &[Row<WorkerReport>], elapsed: Duration, style: Style) -> Strin
         Cell::right("turns"),
         Cell::right("busy"),
         Cell::right("last turn"),
+        Cell::right("longest"),
         Cell::right("generation"),
     ];
     let rates: &Rates<WorkerReport> = &[("turns/s", |worker| worker.turns)];
@@ -253,6 +254,7 @@ fn workers(rows: &[Row<WorkerReport>], elapsed: Duration, style: Style) -> Strin
             Cell::number(worker.turns),
             Cell::right(format!("{}.{} %", permille / 10, permille % 10)),
             Cell::right(format!("{} ago", span(worker.heartbeat_age_ns))),
+            Cell::right(span(worker.longest_turn_ns)),
             Cell::number(worker.generation),
         ];
         grid.row(cells.into_iter().chain(rates));
