@@ -5,9 +5,7 @@
 //! nor frees. It never waits: where management happens to be at the place, it comes back a turn
 //! later. Management takes the old plan out when the worker has published that it runs the new one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
-
+use super::sync::{Arc, AtomicU64, Mutex, Ordering, PoisonError, TryLockError};
 use crate::plan::Plan;
 
 /// The place. management: rw, worker: rw, never waiting.

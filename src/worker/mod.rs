@@ -5,6 +5,7 @@
 
 mod control;
 mod mailbox;
+mod sync;
 
 pub use control::{Control, Phase};
 pub use mailbox::Mailbox;
