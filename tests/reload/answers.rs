@@ -11,7 +11,7 @@ use crate::peer::wait;
 use crate::site::Site;
 
 /// An endless source, one rule with these keys, and a port that is `device`.
-fn text(device: &str, keys: &str) -> String {
+pub fn text(device: &str, keys: &str) -> String {
     format!(
         r#"
         [eal]
@@ -34,7 +34,7 @@ fn text(device: &str, keys: &str) -> String {
 }
 
 /// A port that takes all and keeps nothing.
-const NULL: &str = "net_null1,no-rx=1";
+pub const NULL: &str = "net_null1,no-rx=1";
 
 /// Starts an instance with this port.
 fn start(device: &str) -> (Site, Running) {
@@ -48,7 +48,7 @@ fn start(device: &str) -> (Site, Running) {
 }
 
 /// It ends well.
-fn stop(site: &Site, running: Running) {
+pub fn stop(site: &Site, running: Running) {
     running.signal(libc::SIGTERM);
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");

@@ -23,6 +23,7 @@ mod rules;
 mod traffic;
 mod thousand;
 mod answers;
+mod killed;
 
 fn main() -> std::process::ExitCode {
     common::run(&common::cases![
@@ -30,5 +31,6 @@ fn main() -> std::process::ExitCode {
         answers::what_is_wrong_is_told_with_its_place_and_all_goes_on,
         answers::who_asks_while_another_reload_is_under_way_is_served_behind_it,
         answers::a_worker_that_stands_still_is_told_and_takes_the_plan_up_later,
+        killed::the_next_start_works_whenever_the_last_was_killed,
     ])
 }
