@@ -18,6 +18,7 @@ pub mod plan;
 pub mod config;
 pub mod manage;
 pub mod simulate;
+pub mod explain;
 pub mod cli;
 pub mod testkit;
 #[cfg(feature = "dpdk")]

@@ -5,6 +5,7 @@ mod load;
 mod run;
 mod ask;
 mod simulate;
+mod explain;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -43,6 +44,12 @@ enum Command {
     /// and everything follows from the traffic and its seed. So a configuration shows what it
     /// does under load and under faults before anyone deploys it.
     Simulate(simulate::SimulateArgs),
+    /// Tell what becomes of one packet, stage by stage, without running anything
+    ///
+    /// The packet goes through the stages of `run`: which rule takes it and why, or which it just
+    /// misses and by what; then each output's copy, or why there is none. What depends on other
+    /// packets (rates, queues, deadlines) is told as the limits that hold.
+    Explain(explain::ExplainArgs),
     /// Show what a running instance counts
     Show(ask::ShowArgs),
     /// Have a running instance go by its configuration file as it is now, or by another
@@ -103,6 +110,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check(&args),
             Command::Simulate(args) => simulate::run(&args),
+            Command::Explain(args) => explain::run(&args),
             Command::Show(args) => ask::show(&args),
             Command::Reload(args) => ask::reload(&args),
             Command::Stop(args) => ask::stop(&args),

@@ -34,13 +34,18 @@ pub struct Check<'a> {
 /// # Errors
 /// As for [`Plan::first`].
 pub fn plan(config: &Config) -> Result<Plan, PlanError> {
+    // No time is taken by this plan: any clock will do.
+    Ok(Plan::first(config, &facts(config), 1_000_000_000)?.0)
+}
+
+/// What is known of ports that are not open.
+pub fn facts(config: &Config) -> Vec<PortFacts> {
     let facts = config.ports.iter().map(|port| PortFacts {
         mac: MacAddr::default(),
         mtu: port.mtu,
         sends_chains: !port.device.starts_with("net_af_xdp"),
     });
-    // No time is taken by this plan: any clock will do.
-    Ok(Plan::first(config, &facts.collect::<Vec<_>>(), 1_000_000_000)?.0)
+    facts.collect()
 }
 
 impl Check<'_> {

@@ -8,6 +8,7 @@ pub mod text;
 pub mod run;
 pub mod breaker;
 pub mod reload;
+pub mod nearest;
 pub mod report;
 pub mod view;
 pub mod control;
