@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Drops, LatencyCounts, Published};
+use super::{Drops, LatencyCounts, MissRing, Published};
 use crate::packet::DropReason;
 use crate::plan::{Capacity, Plan};
 
@@ -189,6 +189,8 @@ pub struct Counters {
     pub ports: Box<[PortCounters]>,
     /// The worker itself.
     pub worker: WorkerCounters,
+    /// Samples of the packets that no rule took.
+    pub misses: MissRing,
 }
 
 impl Counters {
@@ -209,6 +211,7 @@ impl Counters {
             outputs: zero(outputs),
             ports: zero(ports),
             worker: WorkerCounters::default(),
+            misses: MissRing::default(),
         }
     }
 }

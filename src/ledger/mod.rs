@@ -7,11 +7,13 @@
 //! The difference is the residual, and it is 0.
 
 mod counters;
+mod misses;
 mod histogram;
 mod snapshot;
 
 pub use counters::{Counter, Counters, OutputCounters, PortCounters, RuleCounters, WorkerCounters};
 pub use histogram::{BUCKETS, LatencyCounts, bucket_of, bucket_top};
+pub use misses::{MISSES_MAX, MissRing, MissSampler, Missed};
 pub use snapshot::Published;
 
 use crate::packet::DropReason;

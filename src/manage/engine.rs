@@ -8,6 +8,7 @@ use super::check;
 use super::reload::{Diff, ReloadError, Reloader, diff};
 use super::report::{Link, PoolStatus, PortStatus, TxChain};
 use super::serve::RunError;
+use super::unmatched::Unmatched;
 use super::wall;
 use crate::config::{ClockSource, Config, Idle, Lcores};
 use crate::dpdk::{
@@ -42,6 +43,8 @@ pub struct Engine {
     links: (Vec<bool>, Duration),
     /// The circuit breakers.
     pub breakers: Breakers,
+    /// What no rule takes.
+    pub unmatched: Unmatched,
     clock: Option<TscClock>,
     control: Arc<Control>,
     /// The worker's counters.
@@ -128,6 +131,7 @@ impl Engine {
             pools,
             links,
             breakers,
+            unmatched: Unmatched::default(),
             clock,
             control,
             counters,
@@ -206,6 +210,7 @@ impl Engine {
     /// since the start; `alert` hears of breakers that open or close.
     pub fn watch(&mut self, now: Duration, alert: impl FnMut(Of, Change)) {
         self.pools.iter_mut().for_each(WatchedPool::watch);
+        self.unmatched.take(&self.counters.misses);
         let (links, looked) = &mut self.links;
         if now.saturating_sub(*looked) >= LINKS_EVERY {
             (*links, *looked) = (self.ports.iter().map(|port| port.link().up).collect(), now);
@@ -225,7 +230,9 @@ impl Engine {
 
     /// Waits for the worker's end; ports and pools stay as they are.
     pub fn join(&mut self) -> Result<(), WorkerPanicked> {
-        self.worker.take().map_or(Ok(()), dpdk::Worker::join)
+        let joined = self.worker.take().map_or(Ok(()), dpdk::Worker::join);
+        self.unmatched.take(&self.counters.misses);
+        joined
     }
 
     /// The time by the worker's clock; none where it is the capture's.

@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::breaker::{Breakers, News};
 use super::reload::Retired;
 use super::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
+use super::unmatched::Unmatched;
 use crate::config::*;
-use crate::ledger::{Counters, Ledger};
+use crate::ledger::{Counters, Ledger, Missed};
 use crate::packet::DropReason;
-use crate::plan::{Plan, PortFacts};
+use crate::plan::{Miss, Plan, PortFacts};
 use crate::stages::BreakerWords;
-use crate::wire::MacAddr;
+use crate::wire::{Key, MacAddr};
 
 /// A clock of half nanoseconds, so that a forgotten conversion shows.
 pub const TICKS_PER_SECOND: u64 = 2_000_000_000;
@@ -24,6 +25,7 @@ pub struct Fixture {
     pub ports: Vec<PortStatus>,
     pub breakers: Breakers,
     pub pools: Vec<PoolStatus>,
+    pub unmatched: Unmatched,
 }
 
 impl Fixture {
@@ -34,7 +36,15 @@ impl Fixture {
         let counters = Counters::new(2, 3, 2);
         count(&counters);
         let breakers = breakers(&plan, &counters);
-        Self { config, plan, counters, ports: ports(), breakers, pools: pools() }
+        Self {
+            config,
+            plan,
+            counters,
+            ports: ports(),
+            breakers,
+            pools: pools(),
+            unmatched: unmatched(),
+        }
     }
 
     /// The report at rest.
@@ -53,6 +63,7 @@ impl Fixture {
             retired: &Retired::default(),
             breakers: &self.breakers,
             pools: &self.pools,
+            unmatched: &self.unmatched,
             now: Some(12 * TICKS_PER_SECOND),
             uptime: Duration::from_millis(12_345),
             dpdk: "22.11.11",
@@ -304,6 +315,19 @@ fn pools() -> Vec<PoolStatus> {
     let headers =
         PoolStatus { name: "headers".into(), size: 65_536, in_use: 0, in_use_max: 640, held: 0 };
     vec![payload, headers]
+}
+
+/// The 20 that match nothing: a stream in the wrong VLAN, and one by IPv6 that nobody knows.
+fn unmatched() -> Unmatched {
+    let v4 = |last: u8| 0xffff_0000_0000 | u128::from(u32::from_be_bytes([239, 1, 0, last]));
+    let itch = Key { destination: v4(7), udp_port: 5_001, vlan: 200 };
+    let source = 0xffff_0a09_0101;
+    let six = Key { destination: 0xff15 << 112 | 0x514, udp_port: 514, vlan: 0 };
+    let mut unmatched = Unmatched::default();
+    unmatched.add(Missed { port: 0, key: itch, source, miss: Miss::NoRule }, 17);
+    let source = 0xfd00 << 112 | 9;
+    unmatched.add(Missed { port: 1, key: six, source, miss: Miss::NoRule }, 3);
+    unmatched
 }
 
 /// Compares `text` with a reviewed file beside this one; `UPDATE_GOLDEN=1` writes it anew.

@@ -9,6 +9,7 @@ pub mod run;
 pub mod breaker;
 pub mod reload;
 pub mod nearest;
+pub mod unmatched;
 pub mod report;
 pub mod view;
 pub mod control;

@@ -243,6 +243,7 @@ fn view(in_force: &InForce, engine: &Engine, uptime: Duration) -> View {
         retired: *engine.reloader.retired(),
         breakers: engine.breakers.clone(),
         pools: engine.pool_status(),
+        unmatched: engine.unmatched.clone(),
         now: engine.now(),
         uptime,
         dpdk: dpdk::version().trim_start_matches("DPDK ").to_owned(),

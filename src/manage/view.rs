@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::breaker::Breakers;
 use super::reload::Retired;
 use super::report::{Distribution, Inputs, PoolStatus, PortStatus, Report, WorkerView};
+use super::unmatched::Unmatched;
 use crate::config::{Config, FlowKind, Late, canonical, rows};
 use crate::ledger::Counters;
 use crate::packet::Ticks;
@@ -32,6 +33,8 @@ pub struct View {
     pub breakers: Breakers,
     /// All pools.
     pub pools: Vec<PoolStatus>,
+    /// What no rule takes.
+    pub unmatched: Unmatched,
     /// The time by the workers' clock; none where it is the capture's.
     pub now: Option<Ticks>,
     /// Since the start.
@@ -54,6 +57,7 @@ impl View {
             retired: &self.retired,
             breakers: &self.breakers,
             pools: &self.pools,
+            unmatched: &self.unmatched,
             now: self.now,
             uptime: self.uptime,
             dpdk: &self.dpdk,

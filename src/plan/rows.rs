@@ -42,7 +42,7 @@ impl Candidate {
 }
 
 /// Why no rule applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Miss {
     /// No row, or none for this input port.
     NoRule,

@@ -17,6 +17,7 @@ use crate::ledger::Counters;
 use crate::manage::reload::Retired;
 use crate::manage::report::{Inputs, Link, PortStatus, Report, TxChain, WorkerView};
 use crate::manage::run::DRAIN_MAX;
+use crate::manage::unmatched::Unmatched;
 use crate::packet::{Clock, Ticks};
 use crate::plan::memory::{PoolSize, Pools};
 use crate::plan::{LINK_HEADERS, Plan, PortFacts};
@@ -297,6 +298,7 @@ impl<'a> World<'a> {
             breakers: &self.watch.breakers,
             retired: &Retired::default(),
             pools: &pools,
+            unmatched: &Unmatched::default(),
             now: Some(self.clock.now()),
             uptime: Duration::from_nanos(elapsed),
             dpdk: "none (simulated)",

@@ -2,14 +2,16 @@
 //!
 //! Expects:  parsed packets.
 //! Leaves:   `rule` and `flow` set; the rule's packets and bytes counted.
-//! Drops:    `no_rule`; `source` where only the source prefixes did not match.
+//! Drops:    `no_rule`; `source` where only the source prefixes did not match. Samples of both
+//!           are shown to management, in a bounded ring.
 //! Config:   `rule.input`, `rule.flow`.
 //! Bounds:   at most four look-ups a packet, however many rows; a table that is read, never
 //!           locked.
 
 use crate::config::FlowKind;
-use crate::packet::{Burst, DropReason, Packet, Ticks, keep};
-use crate::plan::{Miss, Plan};
+use crate::ledger::Missed;
+use crate::packet::{Burst, Packet, Ticks, keep};
+use crate::plan::Plan;
 use crate::wire::{self, Key};
 
 use super::{Flows, IngressDrr, Tally};
@@ -37,10 +39,8 @@ impl Classify {
             let found = match plan.rows.find(&key, source, headers.port) {
                 Ok(found) => found,
                 Err(miss) => {
-                    tally.drop_unmatched(match miss {
-                        Miss::NoRule => DropReason::NoRule,
-                        Miss::Source => DropReason::Source,
-                    });
+                    let missed = Missed { port: headers.port, key, source, miss };
+                    tally.drop_missed(&missed, now);
                     return false;
                 }
             };

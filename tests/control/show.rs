@@ -8,7 +8,8 @@ use crate::binary::{named, number, sum};
 use crate::site::{FRAMES, Site};
 
 /// Parts that are lists of rows of the report itself.
-const LISTS: [&str; 6] = ["rules", "ports", "workers", "classes", "receivers", "pools"];
+const LISTS: [&str; 7] =
+    ["rules", "ports", "workers", "classes", "receivers", "pools", "unmatched"];
 
 /// A part without what goes on while nothing happens.
 fn at_rest(mut part: Value) -> Value {
@@ -83,6 +84,7 @@ fn every_table_names_what_it_shows() {
         ("classes", "medium"),
         ("drops", "no_rule"),
         ("pools", "payload"),
+        ("unmatched", "nearest news: destination is 239.1.1.3, not 239.1.1.2"),
         ("plan", "settings in force"),
     ];
     for (what, part) in parts {
@@ -173,4 +175,42 @@ fn a_reset_is_the_caller_s_view_of_this_run_alone() {
     site.drained();
     assert_eq!(site.json("ledger"), before);
     site.stop(running);
+}
+
+#[test]
+fn what_no_rule_takes_is_shown_with_the_rule_that_it_just_misses() {
+    let site = Site::finite();
+    let running = site.start();
+    site.drained();
+    // Management takes what the worker shows in its next tick.
+    let mut unmatched = site.json("unmatched");
+    while number(&unmatched[0]["count"]) < FRAMES[2] as u64 {
+        std::thread::sleep(Duration::from_millis(5));
+        unmatched = site.json("unmatched");
+    }
+    let differs = json!([{
+        "field": "destination", "found": "239.1.1.3", "allowed": "239.1.1.2", "matches": false,
+    }]);
+    let expected = json!([{
+        "port": "feed",
+        "vlan": 0,
+        "source": "10.9.1.1",
+        "destination": "239.1.1.3",
+        "udp_port": 5001,
+        "reason": "no_rule",
+        "count": FRAMES[2],
+        "count_error": 0,
+        "nearest": {"rule": "news", "differs": differs},
+    }]);
+    assert_eq!(unmatched, expected);
+    let table = site.told(&["show", "unmatched"]);
+    assert!(table.contains("10.9.1.1 > 239.1.1.3:5001"), "{table}");
+    site.told(&["reset"]);
+    let after = site.told(&["show", "unmatched"]);
+    assert!(after.contains("a rule takes every packet"), "{after}");
+    assert_eq!(site.ask(&["show", "unmatched", "--json"]).stdout, "[]\n");
+    site.stop(running);
+    let report = site.instance.report();
+    assert_eq!(report["unmatched"], expected);
+    assert_eq!(report["unmatched_unseen"], 0);
 }

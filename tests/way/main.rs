@@ -3,6 +3,7 @@
 
 #[path = "../frames/mod.rs"]
 mod frames;
+mod misses;
 mod overload;
 mod reload;
 mod site;

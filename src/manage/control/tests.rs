@@ -81,6 +81,7 @@ impl Site {
             retired: Retired::default(),
             breakers: fixture.breakers,
             pools: fixture.pools,
+            unmatched: fixture.unmatched,
             now: Some(12 * crate::manage::fixture::TICKS_PER_SECOND),
             uptime: Duration::from_millis(12_345),
             dpdk: "22.11.11".into(),

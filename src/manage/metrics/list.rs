@@ -27,6 +27,12 @@ pub static INSTANCE: Group<Report> = Group {
             r.generation
         }),
         gauge("punctual_uptime_seconds", &["uptime_ns"], "Since the start.", |r| r.uptime_ns),
+        counter(
+            "punctual_unmatched_unseen_packets",
+            &["unmatched_unseen"],
+            "No rule took them, and they came too fast to be sampled for `show unmatched`.",
+            |r| r.unmatched_unseen,
+        ),
     ],
 };
 

@@ -13,6 +13,7 @@ use crate::config::{Class, Config, Output, Rule, UdpPortRewrite};
 use crate::ledger::{Counter, Counters, Drops, Ledger, OutputCounters, RuleCounters};
 use crate::manage::breaker::Breakers;
 use crate::manage::reload::Retired;
+use crate::manage::unmatched::Unmatched;
 use crate::packet::{DropReason, Ticks};
 use crate::plan::Plan;
 
@@ -33,6 +34,8 @@ pub struct Inputs<'a> {
     pub breakers: &'a Breakers,
     /// All pools.
     pub pools: &'a [PoolStatus],
+    /// What no rule takes.
+    pub unmatched: &'a Unmatched,
     /// The time by the workers' clock; `None` takes the latest heartbeat, which is all there is
     /// where the clock is the capture's.
     pub now: Option<Ticks>,
@@ -109,6 +112,8 @@ impl Report {
                 .map(|worker| worker_report(inputs, now, worker))
                 .collect(),
             pools: inputs.pools.to_vec(),
+            unmatched: inputs.unmatched.report(inputs.config),
+            unmatched_unseen: inputs.sum(|counters| &counters.misses.unseen),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     ClassReport, LedgerReport, OutputReport, PortReport, ReceiverReport, Report, RuleReport,
     WorkerReport,
 };
+use crate::manage::unmatched::UnmatchedReport;
 
 impl Report {
     /// What was counted since `base`, an earlier report of the same run.
@@ -34,6 +35,7 @@ impl Report {
             let turns = base.map_or(0, |base| base.turns);
             WorkerReport { turns: now.turns.saturating_sub(turns), ..*now }
         });
+        let unmatched = self.unmatched.iter().map(|now| unmatched(now, &base.unmatched));
         Self {
             ledger: ledger(&self.ledger, &base.ledger),
             rules: rules.collect(),
@@ -41,6 +43,8 @@ impl Report {
             receivers: receivers.collect(),
             ports: ports.collect(),
             workers: workers.collect(),
+            unmatched: unmatched.collect(),
+            unmatched_unseen: self.unmatched_unseen.saturating_sub(base.unmatched_unseen),
             ..self.clone()
         }
     }
@@ -145,6 +149,12 @@ fn port(now: &PortReport, base: &PortReport) -> PortReport {
     }
 }
 
+/// Packets that were forgotten and came again may count from anew.
+fn unmatched(now: &UnmatchedReport, base: &[UnmatchedReport]) -> UnmatchedReport {
+    let base = base.iter().find(|base| base.is_of(now)).map_or(0, |base| base.count);
+    UnmatchedReport { count: now.count.saturating_sub(base), ..now.clone() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +168,8 @@ mod tests {
         let state = ["schema", "generation", "uptime_ns", "latency_ns", "pools", "residual"];
         let also =
             ["lcore", "busy_permille", "heartbeat_age_ns", "longest_turn_ns", "last_packet_ns_ago"];
-        sum(&json, &[&state[..], &also].concat())
+        let fields = ["vlan", "udp_port", "count_error"];
+        sum(&json, &[&state[..], &also, &fields].concat())
     }
 
     fn sum(json: &serde_json::Value, but: &[&str]) -> u64 {
@@ -192,6 +203,7 @@ mod tests {
             receivers: Vec::new(),
             ports: Vec::new(),
             workers: Vec::new(),
+            unmatched: Vec::new(),
             ..nothing
         });
         assert_eq!(all, report, "what is new is counted whole");

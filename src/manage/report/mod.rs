@@ -17,6 +17,7 @@ pub use latency::Distribution;
 
 use serde::{Deserialize, Serialize};
 
+use crate::manage::unmatched::UnmatchedReport;
 use crate::stages::BreakerState;
 
 /// The version of the schema.
@@ -49,6 +50,12 @@ pub struct Report {
     pub workers: Vec<WorkerReport>,
     /// Every packet buffer there is.
     pub pools: Vec<PoolStatus>,
+    /// The packets that no rule takes, the most frequent first; at most 64, by samples.
+    #[serde(default)]
+    pub unmatched: Vec<UnmatchedReport>,
+    /// Packets that no rule took and no sample stands for: they came faster than they are counted.
+    #[serde(default)]
+    pub unmatched_unseen: u64,
 }
 
 /// The ledger, the port's view of the input included.

@@ -36,6 +36,8 @@ pub enum What {
     Drops,
     /// Every pool of packet buffers
     Pools,
+    /// The packets that no rule takes, and which rule they just miss
+    Unmatched,
     /// The plan and every setting in force
     Plan,
 }

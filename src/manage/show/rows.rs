@@ -8,6 +8,7 @@ use crate::manage::report::{
     ClassReport, DropCounts, LedgerReport, OutputReport, PoolStatus, PortReport, ReceiverReport,
     Report, RuleReport, WorkerReport,
 };
+use crate::manage::unmatched::UnmatchedReport;
 
 /// A row and, where it was looked at before, what was added since.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub enum Part {
     Drops(Vec<Row<DropRow>>),
     /// Each pool.
     Pools(Vec<Row<PoolStatus>>),
+    /// What no rule takes, and how many more there were that nobody looked at.
+    Unmatched(Vec<Row<UnmatchedReport>>, u64),
 }
 
 /// What cannot be sorted so.
@@ -96,6 +99,12 @@ impl Part {
             What::Classes => Self::Classes(rows(report, added, |report| report.classes.clone())),
             What::Drops => Self::Drops(drops(report, added)),
             What::Pools => Self::Pools(rows(report, None, |report| report.pools.clone())),
+            What::Unmatched => {
+                let mut rows = rows(report, added, |report| report.unmatched.clone());
+                // Those that have not come since the caller's reset.
+                rows.retain(|row| row.now.count > 0);
+                Self::Unmatched(rows, report.unmatched_unseen)
+            }
             What::Plan => return None,
         })
     }
@@ -116,6 +125,7 @@ impl Part {
             Self::Classes(rows) => sort(rows, arrange),
             Self::Drops(rows) => sort(rows, arrange),
             Self::Pools(rows) => sort(rows, arrange),
+            Self::Unmatched(rows, _) => sort(rows, arrange),
         }
     }
 
@@ -131,6 +141,7 @@ impl Part {
             Self::Classes(rows) => list(rows),
             Self::Drops(rows) => list(rows),
             Self::Pools(rows) => list(rows),
+            Self::Unmatched(rows, _) => list(rows),
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Rows for people, in 80 columns where the names allow it; with what was added since they were
 //! last looked at, rates stand beside the totals.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::per_second;
 use super::rows::{DropRow, OutputRow, Part, Row};
+use crate::manage::nearest::vlan;
 use crate::manage::report::{
     ClassReport, LatencyReport, Link, PortReport, ReceiverReport, Report, RuleReport, TxChain,
     WorkerReport,
 };
 use crate::manage::table;
 use crate::manage::text::{Cell, Grid, Paint, Style, grouped, span};
+use crate::manage::unmatched::UnmatchedReport;
 use crate::manage::view::PlanReport;
 use crate::packet::DropReason;
 
@@ -30,6 +33,7 @@ impl Part {
                 let pools: Vec<_> = rows.iter().map(|row| row.now.clone()).collect();
                 table::pools(&pools, style)
             }
+            Self::Unmatched(rows, unseen) => unmatched(rows, *unseen, elapsed, style),
         }
     }
 }
@@ -308,6 +312,46 @@ fn drops(rows: &[Row<DropRow>], elapsed: Duration, style: Style) -> String {
         if let Some(known) = known {
             grid.line(format!("    {}", known.meaning()), Paint::Plain);
         }
+    }
+    grid.render(style)
+}
+
+fn unmatched(
+    rows: &[Row<UnmatchedReport>],
+    unseen: u64,
+    elapsed: Duration,
+    style: Style,
+) -> String {
+    let heading = [
+        Cell::left("port"),
+        Cell::left("VLAN"),
+        Cell::left("source > destination:UDP port"),
+        Cell::right("packets"),
+    ];
+    let rates: &Rates<UnmatchedReport> = &[("packets/s", |row| row.count)];
+    let mut grid = grid(rows, elapsed, Heading(&heading, &[]), rates, |grid, row, rates| {
+        let to = SocketAddr::new(row.destination, row.udp_port);
+        let cells = [
+            Cell::left(&row.port),
+            Cell::left(vlan(row.vlan)),
+            Cell::left(format!("{} > {to}", row.source)),
+            Cell::number(row.count),
+        ];
+        grid.row(cells.into_iter().chain(rates));
+        if let Some(nearest) = &row.nearest {
+            grid.line(format!("    nearest {}: {}", nearest.rule, nearest.why()), Paint::Plain);
+        }
+        if row.count_error > 0 {
+            let error = grouped(row.count_error);
+            grid.line(format!("    up to {error} of them may have been others"), Paint::Plain);
+        }
+    });
+    if rows.is_empty() {
+        grid.line("a rule takes every packet", Paint::Plain);
+    }
+    if unseen > 0 {
+        let more = format!("{} more came too fast to be looked at", grouped(unseen));
+        grid.line(more, Paint::Plain);
     }
     grid.render(style)
 }
