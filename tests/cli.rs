@@ -29,7 +29,8 @@ fn the_version_names_revision_and_dpdk() {
 
 #[test]
 fn help_is_no_error() {
-    for args in [&["--help"][..], &["help"], &["run", "--help"], &["check", "--help"]] {
+    let commands = [&["--help"][..], &["help"], &["run", "--help"], &["check", "--help"]];
+    for args in commands.into_iter().chain([&["explain", "--help"][..]]) {
         let output = punctual(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert!(stdout(&output).contains("Usage: punctual"), "{args:?}");
