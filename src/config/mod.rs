@@ -102,7 +102,10 @@ pub fn load_bytes(
     let (text, bad) = source::decode(bytes);
     let mut undecodable: Vec<_> = bad.map(|offset| (0, offset)).into_iter().collect();
     let mut sources = vec![Source { path: path.to_owned(), text }];
-    let (includes, mut list) = {
+    // To parse is most of the work: it is done once where nothing can be included. A key may be
+    // written with escapes.
+    let may_include = sources[0].text.contains("include") || sources[0].text.contains('\\');
+    let (includes, mut list) = if may_include {
         let cx = Context::new(&sources, variable);
         let (tree, _) = DeTable::parse_recoverable(&sources[0].text);
         let at = Place::new(0, tree.span());
@@ -110,6 +113,8 @@ pub fn load_bytes(
         let mut note = |file, offset| undecodable.push((file, offset));
         let includes = include::read_includes(&top, path, &mut note);
         (includes, cx.into_list())
+    } else {
+        (Vec::new(), Vec::new())
     };
     sources.extend(includes);
     let cx = Context::new(&sources, variable);
