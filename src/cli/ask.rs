@@ -12,7 +12,7 @@ use super::load::Loaded;
 use super::{duration, fail, print, warn};
 use crate::config;
 use crate::manage::control::{
-    Client, ClientError, Command, Planned, Reloaded, Shown, Stopped, Which, code,
+    Client, ClientError, Command, Planned, Reloaded, Shown, Stopped, Timed, Which, code,
 };
 use crate::manage::reload::diff;
 use crate::manage::report::Report;
@@ -20,6 +20,7 @@ use crate::manage::run::DRAIN_MAX;
 use crate::manage::show::baseline::{self, Baseline, BaselineError};
 use crate::manage::show::{self, Arrange, Part, SortError, What};
 use crate::manage::text::{Paint, Style, grouped, is_dumb, span};
+use crate::manage::view::RuleLatency;
 use crate::manage::wall;
 
 /// How long an instance may take for an answer.
@@ -74,6 +75,10 @@ pub struct ShowArgs {
     /// Since the start, whatever `punctual reset` said
     #[arg(long)]
     total: bool,
+    /// Of `latency`: the percentile text of HdrHistogram, in microseconds; with DIR a file
+    /// RULE.hgrm in it for each rule
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    hgrm: Option<Option<PathBuf>>,
     #[command(flatten)]
     target: Target,
 }
@@ -122,8 +127,17 @@ enum AskError {
     Baseline(#[from] BaselineError),
     #[error(transparent)]
     Sort(#[from] SortError),
-    #[error("--watch, --sort and --top are not for the plan")]
+    #[error("--watch, --sort and --top are not for the plan or latency")]
     Plan,
+    #[error("--hgrm is for `show latency`, without --json")]
+    Hgrm,
+    #[error("cannot write {}: {error}; choose a directory that is writable", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the file system says.
+        error: std::io::Error,
+    },
     #[error("{0}")]
     File(String),
     #[error("a reload would refuse this: it needs a restart")]
@@ -140,7 +154,8 @@ impl AskError {
     fn exit(&self) -> Exit {
         match self {
             Self::Client(_) | Self::Baseline(_) => exit::UNAVAILABLE,
-            Self::Sort(_) | Self::Plan => exit::USAGE,
+            Self::Write { .. } => exit::UNAVAILABLE,
+            Self::Sort(_) | Self::Plan | Self::Hgrm => exit::USAGE,
             Self::File(_) | Self::NeedsRestart | Self::NotReloaded(_) => exit::CONFIG,
             Self::Residual(_) => exit::INTERNAL,
         }
@@ -157,6 +172,8 @@ fn ended(result: Result<(), AskError>) -> Exit {
 /// Shows a part of what an instance says.
 pub fn show(args: &ShowArgs) -> Exit {
     ended(match args.what {
+        What::Latency => show_latency(args),
+        _ if args.hgrm.is_some() => Err(AskError::Hgrm),
         What::Plan => show_plan(args),
         _ => show_report(args),
     })
@@ -195,6 +212,45 @@ fn show_plan(args: &ShowArgs) -> Result<(), AskError> {
         let style = Style::of(&std::io::stdout());
         let head = format!("{}: generation {}\n\n", instance.name, plan.generation);
         print(&(head + &show::plan(&plan, style)));
+    }
+    Ok(())
+}
+
+fn show_latency(args: &ShowArgs) -> Result<(), AskError> {
+    if args.watch.is_some() || args.sort.is_some() || args.top.is_some() {
+        return Err(AskError::Plan);
+    }
+    if args.json && args.hgrm.is_some() {
+        return Err(AskError::Hgrm);
+    }
+    let mut client = Client::connect(&args.target.which())?;
+    let Timed { instance, rules } = client.ask(Command::Latency, PATIENCE)?;
+    match &args.hgrm {
+        None if args.json => {
+            let json = serde_json::to_value(&rules).unwrap_or(Value::Null);
+            print(&format!("{json:#}\n"));
+        }
+        None => {
+            let style = Style::of(&std::io::stdout());
+            print(&format!("{}\n\n{}", instance.name, show::latency(&rules, style)));
+        }
+        Some(None) => {
+            // A comment tells where a rule begins; plotters pass it over.
+            let text = |rule: &RuleLatency| {
+                format!("# rule {}, in microseconds\n{}\n", rule.rule, show::hgrm(&rule.times))
+            };
+            print(&rules.iter().map(text).collect::<String>());
+        }
+        Some(Some(directory)) => {
+            for rule in &rules {
+                // A name has no slash; should an instance say so all the same, it stays inside.
+                let path = directory.join(format!("{}.hgrm", rule.rule.replace('/', "_")));
+                std::fs::create_dir_all(directory)
+                    .and_then(|()| std::fs::write(&path, show::hgrm(&rule.times)))
+                    .map_err(|error| AskError::Write { path: path.clone(), error })?;
+                print(&format!("{}\n", path.display()));
+            }
+        }
     }
     Ok(())
 }

@@ -213,6 +213,8 @@ mod tests {
             &["show", "rules", "--watch", "--json"],
             &["show", "outputs", "--watch", "250ms", "--sort", "sent", "--top", "3"],
             &["show", "plan", "--instance", "a", "--total"],
+            &["show", "latency", "--hgrm"],
+            &["show", "latency", "--hgrm", "out"],
             &["stop", "--socket", "/run/a.sock"],
             &["reset", "--clear"],
         ] {

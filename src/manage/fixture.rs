@@ -1,12 +1,14 @@
 //! One populated instance for the tests of this room: two ports, two rules, three outputs, counts
 //! in every field, and a ledger without a residual.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::breaker::{Breakers, News};
 use super::reload::Retired;
 use super::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
 use super::unmatched::Unmatched;
+use super::view::View;
 use crate::config::*;
 use crate::ledger::{Counters, Ledger, Missed};
 use crate::packet::DropReason;
@@ -71,6 +73,23 @@ impl Fixture {
         };
         change(&mut inputs);
         Report::gather(&inputs)
+    }
+}
+
+/// What management shows of it.
+pub fn view(fixture: Fixture) -> View {
+    View {
+        config: Arc::new(fixture.config),
+        plan: Arc::new(fixture.plan),
+        workers: vec![(1, Arc::new(fixture.counters))],
+        ports: fixture.ports,
+        retired: Retired::default(),
+        breakers: fixture.breakers,
+        pools: fixture.pools,
+        unmatched: fixture.unmatched,
+        now: Some(12 * TICKS_PER_SECOND),
+        uptime: Duration::from_millis(12_345),
+        dpdk: "22.11.11".into(),
     }
 }
 

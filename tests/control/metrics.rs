@@ -15,10 +15,11 @@ use crate::site::{FRAMES, Site};
 
 /// Against hanging only.
 const LONG: Duration = Duration::from_secs(60);
-const KEYS: &str = "[management]\nmetrics = \"127.0.0.1:0\"";
+/// Metrics on a free port.
+pub const KEYS: &str = "[management]\nmetrics = \"127.0.0.1:0\"";
 
 /// Where a started instance listens.
-fn address(running: &mut Running) -> SocketAddr {
+pub fn address(running: &mut Running) -> SocketAddr {
     loop {
         let said = running.stderr();
         let rest = said.split_once("metrics: http://").map(|(_, rest)| rest);
@@ -55,7 +56,7 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// The metrics, where nobody is in the way.
-fn scrape(address: SocketAddr) -> String {
+pub fn scrape(address: SocketAddr) -> String {
     let (status, body) = get(address, "/metrics");
     assert_eq!(status, 200, "{body}");
     body
@@ -125,7 +126,7 @@ fn expected(report: &Value) -> Vec<(String, u64)> {
 
 #[test]
 fn metrics_of_a_drained_instance_are_its_final_report() {
-    let site = Site::finite_and(KEYS);
+    let site = Site::finite_of("", KEYS);
     let mut running = site.start();
     let address = address(&mut running);
     site.drained();
@@ -182,7 +183,7 @@ fn the_reference_parser_takes_them() {
         eprintln!("skipped: prometheus-client cannot be installed from PyPI here");
         return;
     };
-    let site = Site::finite_and(KEYS);
+    let site = Site::finite_of("", KEYS);
     let mut running = site.start();
     let address = address(&mut running);
     site.drained();

@@ -214,3 +214,41 @@ fn what_no_rule_takes_is_shown_with_the_rule_that_it_just_misses() {
     assert_eq!(report["unmatched"], expected);
     assert_eq!(report["unmatched_unseen"], 0);
 }
+
+#[test]
+fn residence_times_are_shown_as_quantiles_and_as_percentile_texts() {
+    let site = Site::finite();
+    let running = site.start();
+    site.drained();
+    let table = site.told(&["show", "latency"]);
+    let [first, second, _] = FRAMES.map(|count| count as u64);
+    let row = table.lines().find(|line| line.starts_with("itch")).expect("a row");
+    assert!(row.contains(&format!(" {} ", 2 * first)) && table.contains("p99.99"), "{table}");
+
+    let json: Value = serde_json::from_str(&site.told(&["show", "latency", "--json"])).unwrap();
+    let counts = json[0]["times"]["buckets"].as_array().expect("a list");
+    assert_eq!(counts.iter().map(|bucket| number(&bucket[1])).sum::<u64>(), 2 * first);
+
+    let text = site.told(&["show", "latency", "--hgrm"]);
+    assert_eq!(text.matches("1/(1-Percentile)").count(), 2, "{text}");
+    let directory = site.instance.path("times");
+    let told = site.told(&["show", "latency", "--hgrm", directory.to_str().expect("a path")]);
+    for (rule, count) in [("itch", 2 * first), ("news", second / 3)] {
+        let path = directory.join(format!("{rule}.hgrm"));
+        assert!(told.contains(path.to_str().expect("a path")), "{told}");
+        let file = std::fs::read_to_string(path).expect("it is written");
+        assert!(text.contains(&file) && file.contains(&format!("= {count:12}]")), "{file}");
+    }
+    for (args, part) in [
+        (&["show", "rules", "--hgrm"][..], "for `show latency`"),
+        (&["show", "latency", "--json", "--hgrm"], "without --json"),
+        (&["show", "latency", "--watch"], "latency"),
+    ] {
+        let ended = site.ask(args);
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        assert!(ended.stderr.contains(part), "{}", ended.stderr);
+    }
+    let taken = site.ask(&["show", "latency", "--hgrm", "config.toml"]);
+    assert_eq!(taken.code, Some(69), "{taken:?}");
+    site.stop(running);
+}

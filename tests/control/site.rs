@@ -23,20 +23,11 @@ pub struct Site {
 impl Site {
     /// It relays a hundred frames, and then has nothing to do.
     pub fn finite() -> Self {
-        Self::finite_with("")
+        Self::finite_of("", "")
     }
 
-    /// The same with more keys of `[eal]`.
-    pub fn finite_with(eal: &str) -> Self {
-        Self::finite_of(eal, "")
-    }
-
-    /// The same with more keys.
-    pub fn finite_and(keys: &str) -> Self {
-        Self::finite_of("", keys)
-    }
-
-    fn finite_of(eal: &str, keys: &str) -> Self {
+    /// The same with more keys of `[eal]` and others.
+    pub fn finite_of(eal: &str, keys: &str) -> Self {
         let site = Self::of("net_pcap0,rx_pcap=${CONFIG_DIR}/in.pcap", eal, keys);
         let frame = |group: u8| v4().with(|f| f.destination = [239, 1, 1, group].into()).bytes();
         let frames = (1..).zip(FRAMES).flat_map(|(group, count)| vec![frame(group); count]);

@@ -1,6 +1,7 @@
 //! The end that somebody asks for, and which instance is asked.
 
 use crate::binary::number;
+use crate::metrics::{KEYS, address, scrape};
 use crate::site::Site;
 
 #[test]
@@ -96,18 +97,21 @@ fn the_service_stays_off_the_worker_s_cpu() {
         return;
     };
     let lcores = format!("lcores = {{ management = {cpu}, workers = [{cpu}] }}");
-    let site = Site::finite_with(&lcores);
-    let running = site.start();
+    let site = Site::finite_of(&lcores, KEYS);
+    let mut running = site.start();
     let cpu = cpu.to_string();
     // Who answers has moved.
     site.told(&["show", "workers"]);
+    scrape(address(&mut running));
     let threads = threads(running.id());
     let cpus = |part: &str| {
         let found = threads.iter().find(|(name, _)| name.contains(part));
         found.unwrap_or_else(|| panic!("no {part} in {threads:?}")).1.as_str()
     };
     assert_eq!(cpus("worker"), cpu, "{threads:?}");
-    assert!(!cpus("control").split([',', '-']).any(|other| other == cpu), "{threads:?}");
+    for service in ["control", "metrics"] {
+        assert!(!cpus(service).split([',', '-']).any(|other| other == cpu), "{threads:?}");
+    }
     site.stop(running);
 }
 

@@ -21,8 +21,8 @@ mod client;
 pub use client::{Client, ClientError, Which};
 pub use place::{Place, PlaceError};
 pub use protocol::{
-    Command, Ended, Planned, REQUEST_BYTES_MAX, Refusal, Reloaded, Shown, Stopped, VERSION, Who,
-    code,
+    Command, Ended, Planned, REQUEST_BYTES_MAX, Refusal, Reloaded, Shown, Stopped, Timed, VERSION,
+    Who, code,
 };
 pub use service::{CONNECTIONS_MAX, Order, PATIENCE, Service, on_cpus};
 

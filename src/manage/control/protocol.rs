@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::manage::reload::Diff;
 use crate::manage::report::{LedgerReport, Report};
-use crate::manage::view::PlanReport;
+use crate::manage::view::{PlanReport, RuleLatency};
 
 /// The version of requests and answers.
 pub const VERSION: u64 = 1;
@@ -52,6 +52,8 @@ pub enum Command {
     Show,
     /// For its plan: answered by [`Planned`].
     Plan,
+    /// For the residence times of its rules: answered by [`Timed`].
+    Latency,
     /// To go by another configuration: by this file, or by the one in force as it is now. Answered
     /// by [`Reloaded`].
     Reload(Option<PathBuf>),
@@ -60,13 +62,14 @@ pub enum Command {
 }
 
 impl Command {
-    const ALL: [Self; 4] = [Self::Show, Self::Plan, Self::Reload(None), Self::Stop];
+    const ALL: [Self; 5] = [Self::Show, Self::Plan, Self::Latency, Self::Reload(None), Self::Stop];
 
     /// As requests write it.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Show => "show",
             Self::Plan => "plan",
+            Self::Latency => "latency",
             Self::Reload(_) => "reload",
             Self::Stop => "stop",
         }
@@ -180,6 +183,15 @@ pub struct Reloaded {
     pub warnings: String,
     /// From reading the file until the worker ran by it, in nanoseconds.
     pub took_ns: u64,
+}
+
+/// The answer to [`Command::Latency`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timed {
+    /// Who answers.
+    pub instance: Who,
+    /// The residence times of its rules, in file order.
+    pub rules: Vec<RuleLatency>,
 }
 
 /// The answer to [`Command::Stop`].

@@ -15,7 +15,7 @@ pub use super::connection::PATIENCE;
 use super::connection::{Connection, Then, turn_away};
 use super::place::{Place, user};
 use super::protocol::{
-    Command, Ended, Planned, Refusal, Reloaded, Shown, Stopped, Who, code, ok_frame,
+    Command, Ended, Planned, Refusal, Reloaded, Shown, Stopped, Timed, Who, code, ok_frame,
 };
 use crate::manage::view::View;
 use crate::manage::wall;
@@ -250,6 +250,9 @@ impl Desk {
         let answer = match command {
             Command::Show => {
                 self.view().map(|view| ok_frame(&Shown { instance, report: view.report(false) }))
+            }
+            Command::Latency => {
+                self.view().map(|view| ok_frame(&Timed { instance, rules: view.latency() }))
             }
             Command::Plan => {
                 self.view().map(|view| ok_frame(&Planned { instance, plan: view.plan() }))

@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -12,8 +11,7 @@ use serde_json::{Value, json};
 use super::place::Place;
 use super::*;
 use crate::config::ControlSocket;
-use crate::manage::fixture::Fixture;
-use crate::manage::reload::Retired;
+use crate::manage::fixture::{Fixture, view};
 use crate::manage::report::Report;
 use crate::manage::view::View;
 
@@ -72,20 +70,7 @@ impl Site {
     }
 
     fn view(&self) -> View {
-        let fixture = Fixture::new();
-        View {
-            config: Arc::new(fixture.config),
-            plan: Arc::new(fixture.plan),
-            workers: vec![(1, Arc::new(fixture.counters))],
-            ports: fixture.ports,
-            retired: Retired::default(),
-            breakers: fixture.breakers,
-            pools: fixture.pools,
-            unmatched: fixture.unmatched,
-            now: Some(12 * crate::manage::fixture::TICKS_PER_SECOND),
-            uptime: Duration::from_millis(12_345),
-            dpdk: "22.11.11".into(),
-        }
+        view(Fixture::new())
     }
 
     /// Does what management does in a tick, until `wanted` orders are done; counts the stops.

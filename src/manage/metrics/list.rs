@@ -366,6 +366,12 @@ pub static WORKERS: Group<WorkerReport> = Group {
             "Since the end of its last turn.",
             |w| w.heartbeat_age_ns,
         ),
+        gauge(
+            "punctual_worker_longest_turn_seconds",
+            &["longest_turn_ns"],
+            "From the end of a turn to that of the next: the most since the start.",
+            |w| w.longest_turn_ns,
+        ),
         gauge("punctual_worker_generation", &["generation"], "The plan that it goes by.", |w| {
             w.generation
         }),

@@ -27,3 +27,5 @@ pub use service::{CONNECTIONS_MAX, Http};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod http_tests;

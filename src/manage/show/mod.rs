@@ -3,13 +3,16 @@
 //! ```text
 //! rows      a part of a report as rows, each with what was added since it was last looked at
 //! tables    rows for people
+//! latency   residence times: quantiles, and the text of HdrHistogram
 //! baseline  the report that the caller began to count at
 //! ```
 
 mod rows;
 mod tables;
+mod latency;
 pub mod baseline;
 
+pub use latency::{hgrm, latency};
 pub use rows::{DropRow, OutputRow, Part, Row, SortError};
 pub use tables::plan;
 
@@ -38,6 +41,8 @@ pub enum What {
     Pools,
     /// The packets that no rule takes, and which rule they just miss
     Unmatched,
+    /// Residence times of each rule since the start
+    Latency,
     /// The plan and every setting in force
     Plan,
 }
