@@ -297,7 +297,8 @@ fn a_thousand_connections_are_sixteen_and_others_are_answered() {
         }
         kept.push(stream);
         if i % 100 == 99 {
-            read(&insist(address));
+            // At once: whoever says nothing gives way.
+            read(&scrape(address));
             let ours = std::fs::read_dir(format!("/proc/{}/fd", running.id()));
             let links = ours.expect("it runs").flatten();
             let sockets = links.filter_map(|fd| std::fs::read_link(fd.path()).ok());

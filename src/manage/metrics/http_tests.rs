@@ -1,15 +1,19 @@
 //! The HTTP service and its clients over real sockets, with a management that the test plays.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::event::PollFlags;
+
+use super::connection::{Answer, Connection, Status};
 use super::service::Http;
 use crate::config::Detail;
 use crate::manage::control::Order;
 use crate::manage::fixture::{Fixture, TICKS_PER_SECOND, view};
 use crate::manage::view::View;
+use crate::manage::wall;
 
 /// Against hanging only.
 const LONG: Duration = Duration::from_secs(60);
@@ -147,4 +151,32 @@ fn the_end_closes_every_connection() {
 fn a_taken_address_is_an_error() {
     let http = start();
     assert!(Http::start(http.address(), Detail::Ports, &[0]).is_err());
+}
+
+#[test]
+fn a_reader_that_has_stopped_for_a_second_gives_way() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut reader = connect(listener.local_addr().unwrap());
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let start = wall::now();
+    let later = |millis| start + Duration::from_millis(millis);
+    let mut client = Connection::new(stream, start);
+    assert_eq!(client.gives_way(start), Some((1, start)));
+    // More than both ends' buffers hold.
+    client.answer(&Answer::line(Status::Ok, &"x".repeat(64 << 20)), start);
+    assert_eq!(client.gives_way(later(999)), None);
+    assert_eq!(client.gives_way(later(1_000)), Some((2, start)));
+    // It reads on: that counts from the beginning.
+    reader.set_nonblocking(true).unwrap();
+    let mut some = vec![0; 1 << 20];
+    while client.gives_way(later(2_000)).is_some() {
+        while reader.read(&mut some).is_ok() {}
+        client.advance(PollFlags::OUT, later(2_000));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(client.gives_way(later(2_999)), None);
+    assert_eq!(client.gives_way(later(3_000)), Some((2, later(2_000))));
+    client.advance(PollFlags::empty(), later(5_000));
+    assert!(client.is_closed(), "an answer has 5 s in all");
 }
