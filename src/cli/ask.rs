@@ -44,7 +44,8 @@ pub struct Target {
 }
 
 impl Target {
-    fn which(&self) -> Which {
+    /// As the client takes it.
+    pub(super) fn which(&self) -> Which {
         match (&self.instance, &self.socket) {
             (_, Some(path)) => Which::At(path.clone()),
             (Some(name), None) => Which::Named(name.clone()),
@@ -110,7 +111,7 @@ pub struct ResetArgs {
 }
 
 /// A duration that is no haste.
-fn interval(text: &str) -> Result<Duration, String> {
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval < WATCH_MIN {
         return Err(format!("at least {} ms", WATCH_MIN.as_millis()));

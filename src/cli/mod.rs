@@ -4,6 +4,7 @@ pub mod exit;
 mod load;
 mod run;
 mod ask;
+mod top;
 mod simulate;
 mod explain;
 
@@ -52,6 +53,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Show what a running instance counts
     Show(ask::ShowArgs),
+    /// Show a running instance live, in a terminal
+    Top(top::TopArgs),
     /// Have a running instance go by its configuration file as it is now, or by another
     ///
     /// No packet is lost or delayed because of it. What is wrong or needs a restart is said, and
@@ -112,6 +115,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
             Command::Simulate(args) => simulate::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Show(args) => ask::show(&args),
+            Command::Top(args) => top::top(&args),
             Command::Reload(args) => ask::reload(&args),
             Command::Stop(args) => ask::stop(&args),
             Command::Reset(args) => ask::reset(&args),
@@ -215,6 +219,7 @@ mod tests {
             &["show", "plan", "--instance", "a", "--total"],
             &["show", "latency", "--hgrm"],
             &["show", "latency", "--hgrm", "out"],
+            &["top", "--interval", "250ms", "--instance", "a"],
             &["stop", "--socket", "/run/a.sock"],
             &["reset", "--clear"],
         ] {
@@ -234,6 +239,7 @@ mod tests {
             &["show", "everything"],
             &["show", "rules", "--watch", "1ms"],
             &["show", "rules", "--top", "some"],
+            &["top", "--interval", "1ms"],
             &["show", "rules", "--instance", "a", "--socket", "/b"],
             &["stop", "a"],
         ] {

@@ -22,6 +22,7 @@ pub mod in_force;
 pub mod serve;
 pub mod table;
 pub mod show;
+pub mod top;
 pub mod live;
 pub mod check;
 

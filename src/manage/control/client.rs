@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::socket_peercred;
 use serde::de::DeserializeOwned;
 
@@ -153,14 +154,35 @@ impl Client {
         command: Command,
         patience: Duration,
     ) -> Result<T, ClientError> {
-        let failed = |error: io::Error| match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent(patience),
-            _ => ClientError::Gone,
-        };
-        self.stream.set_read_timeout(Some(patience)).map_err(failed)?;
+        self.send(command, patience)?;
+        self.receive(patience)
+    }
+
+    /// The first half of [`Self::ask`], for who has something to do until the answer comes.
+    ///
+    /// # Errors
+    /// Where the connection takes no timeout.
+    pub fn send(&mut self, command: Command, patience: Duration) -> Result<(), ClientError> {
+        let failed = |error| failed(error, patience);
         self.stream.set_write_timeout(Some(patience)).map_err(failed)?;
         // Who was turned away finds no reader, but an answer all the same.
         let _ = self.stream.write_all(&command.frame());
+        Ok(())
+    }
+
+    /// Whether an answer, or the connection's end, can be received without a wait.
+    pub fn has_answer(&self) -> bool {
+        let mut polled = [PollFd::new(&self.stream, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    /// The second half of [`Self::ask`].
+    ///
+    /// # Errors
+    /// Where it is an error, or does not come.
+    pub fn receive<T: DeserializeOwned>(&mut self, patience: Duration) -> Result<T, ClientError> {
+        let failed = |error| failed(error, patience);
+        self.stream.set_read_timeout(Some(patience)).map_err(failed)?;
         let mut header = [0; HEADER_BYTES];
         self.stream.read_exact(&mut header).map_err(failed)?;
         let len = u32::from_be_bytes(header);
@@ -180,6 +202,14 @@ impl Client {
         // Whatever else comes, or does not: there is nothing more to be had here.
         let _ = self.stream.set_read_timeout(Some(patience));
         let _ = self.stream.read(&mut [0]);
+    }
+}
+
+/// What a failed read or write says of the instance.
+fn failed(error: io::Error, patience: Duration) -> ClientError {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent(patience),
+        _ => ClientError::Gone,
     }
 }
 
