@@ -67,6 +67,15 @@ fn a_missing_configuration_ends_with_78_and_is_named() {
 }
 
 #[test]
+fn top_without_a_terminal_says_what_to_use_instead() {
+    let output = punctual(&["top"]);
+    assert_eq!(output.status.code(), Some(69));
+    let text = stderr(&output);
+    assert!(text.contains("terminal") && text.contains("punctual show rules --watch"), "{text}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
 fn where_nothing_runs_there_is_nobody_to_ask() {
     // A directory that is not there: whatever runs on this host is not found.
     let nowhere = std::env::temp_dir().join(format!("punctual-nowhere-{}", std::process::id()));

@@ -10,6 +10,7 @@ mod frames;
 
 mod site;
 mod show;
+mod top;
 mod stop;
 mod strangers;
 mod place;

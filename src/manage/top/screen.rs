@@ -33,6 +33,7 @@ const HELP: &[&str] = &[
     "share    of all rules, of the link, of all drops",
     "on time  of the copies that were sent or dropped, those sent by their deadline",
     "p50, p99, max     times from receive burst to send burst, since the start",
+    "busy     of the worker's turns since the start, those that moved a packet",
     "",
     "any key goes back",
 ];
@@ -62,7 +63,7 @@ impl Looks {
 }
 
 impl Top {
-    /// Draws all of it; `name` is that of the program until the instance has told its own.
+    /// Draws all of it, with colours or without.
     pub fn draw(&mut self, frame: &mut Frame<'_>, colour: bool) {
         let looks = Looks { colour };
         let area = frame.area();
@@ -136,18 +137,19 @@ fn head(lines: &mut Lines<'_>, top: &Top, look: &Look, looks: Looks) {
     let mut first = Line::from(vec![
         looks.span(Paint::Head, format!(" {}", look.instance.name)),
         Span::raw(format!(
-            "  up {up}  generation {}  process {}",
+            "  up {up}  generation {}  process {}  ",
             report.generation, look.instance.process
         )),
     ]);
-    if top.paused {
-        first.push_span(looks.span(Paint::Loss, "  stands still"));
-    }
-    lines.add(first);
     let residual = match report.ledger.residual {
         0 => Span::raw("residual 0"),
         some => looks.span(Paint::Bad, format!("RESIDUAL {}", text::grouped(some))),
     };
+    first.push_span(residual);
+    if top.paused {
+        first.push_span(looks.span(Paint::Loss, "  stands still"));
+    }
+    lines.add(first);
     lines.add(Line::from(match look.totals() {
         Some(totals) => {
             let lost = |name: &str, rate: u64| {
@@ -160,10 +162,9 @@ fn head(lines: &mut Lines<'_>, top: &Top, look: &Look, looks: Looks) {
                 Span::raw(format!("out {} pps {bits_out} Gbit/s  ", count(totals.sent))),
                 lost("drops", totals.dropped),
                 lost("missed", totals.missed),
-                residual,
             ]
         }
-        None => vec![Span::raw(" rates come with the second look  "), residual],
+        None => vec![Span::raw(" rates come with the second look")],
     }));
     let workers = report.workers.iter().map(|worker| {
         let age = text::span(worker.heartbeat_age_ns);

@@ -96,7 +96,7 @@ const RULES: &[Column] = &[
     number("on time", 7, 0),
     number("late/s", 6, 0),
     number("lost/s", 6, 0),
-    text("mostly", 8, 0),
+    text("mostly", 12, 0),
     number("p50", 5, 0),
     number("p99", 5, 0),
     number("max", 5, 0),
