@@ -219,6 +219,8 @@ fn a_filter_is_typed_kept_and_dropped() {
     press(&mut top, "/");
     assert_eq!(key(&mut top, KeyCode::Esc), After::Continue);
     assert_eq!(names(&top).len(), 3);
+    press(&mut top, "5/edf:");
+    assert_eq!(names(&top), ["late"], "whatever the case of the name");
 }
 
 #[test]
