@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use ipnet::IpNet;
 
+use super::alert_kind::{AlertKind, AlertLimits, Threshold};
 use super::types::*;
-use super::units::{show_bytes, show_duration, show_rate};
+use super::units::{show_bytes, show_duration, show_packet_rate, show_rate};
 
 /// The whole configuration with every default written out.
 pub fn canonical(config: &Config) -> String {
@@ -76,6 +77,7 @@ fn write_config(out: &mut String, config: &Config) -> std::fmt::Result {
     writeln!(out, "\n[fanout]\ncopy_below = \"{}\"", show_bytes(config.copy_below.into()))?;
     writeln!(out, "\n[limits]\nrules = {rules}\noutputs = {outputs}")?;
     writeln!(out, "rows = {rows}\nsources = {sources}")?;
+    write_alerts(out, &config.alerts)?;
     let socket = match &config.socket {
         ControlSocket::Auto => "auto".into(),
         ControlSocket::Off => "off".into(),
@@ -92,6 +94,21 @@ fn write_config(out: &mut String, config: &Config) -> std::fmt::Result {
         Some(detail) => writeln!(out, "detail = \"{}\"", detail.name()),
         None => Ok(()),
     }
+}
+
+fn write_alerts(out: &mut String, alerts: &AlertLimits) -> std::fmt::Result {
+    writeln!(out, "\n[alerts]")?;
+    for kind in AlertKind::ALL {
+        let name = kind.name();
+        match alerts.of(kind) {
+            None => writeln!(out, "{name} = \"off\"")?,
+            Some(_) if kind.is_switch() => writeln!(out, "{name} = \"on\"")?,
+            Some(Threshold { info, warning }) => {
+                writeln!(out, "{name} = {{ info = {info}, warning = {warning} }}")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write_eal(out: &mut String, eal: &Eal) -> std::fmt::Result {
@@ -151,6 +168,10 @@ fn write_rule(out: &mut String, config: &Config, rule: &Rule) -> std::fmt::Resul
     if let Some(RateLimit { rate, burst }) = rule.police {
         let (rate, burst) = (show_rate(rate), show_bytes(burst));
         writeln!(out, "police = {{ rate = \"{rate}\", burst = \"{burst}\" }}")?;
+    }
+    if let Some(Expect { min, within }) = rule.expect {
+        let (min, within) = (show_packet_rate(min), show_duration(within));
+        writeln!(out, "expect = {{ min = \"{min}\", within = \"{within}\" }}")?;
     }
     writeln!(out, "queue = {}\noutput = [", show_queue(rule.queue))?;
     for output in &rule.outputs {

@@ -12,6 +12,7 @@
 //! ```
 
 mod types;
+mod alert_kind;
 mod units;
 mod keys;
 mod source;
@@ -20,6 +21,7 @@ mod report;
 mod reader;
 mod names;
 mod read_site;
+mod read_alerts;
 mod read_port;
 mod read_rule;
 mod read_output;
@@ -29,6 +31,7 @@ mod canonical;
 mod expand;
 mod reference;
 
+pub use alert_kind::{AlertKind, AlertLimits, Threshold};
 pub use canonical::canonical;
 pub use expand::{address_count, addresses, rows};
 pub use reference::reference;
@@ -36,7 +39,8 @@ pub use report::{ConfigErrors, Diagnostic, Diagnostics, Severity};
 pub use source::FILE_BYTES_MAX;
 pub use types::*;
 pub use units::{
-    UnitError, parse_bytes, parse_duration, parse_rate, show_bytes, show_duration, show_rate,
+    UnitError, parse_bytes, parse_duration, parse_packet_rate, parse_rate, show_bytes,
+    show_duration, show_packet_rate, show_rate,
 };
 
 use std::path::{Path, PathBuf};
@@ -215,6 +219,7 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
         edf_window,
         copy_below: read_site::read_copy_below(main),
         limits,
+        alerts: read_alerts::read_alerts(main),
         socket,
         metrics,
         detail,

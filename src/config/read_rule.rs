@@ -10,6 +10,7 @@ use super::canonical::show_net;
 use super::check_output::{check_same_outputs, finish_output, name_outputs};
 use super::keys;
 use super::names::Names;
+use super::read_alerts::read_expect;
 use super::read_output::{Layers, or_one, read_output, read_port_range, read_vlan_match};
 use super::read_port::{FRAME_EXTRA, check_burst};
 use super::reader::{At, Context, Table, clamp32, preset_number};
@@ -32,6 +33,7 @@ pub(super) struct RuleSettings {
     flow: Option<At<FlowKind>>,
     police: Option<At<RateLimit>>,
     queue: Option<At<QueueBound>>,
+    expect: Option<Expect>,
     unsound: bool,
 }
 
@@ -79,6 +81,7 @@ pub(super) fn read_rule_settings(table: &Table<'_>) -> RuleSettings {
         flow: table.choice("flow", &[FlowKind::Rule, FlowKind::Row, FlowKind::Source]),
         police: read_police(table),
         queue: read_queue(table),
+        expect: read_expect(table),
         unsound: false,
     };
     RuleSettings { unsound: table.cx.errors() > before, ..settings }
@@ -180,6 +183,7 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
         flow: own.flow.or(below.flow).map_or(FlowKind::Rule, |v| v.value),
         police: own.police.or(below.police).map(|p| p.value),
         queue: own.queue.or(below.queue).map_or_else(preset_queue, |q| q.value),
+        expect: own.expect.or(below.expect),
         outputs: Vec::new(),
         input,
     };

@@ -10,7 +10,7 @@ use super::keys::{Key, Kind, Preset, Section};
 use super::names::suggest;
 use super::report::{Diagnostic, Severity};
 use super::source::{Place, Source};
-use super::units::{parse_bytes, parse_duration, parse_rate};
+use super::units::{parse_bytes, parse_duration, parse_packet_rate, parse_rate};
 
 /// How many diagnostics are kept.
 const KEPT_MAX: usize = 1_000;
@@ -376,6 +376,7 @@ pub(super) fn number(cx: &Context<'_>, key: &Key, node: Node<'_>) -> Option<u64>
                 Kind::Duration(..) => parse_duration(text),
                 Kind::Bytes(..) => parse_bytes(text),
                 Kind::Rate(..) => parse_rate(text),
+                Kind::PacketRate(..) => parse_packet_rate(text),
                 _ => {
                     cx.wrong(key, node);
                     return None;
@@ -408,6 +409,7 @@ pub(super) fn preset_number(key: &Key) -> u64 {
         Kind::Duration(..) => parse_duration(text).ok(),
         Kind::Bytes(..) => parse_bytes(text).ok(),
         Kind::Rate(..) => parse_rate(text).ok(),
+        Kind::PacketRate(..) => parse_packet_rate(text).ok(),
         _ => None,
     };
     value.unwrap_or_else(|| unreachable!("the default of `{}` reads back", key.name))

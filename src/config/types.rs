@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::alert_kind::AlertLimits;
 use crate::wire::MacAddr;
 
 /// A whole validated configuration.
@@ -36,6 +37,8 @@ pub struct Config {
     pub copy_below: u32,
     /// `[limits]`: sizes fixed at start.
     pub limits: Limits,
+    /// `[alerts]`: when there is an alert.
+    pub alerts: AlertLimits,
     /// `management.socket`: where a running instance is asked.
     pub socket: ControlSocket,
     /// `management.metrics`: where HTTP is answered; `None` where it is not.
@@ -247,6 +250,8 @@ pub struct Rule {
     pub police: Option<RateLimit>,
     /// `queue`, per flow.
     pub queue: QueueBound,
+    /// `expect`: the least it gets.
+    pub expect: Option<Expect>,
     /// `output`, in file order; 1 to 1,024, and at most `edf.window`.
     pub outputs: Vec<Output>,
 }
@@ -313,6 +318,15 @@ pub struct RateLimit {
     pub rate: u64,
     /// Bytes; at least one largest frame, at most 1,000 s of the rate.
     pub burst: u64,
+}
+
+/// `expect = { min, within }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// Packets a minute, at least one.
+    pub min: u64,
+    /// Over any such time; 100 ms to 1 h, and at least two packets of `min`.
+    pub within: Duration,
 }
 
 /// `queue = { packets, bytes }`.

@@ -19,6 +19,9 @@ const RATE: Units = &[
     ("Tbps", 1_000_000_000_000),
 ];
 
+const PACKET_RATE: Units =
+    &[("ppm", 1), ("pps", 60), ("kpps", 60_000), ("Mpps", 60_000_000), ("Gpps", 60_000_000_000)];
+
 /// Why a text is not a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
@@ -59,6 +62,11 @@ pub fn parse_rate(text: &str) -> Result<u64, UnitError> {
     parse(text, RATE)
 }
 
+/// Packets a minute of a text such as `1pps` or `10ppm`.
+pub fn parse_packet_rate(text: &str) -> Result<u64, UnitError> {
+    parse(text, PACKET_RATE)
+}
+
 /// A duration as the configuration writes it.
 pub fn show_duration(duration: Duration) -> String {
     show_nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
@@ -77,6 +85,11 @@ pub fn show_bytes(bytes: u64) -> String {
 /// Bits a second as the configuration writes them.
 pub fn show_rate(bits: u64) -> String {
     show(bits, RATE)
+}
+
+/// Packets a minute as the configuration writes them.
+pub fn show_packet_rate(packets: u64) -> String {
+    show(packets, PACKET_RATE)
 }
 
 fn parse(text: &str, units: Units) -> Result<u64, UnitError> {
@@ -168,6 +181,8 @@ mod tests {
         assert_eq!(parse_rate("2.5Mbps"), Ok(2_500_000));
         assert_eq!(parse_rate("1kbps"), Ok(1_000));
         assert_eq!(parse_rate("0.0000001Tbps"), Ok(100_000));
+        assert_eq!(parse_packet_rate("0.5pps"), Ok(30));
+        assert_eq!(show_packet_rate(90), "90ppm");
     }
 
     #[test]
@@ -187,6 +202,7 @@ mod tests {
             prop_assert_eq!(parse(&show(value, DURATION), DURATION), Ok(value));
             prop_assert_eq!(parse(&show(value, BYTES), BYTES), Ok(value));
             prop_assert_eq!(parse(&show(value, RATE), RATE), Ok(value));
+            prop_assert_eq!(parse(&show(value, PACKET_RATE), PACKET_RATE), Ok(value));
         }
 
         #[test]

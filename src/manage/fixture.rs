@@ -127,6 +127,7 @@ pub fn config() -> Config {
         edf_window: 1024,
         copy_below: 0,
         limits: Limits { rules: 4_096, outputs: 65_536, rows: 1_048_576, sources: 65_536 },
+        alerts: AlertLimits::default(),
         socket: ControlSocket::Auto,
         metrics: None,
         detail: None,
@@ -205,6 +206,7 @@ fn itch() -> Rule {
         flow: FlowKind::Rule,
         police: Some(RateLimit { rate: 2_000_000_000, burst: 256 << 10 }),
         queue: queue(),
+        expect: None,
         outputs: vec![desk, host],
     }
 }
@@ -226,6 +228,7 @@ fn syslog() -> Rule {
         flow: FlowKind::Source,
         police: None,
         queue: queue(),
+        expect: None,
         outputs: vec![output("out/keep")],
     }
 }

@@ -7,11 +7,13 @@ use std::fmt::Write as _;
 
 mod rule;
 mod site;
+mod alerts;
 
+pub use alerts::*;
 pub use rule::*;
 pub use site::*;
 
-use super::units::{show_bytes, show_nanos, show_rate};
+use super::units::{show_bytes, show_nanos, show_packet_rate, show_rate};
 
 /// One table of the configuration.
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub enum Kind {
     Bytes(u64, u64),
     /// Bits a second with a unit, both ends included.
     Rate(u64, u64),
+    /// Packets a minute with a unit, both ends included.
+    PacketRate(u64, u64),
     /// One of these strings.
     Choice(&'static [&'static str]),
     /// A name of up to so many letters, digits, `_`, `-`, and `.` where true.
@@ -78,7 +82,7 @@ impl Kind {
             Self::Integer(..) => "integer",
             Self::Duration(..) => "duration",
             Self::Bytes(..) => "bytes",
-            Self::Rate(..) => "rate",
+            Self::Rate(..) | Self::PacketRate(..) => "rate",
             Self::Choice(_) | Self::Name(..) => "string",
             Self::Other(name, _) => name,
             Self::Table(_) => "table",
@@ -91,7 +95,8 @@ impl Kind {
             Self::Integer(min, max)
             | Self::Duration(min, max)
             | Self::Bytes(min, max)
-            | Self::Rate(min, max) => (min, max),
+            | Self::Rate(min, max)
+            | Self::PacketRate(min, max) => (min, max),
             _ => (0, u64::MAX),
         }
     }
@@ -110,6 +115,9 @@ impl Kind {
             Self::Duration(min, max) => format!("{} to {}", show_nanos(min), show_nanos(max)),
             Self::Bytes(min, max) => format!("{} to {}", show_bytes(min), show_bytes(max)),
             Self::Rate(min, max) => format!("{} to {}", show_rate(min), show_rate(max)),
+            Self::PacketRate(min, max) => {
+                format!("{} to {}", show_packet_rate(min), show_packet_rate(max))
+            }
             Self::Choice(choices) => {
                 let mut text = String::new();
                 for (i, choice) in choices.iter().enumerate() {
@@ -136,7 +144,7 @@ const SECOND: u64 = 1_000_000_000;
 const NAME: Kind = Kind::Name(64, true);
 
 /// Every section, in the order of the reference.
-pub static SECTIONS: [&Section; 23] = [
+pub static SECTIONS: [&Section; 26] = [
     &TOP,
     &INCLUDED,
     &INSTANCE,
@@ -152,6 +160,7 @@ pub static SECTIONS: [&Section; 23] = [
     &OUTPUT,
     &POLICE,
     &QUEUE,
+    &EXPECT,
     &DEFAULTS,
     &DEFAULT_RULE,
     &DEFAULT_RECEIVER,
@@ -159,6 +168,8 @@ pub static SECTIONS: [&Section; 23] = [
     &EDF,
     &FANOUT,
     &LIMITS,
+    &ALERTS,
+    &THRESHOLD,
     &MANAGEMENT,
 ];
 

@@ -36,12 +36,28 @@ const RULE_POLICE: Key =
 const RULE_QUEUE: Key =
     key("queue", Kind::Table("queue"), Preset::Told("defaults"), "bound of each flow's queue");
 
+const RULE_EXPECT: Key = key(
+    "expect",
+    Kind::Table("expect"),
+    Preset::Told("nothing"),
+    "the least it gets, or there is an alert",
+);
+
 /// `[default.rule]`.
 pub static DEFAULT_RULE: Section = Section {
     heading: "[default.rule]",
     about: "For every rule that does not say otherwise.",
-    keys: &[RULE_CLASS, RULE_BUDGET, RULE_WEIGHT, RULE_LATE, RULE_FLOW, RULE_POLICE, RULE_QUEUE],
-    later: &["expect"],
+    keys: &[
+        RULE_CLASS,
+        RULE_BUDGET,
+        RULE_WEIGHT,
+        RULE_LATE,
+        RULE_FLOW,
+        RULE_POLICE,
+        RULE_QUEUE,
+        RULE_EXPECT,
+    ],
+    later: &[],
 };
 
 const OUT_PORT: Key = key(
@@ -176,8 +192,9 @@ pub static RULE: Section = Section {
         RULE_FLOW,
         RULE_POLICE,
         RULE_QUEUE,
+        RULE_EXPECT,
     ],
-    later: &["expect"],
+    later: &[],
 };
 
 /// `input`.
@@ -255,6 +272,27 @@ pub static QUEUE: Section = Section {
             Kind::Bytes(1, QUEUE_BYTES_MAX),
             Preset::Is("2MiB"),
             "at least one largest frame (mtu + 46)",
+        ),
+    ],
+    later: &[],
+};
+
+/// `expect`.
+pub static EXPECT: Section = Section {
+    heading: "expect",
+    about: "The least that a rule gets. One that gets less is `silent`, which is an alert.",
+    keys: &[
+        key(
+            "min",
+            Kind::PacketRate(1, 60_000_000_000),
+            Preset::Required,
+            "packets that it gets at least, over any `within`",
+        ),
+        key(
+            "within",
+            Kind::Duration(SECOND / 10, 3_600 * SECOND),
+            Preset::Required,
+            "the window; at least two packets of `min`",
         ),
     ],
     later: &[],

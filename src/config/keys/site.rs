@@ -33,6 +33,7 @@ pub static TOP: Section = Section {
         key("edf", Kind::Table("[edf]"), Preset::Told("defaults"), "the deadline stage"),
         key("fanout", Kind::Table("[fanout]"), Preset::Told("defaults"), "the fan-out stage"),
         key("limits", Kind::Table("[limits]"), Preset::Told("defaults"), "sizes"),
+        key("alerts", Kind::Table("[alerts]"), Preset::Told("defaults"), "when to call"),
         key("management", Kind::Table("[management]"), Preset::Told("defaults"), "asking it"),
         PORTS,
         CLASSES_KEY,
@@ -40,7 +41,7 @@ pub static TOP: Section = Section {
         RECEIVERS,
         RULES,
     ],
-    later: &["alerts"],
+    later: &[],
 };
 
 const PORTS: Key = key("port", Kind::Table("[[port]]"), Preset::Required, "at most 32");

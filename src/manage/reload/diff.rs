@@ -78,6 +78,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
     let stages = [
         ("edf.window", old.edf_window != new.edf_window),
         ("fanout.copy_below", old.copy_below != new.copy_below),
+        ("[alerts]", old.alerts != new.alerts),
     ];
     for (key, _) in stages.iter().filter(|(_, differs)| *differs) {
         diff.changed.push((*key).to_owned());
@@ -152,7 +153,8 @@ fn by_name<T>(
 }
 
 fn rule(old: &Rule, new: &Rule) -> Vec<String> {
-    let Rule { name: _, input, class, budget, weight, late, flow, police, queue, outputs } = old;
+    let Rule { name: _, input, class, budget, weight, late, flow, .. } = old;
+    let Rule { police, queue, expect, outputs, .. } = old;
     let mut keys = keys(&[
         ("input", *input != new.input),
         ("class", *class != new.class),
@@ -162,6 +164,7 @@ fn rule(old: &Rule, new: &Rule) -> Vec<String> {
         ("flow", *flow != new.flow),
         ("police", *police != new.police),
         ("queue", *queue != new.queue),
+        ("expect", *expect != new.expect),
     ]);
     // As slots are kept: by port, destination, UDP port and VLAN.
     let identity = |output: &Output| {
