@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config;
 use crate::manage::check::{self, Check};
+use crate::manage::logs::{Format, Least};
 use crate::manage::metrics;
 use crate::manage::run::StopPolicy;
 use crate::manage::text::{Paint, Style};
@@ -80,9 +81,20 @@ pub struct RunArgs {
     /// Write the final report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// How the lines of the log look, on the standard error stream
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: Format,
+    /// The least that is logged
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
+    pub log_level: Least,
 }
 
 impl RunArgs {
+    /// How, and from what level on, is logged.
+    pub fn log(&self) -> (Format, Least) {
+        (self.log_format, self.log_level)
+    }
+
     /// When the run ends by itself.
     pub fn stop_policy(&self) -> StopPolicy {
         StopPolicy { idle: self.stop_after_idle, after: self.stop_after }

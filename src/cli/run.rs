@@ -15,7 +15,8 @@ pub fn run(args: &RunArgs) -> Exit {
     if !loaded.warnings.is_empty() {
         super::warn(&loaded.warnings);
     }
-    match serve(&loaded.config, &args.file, args.stop_policy(), args.report.as_deref()) {
+    let report = args.report.as_deref();
+    match serve(&loaded.config, &args.file, args.stop_policy(), report, args.log()) {
         Ok(()) => exit::OK,
         Err(error) => {
             let exit = match error {

@@ -20,6 +20,8 @@ pub enum AlertKind {
     DeadlineMisses,
     /// A pool of packet buffers is nearly in use, in percent.
     Pool,
+    /// Log lines were dropped: the standard error stream is stuck.
+    LogDropped,
     /// A circuit breaker is open.
     Breaker,
     /// A worker takes no turn.
@@ -42,13 +44,14 @@ pub struct Threshold {
 /// Reasons that are no loss: the configuration says that these packets are not wanted.
 const NO_LOSS: [DropReason; 2] = [DropReason::NoRule, DropReason::Policed];
 /// Kinds besides drop reasons.
-const OTHERS: [AlertKind; 10] = [
+const OTHERS: [AlertKind; 11] = [
     AlertKind::Missed,
     AlertKind::NoMbuf,
     AlertKind::RxErrors,
     AlertKind::TxErrors,
     AlertKind::DeadlineMisses,
     AlertKind::Pool,
+    AlertKind::LogDropped,
     AlertKind::Breaker,
     AlertKind::Stalled,
     AlertKind::Generation,
@@ -91,6 +94,7 @@ impl AlertKind {
             Self::Dropped(reason) => reason.name(),
             Self::DeadlineMisses => "deadline_misses",
             Self::Pool => "pool",
+            Self::LogDropped => "log_dropped",
             Self::Breaker => "breaker",
             Self::Stalled => "stalled",
             Self::Generation => "generation",
@@ -108,6 +112,7 @@ impl AlertKind {
             Self::Dropped(reason) => reason.meaning(),
             Self::DeadlineMisses => "of 1,000 copies: those sent late, or dropped for it",
             Self::Pool => "percent of a pool's buffers in use, those at rest in drivers aside",
+            Self::LogDropped => "log lines a second that the standard error stream did not take",
             Self::Breaker => "a circuit breaker is open",
             Self::Stalled => "a worker has taken no turn for 100 ms",
             Self::Generation => "a worker has not taken up a new plan for 1 s",

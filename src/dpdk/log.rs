@@ -86,6 +86,13 @@ pub(super) fn since(mark: usize) -> String {
     format!("\"{}\"", quoted[quoted.len().saturating_sub(QUOTED_MAX)..].join("; "))
 }
 
+/// The lines that were logged behind `mark`, as far as they are kept, and the mark behind them.
+pub fn after(mark: usize) -> (Vec<String>, usize) {
+    let lines = lines();
+    let count = lines.written.saturating_sub(mark).min(lines.kept.len());
+    (lines.kept.iter().skip(lines.kept.len() - count).cloned().collect(), lines.written)
+}
+
 /// The last lines that EAL and the drivers have logged, the oldest first.
 pub fn recent() -> Vec<String> {
     lines().kept.iter().cloned().collect()

@@ -26,6 +26,7 @@ pub use clock::TscClock;
 pub use eal::{Eal, EalConfig, allowed_cpus};
 pub use error::{DpdkError, Errno};
 pub use lcore::{Worker, WorkerPanicked, launch, lcore_id};
+pub use log::after as log_after;
 pub use mbuf::Mbuf;
 pub use mempool::{DEFAULT_CACHE, HEADROOM, Pool, PoolConfig};
 pub use port::{LinkState, Port, PortConfig, PortStats};

@@ -8,7 +8,6 @@
 
 use std::time::Duration;
 
-use super::text::span;
 use crate::config::Config;
 use crate::ledger::Counters;
 use crate::plan::Plan;
@@ -271,32 +270,33 @@ impl Breakers {
     }
 }
 
-/// The line that tells the operator of a change, and what to look at.
-pub fn message(config: &Config, of: Of, change: Change) -> String {
-    let name = match of {
+/// Whose breaker it is, for people.
+pub fn name(config: &Config, of: Of) -> String {
+    match of {
         Of::Port(slot) => format!("port {}", config.ports[slot].name),
         Of::Receiver(slot) => format!("receiver {}", config.receivers[slot].name),
-    };
-    match change {
-        Change::Opened(reason) => {
-            let (what, remedy) = match reason {
-                Reason::LinkDown => ("the link is down", "look at cable and peer"),
-                Reason::Refused => {
-                    let what = "it has taken nothing for 100 ms";
-                    (what, "look at what reads from it")
-                }
-                Reason::Unreachable => ("it cannot be reached", "look at the host and its route"),
-            };
-            format!(
-                "alert: {name}: {what}; its circuit breaker is open, and copies for it end as \
-                 breaker_open until it is back: {remedy}"
-            )
-        }
-        Change::Closed(after) => {
-            let after = span(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
-            format!("{name}: back after {after}; its circuit breaker is closed")
-        }
     }
+}
+
+/// Everyone that has a breaker.
+pub fn names(config: &Config) -> impl Iterator<Item = String> + '_ {
+    let ports = (0..config.ports.len()).map(Of::Port);
+    let receivers = (0..config.receivers.len()).map(Of::Receiver);
+    ports.chain(receivers).map(|of| name(config, of))
+}
+
+/// What an open breaker means, and what to look at.
+pub fn told(reason: Reason) -> (String, &'static str) {
+    let (what, remedy) = match reason {
+        Reason::LinkDown => ("the link is down", "look at cable and peer"),
+        Reason::Refused => ("it has taken nothing for 100 ms", "look at what reads from it"),
+        Reason::Unreachable => ("it cannot be reached", "look at the host and its route"),
+    };
+    let text = format!(
+        "{what}; its circuit breaker is open, and copies for it end as breaker_open until it is \
+         back"
+    );
+    (text, remedy)
 }
 
 #[cfg(test)]

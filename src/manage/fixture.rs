@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alerts::{Alert, Level};
 use super::breaker::{Breakers, News};
 use super::reload::Retired;
 use super::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
@@ -28,6 +29,7 @@ pub struct Fixture {
     pub breakers: Breakers,
     pub pools: Vec<PoolStatus>,
     pub unmatched: Unmatched,
+    pub alerts: Vec<Alert>,
 }
 
 impl Fixture {
@@ -46,6 +48,7 @@ impl Fixture {
             breakers,
             pools: pools(),
             unmatched: unmatched(),
+            alerts: alerts(),
         }
     }
 
@@ -66,6 +69,7 @@ impl Fixture {
             breakers: &self.breakers,
             pools: &self.pools,
             unmatched: &self.unmatched,
+            alerts: &self.alerts,
             now: Some(12 * TICKS_PER_SECOND),
             uptime: Duration::from_millis(12_345),
             dpdk: "22.11.11",
@@ -87,6 +91,7 @@ pub fn view(fixture: Fixture) -> View {
         breakers: fixture.breakers,
         pools: fixture.pools,
         unmatched: fixture.unmatched,
+        alerts: fixture.alerts,
         now: Some(12 * TICKS_PER_SECOND),
         uptime: Duration::from_millis(12_345),
         dpdk: "22.11.11".into(),
@@ -350,6 +355,31 @@ fn unmatched() -> Unmatched {
     let source = 0xfd00 << 112 | 9;
     unmatched.add(Missed { port: 1, key: six, source, miss: Miss::NoRule }, 3);
     unmatched
+}
+
+/// One that is over, and one that is not.
+fn alerts() -> Vec<Alert> {
+    let missed = Alert {
+        since_ns: 1_000_000_000,
+        kind: "missed".into(),
+        level: Level::Info,
+        subject: "in".into(),
+        count: 7,
+        text: "7 frames a second that a device dropped because its ring was full".into(),
+        remedy: "relay less".into(),
+        active: false,
+    };
+    let silent = Alert {
+        since_ns: 9_000_000_000,
+        kind: "silent".into(),
+        level: Level::Warning,
+        subject: "syslog".into(),
+        count: 0,
+        text: "0 packets in 5s, and it expects at least 1pps".into(),
+        remedy: "look at the sender".into(),
+        active: true,
+    };
+    vec![missed, silent]
 }
 
 /// Compares `text` with a reviewed file beside this one; `UPDATE_GOLDEN=1` writes it anew.

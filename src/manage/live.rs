@@ -1,9 +1,9 @@
 //! The live line: what passes now, on a terminal, written over itself.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::Duration;
 
-use super::text::{grouped, is_dumb};
+use super::text::grouped;
 use crate::ledger::{Counters, Ledger};
 use crate::packet::{DropReason, FRAME_OVERHEAD};
 
@@ -103,15 +103,6 @@ pub struct Live<W: Write> {
     terminal: Option<W>,
     last: Option<(Duration, Totals)>,
     written: bool,
-}
-
-impl Live<std::io::Stderr> {
-    /// On the standard error stream.
-    pub fn stderr() -> Self {
-        let stderr = std::io::stderr();
-        let shows = stderr.is_terminal() && !is_dumb();
-        Self::new(shows.then_some(stderr))
-    }
 }
 
 impl<W: Write> Live<W> {

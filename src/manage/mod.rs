@@ -7,6 +7,7 @@ pub mod wall;
 pub mod text;
 pub mod run;
 pub mod breaker;
+pub mod alerts;
 pub mod reload;
 pub mod nearest;
 pub mod unmatched;
@@ -19,11 +20,16 @@ pub mod engine;
 #[cfg(feature = "dpdk")]
 pub mod in_force;
 #[cfg(feature = "dpdk")]
+mod told;
+#[cfg(feature = "dpdk")]
 pub mod serve;
 pub mod table;
 pub mod show;
 pub mod top;
 pub mod live;
+pub mod logs;
+#[cfg(feature = "dpdk")]
+pub mod notify;
 pub mod check;
 
 #[cfg(test)]

@@ -10,16 +10,18 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::control::{Ended, Order, Place, PlaceError, Refusal, Reloaded, Service, Who};
+use super::alerts::Alerts;
+use super::control::{Ended, Order, Place, PlaceError, Service, Who};
 use super::engine::Engine;
 use super::in_force::InForce;
-use super::live::{Live, Totals};
+use super::logs::{self, Logs};
 use super::metrics::{self, Http, TooManySeries};
 use super::report::Report;
 use super::run::{Activity, Stop, StopPolicy};
-use super::text::{Style, span};
+use super::text::Style;
+use super::told::Told;
 use super::view::View;
-use super::{breaker, table, wall};
+use super::{table, wall};
 use crate::config::Config;
 use crate::dpdk;
 use crate::packet::DropReason;
@@ -29,7 +31,7 @@ use crate::worker::Phase;
 /// How often management looks after things.
 const TICK: Duration = Duration::from_millis(1);
 /// The lcore of the only worker; 0 is management.
-const WORKER_LCORE: u32 = 1;
+pub(super) const WORKER_LCORE: u32 = 1;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +88,7 @@ pub fn serve(
     file: &Path,
     policy: StopPolicy,
     report: Option<&Path>,
+    (format, least): (logs::Format, logs::Least),
 ) -> Result<(), RunError> {
     let signals = Signals::catch().map_err(RunError::Signals)?;
     metrics::check(config)?;
@@ -95,10 +98,12 @@ pub fn serve(
     let mut in_force = InForce { config: Arc::new(config.clone()), file: file.to_owned() };
     let http = serve_metrics(config, &engine)?;
     let services = (service.as_ref(), http.as_ref());
-    let uptime = watch(&mut in_force, &mut engine, policy, &signals, services);
+    // Its thread runs on the management CPU, as this one has since EAL has started.
+    let mut told = Told::new(Logs::start(format, least));
+    let uptime = watch(&mut in_force, &mut engine, policy, &signals, services, &mut told);
     drop(http);
     engine.join()?;
-    let report = view(&in_force, &engine, uptime).report(true);
+    let report = view(&in_force, &engine, &told.alerts, uptime).report(true);
     if let Some(service) = &mut service {
         service.end(ended(&report));
     }
@@ -169,11 +174,12 @@ fn watch(
     policy: StopPolicy,
     signals: &Signals,
     (service, http): (Option<&Service>, Option<&Http>),
+    told: &mut Told,
 ) -> Duration {
     let start = wall::now();
     let mut stop = Stop::new(policy);
     let mut activity = Activity::default();
-    let mut live = Live::stderr();
+    told.ready(&in_force.config);
     let mut asked = false;
     while !engine.has_ended() {
         let now = start.elapsed();
@@ -181,10 +187,13 @@ fn watch(
         for order in asked_for.chain(http.into_iter().flat_map(Http::orders)) {
             match order {
                 // Who asked may have gone meanwhile.
-                Order::View(reply) => drop(reply.try_send(view(in_force, engine, now))),
+                Order::View(reply) => {
+                    drop(reply.try_send(view(in_force, engine, &told.alerts, now)))
+                }
                 Order::Reload(file, reply) => {
+                    told.reloading();
                     let reloaded = in_force.reload(file.as_deref(), engine, now);
-                    tell(&mut live, &reload_message(&reloaded));
+                    told.reloaded(&reloaded);
                     drop(reply.try_send(reloaded));
                 }
                 Order::Stop => asked = true,
@@ -192,8 +201,8 @@ fn watch(
         }
         let last_activity = activity.observe(&engine.counters.ledger.read(), now);
         if signals.reload.swap(false, Ordering::Relaxed) {
-            let reloaded = in_force.reload(None, engine, now);
-            tell(&mut live, &reload_message(&reloaded));
+            told.reloading();
+            told.reloaded(&in_force.reload(None, engine, now));
         }
         let ends = asked || signals.stop.load(Ordering::Relaxed);
         let phase = stop.decide(now, last_activity, ends);
@@ -201,40 +210,16 @@ fn watch(
         if let Some(http) = http {
             http.set_draining(phase != Phase::Run);
         }
-        engine.watch(now, |of, change| {
-            tell(&mut live, &breaker::message(&in_force.config, of, change));
-        });
-        live.tick(now, || Totals::read(std::iter::once(&*engine.counters)));
+        told.phase(phase);
+        told.tick(now, &in_force.config, engine);
         std::thread::sleep(TICK);
     }
-    live.erase();
+    told.end();
     start.elapsed()
 }
 
-/// Writes a line to the standard error stream; a reader that went away is no reason to stop.
-fn tell(live: &mut Live<std::io::Stderr>, line: &str) {
-    live.erase();
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-/// The line that tells the operator of a reload.
-fn reload_message(reloaded: &Result<Reloaded, Refusal>) -> String {
-    match reloaded {
-        Ok(reloaded) => {
-            let warnings = match reloaded.warnings.is_empty() {
-                true => String::new(),
-                false => format!("\n{}", reloaded.warnings),
-            };
-            let (file, generation) = (&reloaded.file, reloaded.generation);
-            let (diff, took) = (reloaded.diff.summary(), span(reloaded.took_ns));
-            format!("reloaded {file} in {took}: {diff}; generation {generation}{warnings}")
-        }
-        Err(refusal) => format!("not reloaded, all goes on as it was:\n{}", refusal.message),
-    }
-}
-
 /// The instance as it is now.
-fn view(in_force: &InForce, engine: &Engine, uptime: Duration) -> View {
+fn view(in_force: &InForce, engine: &Engine, alerts: &Alerts, uptime: Duration) -> View {
     View {
         config: Arc::clone(&in_force.config),
         plan: Arc::clone(&engine.plan),
@@ -244,6 +229,7 @@ fn view(in_force: &InForce, engine: &Engine, uptime: Duration) -> View {
         breakers: engine.breakers.clone(),
         pools: engine.pool_status(),
         unmatched: engine.unmatched.clone(),
+        alerts: alerts.list(),
         now: engine.now(),
         uptime,
         dpdk: dpdk::version().trim_start_matches("DPDK ").to_owned(),

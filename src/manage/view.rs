@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::alerts::Alert;
 use super::breaker::Breakers;
 use super::reload::Retired;
 use super::report::{Distribution, Inputs, PoolStatus, PortStatus, Report, WorkerView};
@@ -35,6 +36,8 @@ pub struct View {
     pub pools: Vec<PoolStatus>,
     /// What no rule takes.
     pub unmatched: Unmatched,
+    /// The newest alerts.
+    pub alerts: Vec<Alert>,
     /// The time by the workers' clock; none where it is the capture's.
     pub now: Option<Ticks>,
     /// Since the start.
@@ -58,6 +61,7 @@ impl View {
             breakers: &self.breakers,
             pools: &self.pools,
             unmatched: &self.unmatched,
+            alerts: &self.alerts,
             now: self.now,
             uptime: self.uptime,
             dpdk: &self.dpdk,

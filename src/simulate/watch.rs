@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::outcome::{BreakerAlert, BreakerChange, PressureChange};
 use crate::config::Class;
 use crate::ledger::Counters;
+use crate::manage::alerts::{Alerts, Drivers, Seen};
 use crate::manage::breaker::{Breakers, News, Of};
 use crate::manage::report::PoolStatus;
 use crate::packet::Ticks;
@@ -27,8 +28,12 @@ pub struct Watch {
     receivers: Vec<(u32, u64)>,
     /// What they did.
     pub changes: Vec<BreakerChange>,
-    /// What the operator was told of them.
+    /// The alerts of the whole instance.
+    pub told: Alerts,
+    /// What the operator was told of breakers.
     pub alerts: Vec<BreakerAlert>,
+    /// How many of them are among the alerts.
+    noted: usize,
     start: Ticks,
 }
 
@@ -40,7 +45,9 @@ impl Watch {
             next_tick: start,
             receivers: vec![(0, 0); plan.receiver_slots.len()],
             changes: Vec::new(),
+            told: Alerts::default(),
             alerts: Vec::new(),
+            noted: 0,
             start,
         }
     }
@@ -80,6 +87,21 @@ impl Watch {
         self.breakers.look(since, plan, counters, &news, words, alert);
         let changed = self.states().into_iter().zip(before).filter(|(now, before)| now != before);
         self.changes.extend(changed.map(|((of, state), _)| BreakerChange { at, of, state }));
+    }
+
+    /// Looks at what there may be an alert of; behind [`Self::tick`].
+    pub fn note(&mut self, now: Ticks, seen: &Seen<'_>, pools: &[WatchedPool]) {
+        let since = Duration::from_nanos(now - self.start);
+        let drivers = || Drivers {
+            pools: pools.iter().map(WatchedPool::status).collect(),
+            ..Drivers::default()
+        };
+        self.told.tick(since, seen, drivers, |_| {});
+        for alert in self.alerts.iter().skip(self.noted) {
+            let change = (alert.of, alert.change);
+            self.told.breaker(since, seen.config, change, |_| {});
+        }
+        self.noted = self.alerts.len();
     }
 
     /// Receivers that are dead and were sent something since the last look.

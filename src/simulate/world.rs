@@ -14,6 +14,7 @@ use super::watch::{Watch, WatchedPool, WatchedPressure};
 use super::{frames, loads};
 use crate::config::{ClockSource, Config, RxMode};
 use crate::ledger::Counters;
+use crate::manage::alerts::Seen;
 use crate::manage::reload::Retired;
 use crate::manage::report::{Inputs, Link, PortStatus, Report, TxChain, WorkerView};
 use crate::manage::run::DRAIN_MAX;
@@ -229,6 +230,9 @@ impl<'a> World<'a> {
         if now >= self.watch.next_tick {
             let words = &self.control.breakers;
             self.watch.tick(now, &self.tx, &self.plan, &self.counters, words);
+            let workers = [WorkerView { lcore: 1, counters: &self.counters }];
+            let seen = Seen { config: &self.config, plan: &self.plan, workers: &workers };
+            self.watch.note(now, &seen, &self.pools);
         }
     }
 
@@ -299,6 +303,7 @@ impl<'a> World<'a> {
             retired: &Retired::default(),
             pools: &pools,
             unmatched: &Unmatched::default(),
+            alerts: &self.watch.told.list(),
             now: Some(self.clock.now()),
             uptime: Duration::from_nanos(elapsed),
             dpdk: "none (simulated)",

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::config::{Class, Config, Output, Rule, UdpPortRewrite};
 use crate::ledger::{Counter, Counters, Drops, Ledger, OutputCounters, RuleCounters};
+use crate::manage::alerts::Alert;
 use crate::manage::breaker::Breakers;
 use crate::manage::reload::Retired;
 use crate::manage::unmatched::Unmatched;
@@ -36,6 +37,8 @@ pub struct Inputs<'a> {
     pub pools: &'a [PoolStatus],
     /// What no rule takes.
     pub unmatched: &'a Unmatched,
+    /// The newest alerts.
+    pub alerts: &'a [Alert],
     /// The time by the workers' clock; `None` takes the latest heartbeat, which is all there is
     /// where the clock is the capture's.
     pub now: Option<Ticks>,
@@ -114,6 +117,7 @@ impl Report {
             pools: inputs.pools.to_vec(),
             unmatched: inputs.unmatched.report(inputs.config),
             unmatched_unseen: inputs.sum(|counters| &counters.misses.unseen),
+            alerts: inputs.alerts.to_vec(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The difference of two reports of one run: what was counted since.
 //!
-//! Counts are subtracted. What tells a state (links, waiting packets, pools, ages, the residual)
-//! stays as it is now; so do residence times, whose quantiles have no difference.
+//! Counts are subtracted. What tells a state (links, waiting packets, pools, ages, alerts, the
+//! residual) stays as it is now; so do residence times, whose quantiles have no difference.
 
 use std::collections::HashMap;
 
@@ -166,8 +166,14 @@ mod tests {
     fn counts(report: &Report) -> u64 {
         let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
         let state = ["schema", "generation", "uptime_ns", "latency_ns", "pools", "residual"];
-        let also =
-            ["lcore", "busy_permille", "heartbeat_age_ns", "longest_turn_ns", "last_packet_ns_ago"];
+        let also = [
+            "lcore",
+            "busy_permille",
+            "heartbeat_age_ns",
+            "longest_turn_ns",
+            "last_packet_ns_ago",
+            "alerts",
+        ];
         let fields = ["vlan", "udp_port", "count_error"];
         sum(&json, &[&state[..], &also, &fields].concat())
     }

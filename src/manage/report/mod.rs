@@ -17,6 +17,7 @@ pub use latency::Distribution;
 
 use serde::{Deserialize, Serialize};
 
+use super::alerts::Alert;
 use crate::manage::unmatched::UnmatchedReport;
 use crate::stages::BreakerState;
 
@@ -56,6 +57,9 @@ pub struct Report {
     /// Packets that no rule took and no sample stands for: they came faster than they are counted.
     #[serde(default)]
     pub unmatched_unseen: u64,
+    /// The newest, the oldest of them first.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
 }
 
 /// The ledger, the port's view of the input included.

@@ -43,6 +43,8 @@ pub enum What {
     Unmatched,
     /// Residence times of each rule since the start
     Latency,
+    /// What the operator should know, the newest last
+    Alerts,
     /// The plan and every setting in force
     Plan,
 }

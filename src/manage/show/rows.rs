@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Arrange, What};
+use crate::manage::alerts::Alert;
 use crate::manage::report::{
     ClassReport, DropCounts, LedgerReport, OutputReport, PoolStatus, PortReport, ReceiverReport,
     Report, RuleReport, WorkerReport,
@@ -63,6 +64,8 @@ pub enum Part {
     Pools(Vec<Row<PoolStatus>>),
     /// What no rule takes, and how many more there were that nobody looked at.
     Unmatched(Vec<Row<UnmatchedReport>>, u64),
+    /// Each alert.
+    Alerts(Vec<Row<Alert>>),
 }
 
 /// What cannot be sorted so.
@@ -105,6 +108,7 @@ impl Part {
                 rows.retain(|row| row.now.count > 0);
                 Self::Unmatched(rows, report.unmatched_unseen)
             }
+            What::Alerts => Self::Alerts(rows(report, None, |report| report.alerts.clone())),
             What::Latency | What::Plan => return None,
         })
     }
@@ -126,6 +130,7 @@ impl Part {
             Self::Drops(rows) => sort(rows, arrange),
             Self::Pools(rows) => sort(rows, arrange),
             Self::Unmatched(rows, _) => sort(rows, arrange),
+            Self::Alerts(rows) => sort(rows, arrange),
         }
     }
 
@@ -142,6 +147,7 @@ impl Part {
             Self::Drops(rows) => list(rows),
             Self::Pools(rows) => list(rows),
             Self::Unmatched(rows, _) => list(rows),
+            Self::Alerts(rows) => list(rows),
         }
     }
 }

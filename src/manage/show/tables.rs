@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::per_second;
 use super::rows::{DropRow, OutputRow, Part, Row};
+use crate::manage::alerts::{Alert, Level};
 use crate::manage::nearest::vlan;
 use crate::manage::report::{
     ClassReport, LatencyReport, Link, PortReport, ReceiverReport, Report, RuleReport, TxChain,
@@ -34,6 +35,7 @@ impl Part {
                 table::pools(&pools, style)
             }
             Self::Unmatched(rows, unseen) => unmatched(rows, *unseen, elapsed, style),
+            Self::Alerts(rows) => alerts(rows, style),
         }
     }
 }
@@ -354,6 +356,51 @@ fn unmatched(
         grid.line(more, Paint::Plain);
     }
     grid.render(style)
+}
+
+fn alerts(rows: &[Row<Alert>], style: Style) -> String {
+    if rows.is_empty() {
+        return "there are no alerts\n".into();
+    }
+    let mut grid = Grid::new([
+        Cell::left("level"),
+        Cell::left("alert"),
+        Cell::left("of"),
+        Cell::right("count"),
+        Cell::right("since start"),
+        Cell::left("state"),
+    ]);
+    for Row { now: alert, .. } in rows {
+        let level = Cell::left(alert.level.name());
+        let is_bad = alert.active && alert.level == Level::Warning;
+        grid.row([
+            if is_bad { level.paint(Paint::Bad) } else { level },
+            Cell::left(&alert.kind),
+            Cell::left(&alert.subject),
+            Cell::number(alert.count),
+            Cell::right(span(alert.since_ns)),
+            Cell::left(if alert.active { "active" } else { "over" }),
+        ]);
+        for text in [&alert.text, &alert.remedy] {
+            folded(text).into_iter().for_each(|line| grid.line(line, Paint::Plain));
+        }
+    }
+    grid.render(style)
+}
+
+/// A sentence in lines of 76 columns, each indented by four more.
+fn folded(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= 80 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("    {word}")),
+        }
+    }
+    lines
 }
 
 /// The plan in force: its rules, and every setting as a configuration.
