@@ -39,7 +39,8 @@ pub struct Ended {
 pub struct Running {
     child: Child,
     stdout: PathBuf,
-    stderr: PathBuf,
+    /// Where it complains.
+    pub stderr: PathBuf,
 }
 
 impl Instance {

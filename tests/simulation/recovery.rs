@@ -223,3 +223,33 @@ fn a_drain_has_an_end() {
     assert!(outcome.outputs[0].dropped_for(DropReason::BreakerOpen) > 0);
     assert_eq!(outcome.outputs[0].dropped_for(stopped), 0);
 }
+
+/// A worker that takes no turn is told within 100 ms and a tick of management, and a shorter stall is
+/// not; so is a feed that ends, within its window.
+#[test]
+fn a_stall_and_a_silence_are_alerts_in_time() {
+    let rules = r#"
+        [[rule]]
+        name = "feed"
+        expect = { min = "1kpps", within = "100ms" }
+        input = { port = "in", destination = "239.1.1.0/24", udp_port = 5001 }
+        output = [{ port = "a" }]
+    "#;
+    let site = || Site::new(rules).cpu(60, 50).feed(Feed::of("feed").rate("100Mbps"));
+    let alerts = |outcome: &Outcome| -> Vec<(String, u64)> {
+        let each = outcome.report.alerts.iter();
+        each.map(|alert| (alert.kind.clone(), alert.since_ns)).collect()
+    };
+    assert_eq!(alerts(&site().ms(500).run()), [], "where nothing is wrong nothing is told");
+    let short = site().fault("worker-stalls@20ms+99ms").ms(500).run();
+    assert!(!alerts(&short).iter().any(|(kind, _)| kind == "stalled"), "{:?}", alerts(&short));
+    let long = site().fault("worker-stalls@20ms+300ms").ms(500).run();
+    let told = alerts(&long);
+    let (_, at) = told.iter().find(|(kind, _)| kind == "stalled").expect("it is told");
+    assert!((119 * MS..=121 * MS).contains(at), "{at}");
+
+    let gap = site().fault("rx-gap:in@200ms+250ms").ms(500).run();
+    let told = alerts(&gap);
+    let (_, at) = told.iter().find(|(kind, _)| kind == "silent").expect("it is told");
+    assert!((200 * MS..=301 * MS).contains(at), "{at}");
+}

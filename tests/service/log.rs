@@ -1,0 +1,90 @@
+//! The log: lines of either kind, and a stream that takes none.
+
+use std::fs::{self, File};
+use std::io::{PipeWriter, Write};
+use std::os::fd::AsRawFd;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::binary::is_whole;
+use crate::notify::{relays, run};
+use crate::site::Site;
+
+#[test]
+fn each_line_is_json_where_that_is_asked_for_and_dpdk_s_are_among_them() {
+    let site = Site::endless();
+    let args = ["--log-format", "json", "--log-level", "debug"];
+    let mut running = run(&site, &mut site.command(), &args);
+    relays(&site, &mut running);
+    running.signal(libc::SIGTERM);
+    let told = running.stderr.clone();
+    site.has_ended(running);
+    let log = fs::read_to_string(told).expect("there is a log");
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let has = |key: &str, part: &str| {
+        lines.iter().any(|line| line[key].as_str().is_some_and(|text| text.contains(part)))
+    };
+    assert!(has("message", "ready") && has("message", "draining"), "{log}");
+    assert!(has("dpdk", "EAL: ") && has("level", "DEBUG"), "{log}");
+    assert!(lines.iter().all(|line| line["timestamp"].is_string()), "{log}");
+}
+
+#[test]
+fn what_is_below_the_level_is_not_told() {
+    let site = Site::endless();
+    let mut running = run(&site, &mut site.command(), &["--log-level", "off"]);
+    relays(&site, &mut running);
+    running.signal(libc::SIGTERM);
+    let told = running.stderr.clone();
+    site.has_ended(running);
+    assert_eq!(fs::read_to_string(told).expect("there is a log"), "");
+}
+
+/// Fills a pipe that nobody reads.
+fn fill(writer: &mut PipeWriter) {
+    let set = |writer: &PipeWriter, flags: i32| {
+        // SAFETY: the descriptor is open, and the call takes no address.
+        let code = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, flags) };
+        assert_eq!(code, 0);
+    };
+    set(writer, libc::O_NONBLOCK);
+    while writer.write(&[b'x'; 4_096]).is_ok() {}
+    while writer.write(b"x").is_ok() {}
+    set(writer, 0);
+}
+
+#[test]
+fn a_stuck_standard_error_stream_stops_nothing() {
+    let site = Site::endless();
+    let (_reader, mut writer) = std::io::pipe().expect("there are pipes");
+    let theirs = writer.try_clone().expect("it can be shared");
+    let file = |name: &str| File::create(site.instance.path(name)).expect("it can be made");
+    let mut child = site
+        .command()
+        .args(["run", "config.toml", "--report", "report.json", "--log-level", "debug"])
+        .current_dir(site.instance.path(""))
+        .stdin(Stdio::null())
+        .stdout(file("stuck.out"))
+        .stderr(theirs)
+        .spawn()
+        .expect("the binary starts");
+    let show = ["show", "ledger", "--json"];
+    loop {
+        let ledger: Option<Value> = serde_json::from_str(&site.ask(&show).stdout).ok();
+        if ledger.is_some_and(|ledger| ledger["sent"].as_u64() > Some(1_000)) {
+            break;
+        }
+        assert!(matches!(child.try_wait(), Ok(None)));
+    }
+    fill(&mut writer);
+    // Both are told to a stream that takes nothing.
+    site.told(&["reload"]);
+    site.told(&["stop"]);
+    let status = child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(0));
+    is_whole(&site.instance.report());
+}
