@@ -11,9 +11,12 @@ use crate::binary::is_whole;
 use crate::notify::{relays, run};
 use crate::site::Site;
 
+/// What is said before the run begins is no part of its log.
+const NO_WARNING: &str = "[default.rule]\nlate = \"drop\"\n";
+
 #[test]
 fn each_line_is_json_where_that_is_asked_for_and_dpdk_s_are_among_them() {
-    let site = Site::endless();
+    let site = Site::endless_with(NO_WARNING);
     let args = ["--log-format", "json", "--log-level", "debug"];
     let mut running = run(&site, &mut site.command(), &args);
     relays(&site, &mut running);
@@ -35,7 +38,7 @@ fn each_line_is_json_where_that_is_asked_for_and_dpdk_s_are_among_them() {
 
 #[test]
 fn what_is_below_the_level_is_not_told() {
-    let site = Site::endless();
+    let site = Site::endless_with(NO_WARNING);
     let mut running = run(&site, &mut site.command(), &["--log-level", "off"]);
     relays(&site, &mut running);
     running.signal(libc::SIGTERM);
@@ -59,7 +62,7 @@ fn fill(writer: &mut PipeWriter) {
 
 #[test]
 fn a_stuck_standard_error_stream_stops_nothing() {
-    let site = Site::endless();
+    let site = Site::endless_with(NO_WARNING);
     let (_reader, mut writer) = std::io::pipe().expect("there are pipes");
     let theirs = writer.try_clone().expect("it can be shared");
     let file = |name: &str| File::create(site.instance.path(name)).expect("it can be made");
