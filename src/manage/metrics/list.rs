@@ -33,6 +33,12 @@ pub static INSTANCE: Group<Report> = Group {
             "No rule took them, and they came too fast to be sampled for `show unmatched`.",
             |r| r.unmatched_unseen,
         ),
+        gauge(
+            "punctual_alerts_active",
+            &["alerts.count"],
+            "Alerts that are not over; `punctual show alerts` tells which.",
+            |r| r.alerts.iter().filter(|alert| alert.active).count() as u64,
+        ),
     ],
 };
 
