@@ -109,7 +109,7 @@ pub fn alert(alert: &Alert, now: u64) {
     match (alert.active, alert.level) {
         (false, _) => {
             let after = span(now.saturating_sub(*since_ns));
-            tracing::info!(kind, subject, count, "over after {after}: {subject}: {kind}");
+            tracing::info!(kind, subject, count, "{subject}: over after {after}: {kind}");
         }
         (true, Level::Info) => tracing::info!(kind, subject, count, remedy, "{subject}: {text}"),
         (true, Level::Warning) => {

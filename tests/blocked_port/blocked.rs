@@ -222,7 +222,7 @@ pub fn its_breaker_opens_and_closes_when_it_reads_again() {
     assert_eq!(relay.has_said("port a: back"), 0, "nobody has read");
     site.read_a();
     let before = site.at_a.len();
-    relay.says("port a: back after", 1, || {
+    relay.says("port a: over after", 1, || {
         site.round();
         site.read_a();
     });

@@ -90,7 +90,7 @@ impl Site {
 
     /// Reads on until the relay trusts the port again.
     fn recover(&mut self, relay: &Relay, opened: usize) {
-        relay.says("port slow: back after", opened, || {
+        relay.says("port slow: over after", opened, || {
             self.offer();
             self.read(BURST);
         });

@@ -116,7 +116,7 @@ pub fn a_killed_reader_opens_the_breaker_and_a_new_one_gets_the_stream() {
     let mut read = 0;
     for lives in 1..=2 {
         let mut reader = Testpmd::start(&instance, 3);
-        relay.says("port a: back after", lives, || round(&mut feed, &mut b, &mut offered));
+        relay.says("port a: over after", lives, || round(&mut feed, &mut b, &mut offered));
         let before = reader.received();
         wait("the stream at a", || {
             round(&mut feed, &mut b, &mut offered);

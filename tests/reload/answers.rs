@@ -100,7 +100,7 @@ pub fn what_is_wrong_is_told_with_its_place_and_all_goes_on() {
     goes_on(&site);
     site.write("config.toml", &text(NULL, "class = \"low\""));
     running.signal(libc::SIGHUP);
-    wait("the reload", || running.stderr().contains("; generation 2").then_some(()));
+    wait("the reload", || running.stderr().contains("generation=2").then_some(()));
     goes_on(&site);
     stop(&site, running);
 }

@@ -55,7 +55,7 @@ fn a_feed_that_is_silent_is_told_in_the_table_the_report_and_the_log() {
     let report = site.has_ended(running);
     let log = fs::read_to_string(told).expect("there is a log");
     assert_eq!(log.matches("alert: news: ").count(), 1, "{log}");
-    assert_eq!(log.matches("news: silent").count(), 1, "{log}");
+    assert_eq!(log.matches("news: over after").count(), 1, "{log}");
     assert!(log.contains("reloaded") && log.contains("draining"), "{log}");
     assert_eq!(of(&report["alerts"], "silent")[0]["active"], false);
 }
