@@ -17,6 +17,10 @@ needed=(
     "librte-net-null23      ports on nothing: the bench"
     "librte-net-ring23      ports on rings: the tests"
     "librte-net-memif23     ports on shared memory: the tests"
+    "librte-net-af-packet23 ports on kernel interfaces: the tests"
+    "librte-net-af-xdp23    ports on kernel interfaces: the tests"
+    "iproute2         ip: network namespaces of the tests"
+    "ethtool          checksum offload of interfaces: the tests"
     "valgrind         counts instructions: scripts/instructions.sh"
     "tcpdump          to look at what the demo sent"
 )
@@ -28,7 +32,7 @@ fail() {
 
 if ! command -v dpkg-query >/dev/null; then
     pkg-config --atleast-version=22.11 libdpdk 2>/dev/null ||
-        fail "not a Debian system; install DPDK 22.11 with its pcap, null, ring and memif drivers," \
+        fail "not a Debian system; install DPDK 22.11 with its pcap, null, ring, memif, af_packet and af_xdp drivers," \
             "libclang, a C compiler and pkg-config"
     exit 0
 fi

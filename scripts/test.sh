@@ -44,12 +44,15 @@ step "instruction counts" scripts/instructions.sh
 if ((${#skipped[@]} > 0)); then
     printf 'SKIPPED: %s\n' "${skipped[@]}"
 fi
+# A case that the host cannot run says why: "test NAME ... skipped: no root".
+grep -E '^test .* \.\.\. skipped' "$log" || true
 if ((${#failed[@]} > 0)); then
     printf 'FAILED: %s\n' "${failed[@]}"
 fi
 # The sum of cargo's own lines: "test result: ok. 12 passed; 0 failed; ...".
 sed 's/\x1b\[[0-9;]*m//g' "$log" | awk '
     /^test result: / { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) passed += $(i - 1)
-                                                   if ($i ~ /^failed/) failed += $(i - 1) } }
-    END { printf "%d passed, %d failed\n", passed, failed }'
+                                                   if ($i ~ /^failed/) failed += $(i - 1)
+                                                   if ($i ~ /^skipped/) skipped += $(i - 1) } }
+    END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }'
 ((${#failed[@]} == 0))
