@@ -44,6 +44,8 @@ const FUNCTIONS: &[&str] = &[
     "rte_mbuf_dyn_rx_timestamp_register",
     "rte_mempool_avail_count",
     "rte_mempool_free",
+    "rte_pdump_init",
+    "rte_pdump_uninit",
     "rte_ring_create",
     "rte_ring_free",
     "rte_strerror",

@@ -12,6 +12,7 @@ pub mod packet;
 pub mod wire;
 pub mod sched;
 pub mod ledger;
+pub mod capture;
 pub mod stages;
 pub mod worker;
 pub mod plan;

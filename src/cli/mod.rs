@@ -4,6 +4,7 @@ pub mod exit;
 mod load;
 mod run;
 mod ask;
+mod capture;
 mod top;
 mod simulate;
 mod explain;
@@ -56,6 +57,13 @@ enum Command {
     Show(ask::ShowArgs),
     /// Show a running instance live, in a terminal
     Top(top::TopArgs),
+    /// Capture packets of a running instance into a file that tcpdump and Wireshark read
+    ///
+    /// Without a filter: all that is received and all that is sent. With several, all must hold.
+    /// The file is pcapng: each packet has its port, its direction and a comment that says the
+    /// rule, the output or why it was dropped. Packets are copied, never held: what cannot be
+    /// copied in time is counted as missed, and relayed all the same.
+    Capture(capture::CaptureArgs),
     /// Have a running instance go by its configuration file as it is now, or by another
     ///
     /// No packet is lost or delayed because of it. What is wrong or needs a restart is said, and
@@ -128,6 +136,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
             Command::Explain(args) => explain::run(&args),
             Command::Show(args) => ask::show(&args),
             Command::Top(args) => top::top(&args),
+            Command::Capture(args) => capture::capture(&args),
             Command::Reload(args) => ask::reload(&args),
             Command::Stop(args) => ask::stop(&args),
             Command::Reset(args) => ask::reset(&args),
@@ -233,6 +242,9 @@ mod tests {
             &["show", "latency", "--hgrm", "out"],
             &["top", "--interval", "250ms", "--instance", "a"],
             &["stop", "--socket", "/run/a.sock"],
+            &["capture", "--rule", "itch", "--count", "5", "-w", "a.pcapng"],
+            &["capture", "-i", "in", "-c", "9", "-s", "0", "-Q", "in", "-w", "-"],
+            &["capture", "--dropped", "late,mtu", "--for", "10s", "--sample", "8", "-w", "-"],
             &["reset", "--clear"],
         ] {
             assert!(parse(args).is_ok(), "{args:?}");
@@ -254,6 +266,12 @@ mod tests {
             &["top", "--interval", "1ms"],
             &["show", "rules", "--instance", "a", "--socket", "/b"],
             &["stop", "a"],
+            &["capture"],
+            &["capture", "-w", "a", "--count", "0"],
+            &["capture", "-w", "a", "--sample", "0"],
+            &["capture", "-w", "a", "--for", "0s"],
+            &["capture", "-w", "a", "-Q", "up"],
+            &["capture", "-w", "a", "-Q", "in", "--dropped", "any"],
         ] {
             let error = parse(args).unwrap_err();
             assert!(error.use_stderr(), "{args:?}");

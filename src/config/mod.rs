@@ -48,6 +48,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use names::Names;
+pub use names::instead_of;
 use read_output::{Layers, Settings, read_receivers, read_settings};
 use read_rule::{RuleSettings, Site, read_rule_settings, read_rules};
 use reader::{Context, Table};

@@ -91,6 +91,15 @@ pub(super) fn suggest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> O
         .map(|(_, k)| format!("did you mean `{k}`?"))
 }
 
+/// What a name that nobody has may have been, in words: the most similar of `known`, or what there is.
+pub fn instead_of(name: &str, known: &[&str]) -> String {
+    match suggest(name, known.iter().copied()) {
+        Some(help) => help,
+        None if known.is_empty() => "there is none".into(),
+        None => format!("there are: {}", shorten(known)),
+    }
+}
+
 fn shorten(names: &[&str]) -> String {
     const SHOWN: usize = 10;
     let mut text = names[..names.len().min(SHOWN)].join(", ");

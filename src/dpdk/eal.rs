@@ -52,6 +52,8 @@ struct Runtime {
     directory: PathBuf,
     /// Something is outstanding somewhere: the memory must outlive us.
     pinned: AtomicBool,
+    /// Whether DPDK's own capture tools may attach; else why not.
+    dumpcap: Result<(), String>,
     /// Ids of the open ports.
     ports: Mutex<Vec<u16>>,
     /// Dropped last: the name is ours until everything else is gone.
@@ -84,6 +86,7 @@ impl Eal {
             workers: config.worker_cpus.len(),
             directory: runtime_directory().unwrap_or_default(),
             pinned: AtomicBool::new(false),
+            dumpcap: admit_dumpcap(config.memory),
             ports: Mutex::default(),
             _lock: lock,
         })))
@@ -114,6 +117,14 @@ impl Eal {
         self.0.megabytes
     }
 
+    /// Whether `dpdk-dumpcap` can attach to this process, or why not.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn dumpcap(&self) -> Result<(), &str> {
+        self.0.dumpcap.as_ref().map(|&()| ()).map_err(String::as_str)
+    }
+
     /// Keeps the memory mapped until the process exits, because packets lie in it, or what EAL's
     /// interrupt thread still looks at.
     pub(super) fn pin_memory(&self) {
@@ -139,6 +150,10 @@ impl Eal {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
+        if self.dumpcap.is_ok() {
+            // SAFETY: it was initialised, and no port is left that it could look at.
+            unsafe { dpdk_sys::rte_pdump_uninit() };
+        }
         if !self.pinned.load(Ordering::Relaxed) {
             // SAFETY: pools, ports and workers hold an `Eal`, so none is left; what packets there
             // were, their pool had back (else it is pinned).
@@ -228,6 +243,23 @@ fn arguments(config: &EalConfig) -> Vec<String> {
     }
     arguments.extend(config.extra.iter().cloned());
     arguments
+}
+
+/// Lets DPDK's capture tools attach, which are processes that share EAL's memory. Until one does
+/// this costs nothing.
+fn admit_dumpcap(memory: EalMemory) -> Result<(), String> {
+    let why = match memory {
+        EalMemory::Hugepages => {
+            // SAFETY: EAL has started, and this happens once.
+            return match unsafe { dpdk_sys::rte_pdump_init() } {
+                0.. => Ok(()),
+                _ => Err(format!("rte_pdump_init fails: {}", Errno::last())),
+            };
+        }
+        EalMemory::InMemory => "in-memory",
+        EalMemory::NoHuge => "no-huge",
+    };
+    Err(format!("[eal] memory is \"{why}\", which no other process can share; set \"hugepages\""))
 }
 
 fn init(arguments: &[String]) -> Result<(), Errno> {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Drops, LatencyCounts, MissRing, Published};
+use crate::capture::Place;
 use crate::packet::DropReason;
 use crate::plan::{Capacity, Plan};
 
@@ -191,6 +192,8 @@ pub struct Counters {
     pub worker: WorkerCounters,
     /// Samples of the packets that no rule took.
     pub misses: MissRing,
+    /// Where a capture's tap comes to the worker, and goes back.
+    pub capture: Place,
 }
 
 impl Counters {
@@ -212,6 +215,7 @@ impl Counters {
             ports: zero(ports),
             worker: WorkerCounters::default(),
             misses: MissRing::default(),
+            capture: Place::default(),
         }
     }
 }

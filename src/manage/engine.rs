@@ -46,7 +46,8 @@ pub struct Engine {
     /// What no rule takes.
     pub unmatched: Unmatched,
     clock: Option<TscClock>,
-    control: Arc<Control>,
+    /// What the worker is asked for.
+    pub control: Arc<Control>,
     /// The worker's counters.
     pub counters: Arc<Counters>,
     /// The plan that the worker runs by.
@@ -57,7 +58,7 @@ pub struct Engine {
     has_linear: Vec<bool>,
     /// CPUs for threads that are not lcores: none of the workers', where there are others.
     pub service_cpus: Vec<u32>,
-    _eal: Eal,
+    eal: Eal,
 }
 
 /// A pool and what was seen of it.
@@ -139,7 +140,7 @@ impl Engine {
             reloader,
             has_linear,
             service_cpus,
-            _eal: eal,
+            eal,
         })
     }
 
@@ -233,6 +234,14 @@ impl Engine {
         let joined = self.worker.take().map_or(Ok(()), dpdk::Worker::join);
         self.unmatched.take(&self.counters.misses);
         joined
+    }
+
+    /// Whether DPDK's capture tools can attach, in words.
+    pub fn dumpcap(&self) -> String {
+        match self.eal.dumpcap() {
+            Ok(()) => format!("yes: dpdk-dumpcap --file-prefix={} -i PORT", self.eal.name()),
+            Err(why) => format!("no: {why}"),
+        }
     }
 
     /// The time by the worker's clock; none where it is the capture's.

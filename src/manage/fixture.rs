@@ -94,6 +94,7 @@ pub fn view(fixture: Fixture) -> View {
         alerts: fixture.alerts,
         now: Some(12 * TICKS_PER_SECOND),
         uptime: Duration::from_millis(12_345),
+        dumpcap: "no: this is a test".into(),
         dpdk: "22.11.11".into(),
     }
 }

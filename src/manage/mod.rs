@@ -13,6 +13,7 @@ pub mod nearest;
 pub mod unmatched;
 pub mod report;
 pub mod view;
+pub mod capture;
 pub mod control;
 pub mod metrics;
 #[cfg(feature = "dpdk")]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::alerts::Alerts;
+use super::capture::{Captures, Scene};
 use super::control::{Ended, Order, Place, PlaceError, Service, Who};
 use super::engine::Engine;
 use super::in_force::InForce;
@@ -100,9 +101,12 @@ pub fn serve(
     let services = (service.as_ref(), http.as_ref());
     // Its thread runs on the management CPU, as this one has since EAL has started.
     let mut told = Told::new(Logs::start(format, least));
-    let uptime = watch(&mut in_force, &mut engine, policy, &signals, services, &mut told);
+    let mut captures = Captures::default();
+    let looked_after = (&mut engine, &mut captures);
+    let uptime = watch(&mut in_force, looked_after, policy, &signals, services, &mut told);
     drop(http);
     engine.join()?;
+    captures.finish();
     let report = view(&in_force, &engine, &told.alerts, uptime).report(true);
     if let Some(service) = &mut service {
         service.end(ended(&report));
@@ -170,7 +174,7 @@ fn serve_metrics(config: &Config, engine: &Engine) -> Result<Option<Http>, RunEr
 /// Ticks until the worker has ended; returns how long that took.
 fn watch(
     in_force: &mut InForce,
-    engine: &mut Engine,
+    (engine, captures): (&mut Engine, &mut Captures),
     policy: StopPolicy,
     signals: &Signals,
     (service, http): (Option<&Service>, Option<&Http>),
@@ -196,9 +200,13 @@ fn watch(
                     told.reloaded(&reloaded);
                     drop(reply.try_send(reloaded));
                 }
+                Order::Capture(wanted, reply) => {
+                    captures.ask(*wanted, reply, &scene(in_force, engine));
+                }
                 Order::Stop => asked = true,
             }
         }
+        captures.tick(&scene(in_force, engine), now);
         let last_activity = activity.observe(&engine.counters.ledger.read(), now);
         if signals.reload.swap(false, Ordering::Relaxed) {
             told.reloading();
@@ -218,6 +226,17 @@ fn watch(
     start.elapsed()
 }
 
+/// What a capture would be of.
+fn scene<'a>(in_force: &'a InForce, engine: &'a Engine) -> Scene<'a> {
+    Scene {
+        config: &in_force.config,
+        plan: &engine.plan,
+        workers: std::slice::from_ref(&engine.counters),
+        control: &engine.control,
+        now: engine.now(),
+    }
+}
+
 /// The instance as it is now.
 fn view(in_force: &InForce, engine: &Engine, alerts: &Alerts, uptime: Duration) -> View {
     View {
@@ -232,6 +251,7 @@ fn view(in_force: &InForce, engine: &Engine, alerts: &Alerts, uptime: Duration) 
         alerts: alerts.list(),
         now: engine.now(),
         uptime,
+        dumpcap: engine.dumpcap(),
         dpdk: dpdk::version().trim_start_matches("DPDK ").to_owned(),
     }
 }

@@ -42,6 +42,8 @@ pub struct View {
     pub now: Option<Ticks>,
     /// Since the start.
     pub uptime: Duration,
+    /// Whether DPDK's capture tools can attach, in words.
+    pub dumpcap: String,
     /// The version of DPDK.
     pub dpdk: String,
 }
@@ -107,6 +109,7 @@ impl View {
             outputs: self.config.rules.iter().map(|rule| rule.outputs.len() as u64).sum(),
             flows: self.plan.flows.total() as u64,
             rules: rules.collect(),
+            dumpcap: self.dumpcap.clone(),
             settings: canonical(&self.config),
         }
     }
@@ -136,6 +139,9 @@ pub struct PlanReport {
     pub flows: u64,
     /// In file order.
     pub rules: Vec<PlannedRule>,
+    /// Whether `dpdk-dumpcap` can attach: `yes: ` and how, or `no: ` and why.
+    #[serde(default)]
+    pub dumpcap: String,
     /// Every setting in force, as a configuration of its own.
     pub settings: String,
 }

@@ -11,6 +11,12 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// Nanoseconds since 1970, as the host's calendar says.
+pub fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Milliseconds since 1970, as the host's calendar says.
 pub fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -40,7 +40,7 @@ impl Classify {
                 Ok(found) => found,
                 Err(miss) => {
                     let missed = Missed { port: headers.port, key, source, miss };
-                    tally.drop_missed(&missed, now);
+                    tally.drop_missed(&missed, now, packet, plan);
                     return false;
                 }
             };

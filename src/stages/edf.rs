@@ -80,7 +80,7 @@ impl<P: Packet> Edf<P> {
                 return;
             };
             if late {
-                tally.drop_before(DropReason::Late, &packet);
+                tally.drop_before(DropReason::Late, &packet, plan);
                 given_up += 1;
                 continue;
             }
@@ -113,10 +113,10 @@ impl<P: Packet> Edf<P> {
             let packet = self.window.pop()?;
             let rule = &plan.rules[packet.meta().rule as usize];
             if rule.removed {
-                tally.drop_before(DropReason::Removed, &packet);
+                tally.drop_before(DropReason::Removed, &packet, plan);
             } else if is_late(packet.meta(), rule, sent) {
                 ingress.refund(&packet);
-                tally.drop_before(DropReason::Late, &packet);
+                tally.drop_before(DropReason::Late, &packet, plan);
             } else {
                 return Some(packet);
             }

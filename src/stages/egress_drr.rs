@@ -67,7 +67,7 @@ impl<P: Packet> EgressDrr<P> {
         if fits && self.drr.has_room(output.lane, &output.egress, copy.meta().bytes) {
             self.drr.enqueue(output.lane, &output.egress, copy);
         } else {
-            tally.drop_after(DropReason::EgressFull, slot);
+            tally.drop_after(DropReason::EgressFull, &copy, plan);
         }
     }
 
@@ -90,7 +90,7 @@ impl<P: Packet> EgressDrr<P> {
             })?;
             match end {
                 None => return Some(copy),
-                Some(reason) => tally.drop_after(reason, copy.meta().output),
+                Some(reason) => tally.drop_after(reason, &copy, plan),
             }
         }
     }

@@ -82,7 +82,7 @@ impl<O: PacketPool> Fanout<O> {
         let origin = Origin::read(packet.head(), &headers);
         tally.ledger.admitted += 1;
         tally.counters.rules[rule as usize].admitted.add(1);
-        self.choose(rule, &origin, plan, tally);
+        self.choose(&packet, &origin, plan, tally);
         let strip = headers.payload();
         if let [slot] = self.chosen[..] {
             let output = &plan.outputs[slot as usize];
@@ -100,7 +100,7 @@ impl<O: PacketPool> Fanout<O> {
             match self.copy(&packet, &meta, slot, output, &origin, plan) {
                 Some((copy, true)) => self.built.push(copy),
                 Some((copy, false)) => send(copy, output, plan, egress, tally),
-                None => tally.drop_after(DropReason::HeaderAlloc, slot),
+                None => tally.drop_unmade(DropReason::HeaderAlloc, slot, &packet, plan),
             }
         }
         packet.share(strip, &mut self.built);
@@ -111,9 +111,9 @@ impl<O: PacketPool> Fanout<O> {
     }
 
     /// Finds the outputs that get a copy; those that cannot are counted.
-    fn choose(&mut self, rule: u32, origin: &Origin, plan: &Plan, tally: &mut Tally) {
+    fn choose(&mut self, packet: &O::Packet, origin: &Origin, plan: &Plan, tally: &mut Tally) {
         self.chosen.clear();
-        for &slot in plan.outputs_of(rule) {
+        for &slot in plan.outputs_of(packet.meta().rule) {
             let output = &plan.outputs[slot as usize];
             let counters = &tally.counters.outputs[slot as usize];
             if output.sample > 1 {
@@ -127,12 +127,12 @@ impl<O: PacketPool> Fanout<O> {
             counters.copies.add(1);
             tally.ledger.copies += 1;
             if output.template.ttl_expired(origin) {
-                tally.drop_after(DropReason::Ttl, slot);
+                tally.drop_unmade(DropReason::Ttl, slot, packet, plan);
             } else if output.template.ip_len(origin) > plan.ports[output.port as usize].mtu as usize
             {
-                tally.drop_after(DropReason::Mtu, slot);
+                tally.drop_unmade(DropReason::Mtu, slot, packet, plan);
             } else if !self.breakers.admits(output.port, output.receiver) {
-                tally.drop_after(DropReason::BreakerOpen, slot);
+                tally.drop_unmade(DropReason::BreakerOpen, slot, packet, plan);
             } else {
                 self.chosen.push(slot);
             }

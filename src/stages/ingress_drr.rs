@@ -40,7 +40,7 @@ impl<P: Packet> IngressDrr<P> {
             let class = plan.rules[packet.meta().rule as usize].ingress.class;
             let admits = pressure.admits(class);
             if !admits {
-                tally.drop_before(DropReason::PoolPressure, packet);
+                tally.drop_before(DropReason::PoolPressure, packet, plan);
             }
             admits
         });
@@ -58,7 +58,7 @@ impl<P: Packet> IngressDrr<P> {
             let (rule, flow) = (packet.meta().rule, packet.meta().flow);
             let rule = &plan.rules[rule as usize];
             if !self.drr.has_room(flow, &rule.ingress, packet.meta().bytes) {
-                tally.drop_before(DropReason::IngressFull, &packet);
+                tally.drop_before(DropReason::IngressFull, &packet, plan);
                 continue;
             }
             stamp(&mut packet, plan, flows);

@@ -33,11 +33,11 @@ impl Parse {
                     true
                 }
                 Verdict::Punt => {
-                    tally.ledger.punted += 1;
+                    tally.punt(packet, plan);
                     false
                 }
                 Verdict::Drop(reason) => {
-                    tally.drop_unmatched(reason);
+                    tally.drop_unmatched(reason, packet, plan);
                     false
                 }
             }

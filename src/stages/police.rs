@@ -35,7 +35,7 @@ impl Police {
             let bucket = &mut flows.state(meta.flow).bucket;
             let conforms = bucket.conforms(rate, meta.bytes, meta.arrival);
             if !conforms {
-                tally.drop_before(DropReason::Policed, packet);
+                tally.drop_before(DropReason::Policed, packet, plan);
             }
             conforms
         });

@@ -81,13 +81,12 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
         }
     }
 
-    /// Frees what is held back; returns how many packets that were.
-    pub fn discard(&mut self) -> usize {
-        let held = self.packets();
+    /// Frees what is held back; `each` sees it first.
+    pub fn discard(&mut self, each: impl FnMut(&R::Packet)) {
         if let Time::Capture { held } = &mut self.time {
+            held.iter().flatten().for_each(each);
             held.iter_mut().for_each(Burst::clear);
         }
-        held
     }
 
     /// Fills an empty burst with what has arrived; without `room` lossless ports are left out, and

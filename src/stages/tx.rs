@@ -76,8 +76,10 @@ impl<T: TxPort> Tx<T> {
             if self.copies.is_empty() {
                 break;
             }
+            tally.show_copies(&self.copies, clock.now(), plan);
             let accepted = self.port.send(&mut self.copies);
             let now = clock.read_clock();
+            tally.show_sent(accepted, now);
             self.count(accepted, now, tally);
             sent += accepted;
             if self.copies.is_empty() {
@@ -105,7 +107,7 @@ impl<T: TxPort> Tx<T> {
         let copies = std::mem::take(&mut self.copies);
         for (copy, staged) in copies.into_iter().zip(std::mem::take(&mut self.staged)) {
             if is_late(copy.meta(), plan, now) {
-                tally.drop_after(DropReason::EgressLate, staged.output);
+                tally.drop_after(DropReason::EgressLate, &copy, plan);
                 egress.refund(staged.output, staged.bytes, plan);
             } else {
                 self.copies.push(copy);
@@ -139,24 +141,24 @@ impl<T: TxPort> Tx<T> {
     ) -> usize {
         self.note_refusal(None, plan, tally);
         let mut dropped = self.staged.len();
-        self.copies.clear();
-        for staged in self.staged.drain(..) {
-            tally.drop_after(DropReason::BreakerOpen, staged.output);
+        self.staged.clear();
+        for copy in self.copies.drain(..) {
+            tally.drop_after(DropReason::BreakerOpen, &copy, plan);
         }
         while dropped < GIVEN_UP_A_TURN
             && let Some(copy) = egress.take()
         {
-            tally.drop_after(DropReason::BreakerOpen, copy.meta().output);
+            tally.drop_after(DropReason::BreakerOpen, &copy, plan);
             dropped += 1;
         }
         dropped
     }
 
     /// Drops what is staged.
-    pub fn discard(&mut self, tally: &mut Tally) {
-        self.copies.clear();
-        for staged in self.staged.drain(..) {
-            tally.drop_after(DropReason::Stopped, staged.output);
+    pub fn discard(&mut self, plan: &Plan, tally: &mut Tally) {
+        self.staged.clear();
+        for copy in self.copies.drain(..) {
+            tally.drop_after(DropReason::Stopped, &copy, plan);
         }
     }
 

@@ -7,14 +7,14 @@ mod control;
 mod mailbox;
 mod sync;
 
-pub use control::{Control, Phase};
+pub use control::{Control, Phase, Word};
 pub use mailbox::Mailbox;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ledger::Counters;
-use crate::packet::{BURST, Burst, Driver, DropReason, Packet, PacketPool, Ticks};
+use crate::packet::{BURST, Burst, Driver, DropReason, PacketPool, Ticks};
 use crate::plan::Plan;
 use crate::sched::Pressure;
 use crate::stages::{
@@ -72,6 +72,8 @@ pub struct Worker<D: Driver> {
     header_capacity: usize,
     /// When the turn before ended, in ticks; 0 before the first.
     ended: Ticks,
+    /// Captures that it has seen begin and end.
+    captures: u32,
 }
 
 /// The last two stages of one port.
@@ -138,6 +140,7 @@ impl<D: Driver> Worker<D> {
             receiving: true,
             served: 0,
             ended: 0,
+            captures: 0,
             burst_headers: burst_headers(&plan, header_capacity),
             header_capacity,
             plan,
@@ -194,6 +197,7 @@ impl<D: Driver> Worker<D> {
             received += burst.len();
             parse.inspect(&mut burst, plan, tally);
             classify.inspect(&mut burst, plan, flows, ingress_drr, rx.now(), tally);
+            tally.show_matched(&burst, plan);
             police.inspect(&mut burst, plan, flows, tally);
             ingress_drr.shed(&mut burst, *pressure, plan, tally);
             if ingress_drr.passes(&mut burst, edf, plan, flows) {
@@ -249,7 +253,11 @@ impl<D: Driver> Worker<D> {
     /// One turn, where management does not ask for the end; returns how many packets moved.
     /// Without a turn the worker has ended, and keeps nothing.
     pub fn step(&mut self) -> Option<usize> {
-        let ended = match self.control.phase() {
+        let word = self.control.word();
+        if word.captures != self.captures && self.tally.swap_tap(word.captures % 2 == 1) {
+            self.captures = word.captures;
+        }
+        let ended = match word.phase {
             Phase::Run => false,
             Phase::Drain => {
                 let ended = self.is_quiet();
@@ -306,17 +314,15 @@ impl<D: Driver> Worker<D> {
 
     /// Drops all that waits, as `stopped`.
     fn discard(&mut self) {
-        let tally = &mut self.tally;
-        for _ in 0..self.rx.discard() {
-            tally.drop_unmatched(DropReason::Stopped);
-        }
+        let (plan, tally) = (&*self.plan, &mut self.tally);
+        self.rx.discard(|packet| tally.drop_unmatched(DropReason::Stopped, packet, plan));
         while let Some(packet) = self.ingress_drr.dequeue(|_| true).or_else(|| self.edf.take()) {
-            tally.drop_before(DropReason::Stopped, &packet);
+            tally.drop_before(DropReason::Stopped, &packet, plan);
         }
         for EgressPort { drr, tx } in &mut self.egress.ports {
-            tx.discard(tally);
+            tx.discard(plan, tally);
             while let Some(copy) = drr.take() {
-                tally.drop_after(DropReason::Stopped, copy.meta().output);
+                tally.drop_after(DropReason::Stopped, &copy, plan);
             }
         }
         self.publish(1);

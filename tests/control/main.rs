@@ -15,3 +15,4 @@ mod stop;
 mod strangers;
 mod place;
 mod metrics;
+mod capture;

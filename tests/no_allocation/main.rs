@@ -12,6 +12,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use frames::{Checksum, Frame, v4, v6};
+use punctual::capture::{Filter, SHOTS_MAX, Tap, What};
 use punctual::config::{FlowKind, Late};
 use punctual::dpdk::{Mbuf, launch};
 use punctual::ledger::Ledger;
@@ -67,6 +68,7 @@ fn main() -> std::process::ExitCode {
         the_allocator_counts,
         a_million_packets_by_the_processors_clock,
         packets_by_the_captures_clock,
+        packets_under_a_capture,
     ])
 }
 
@@ -180,7 +182,7 @@ fn drive(site: &mut Site, traffic: &[Vec<u8>], packets: u64) -> u64 {
             pushed += 1;
         }
         let before = calls();
-        site.worker.turn();
+        site.worker.step();
         allocated += calls() - before;
         turn += 1;
         match turn % 1_000 {
@@ -240,8 +242,13 @@ const SEEN: &[DropReason] = {
 const SEEN_LIVE: &[DropReason] = &[DropReason::HeaderAlloc, DropReason::EgressFull];
 
 fn run(tsc: bool, packets: u64) {
+    run_with(tsc, packets, |_| {});
+}
+
+fn run_with(tsc: bool, packets: u64, prepare: impl FnOnce(&Site)) {
     let sizes = Sizes { payload: 8_192, headers: 4_096, rings: vec![1_023, 16_383, 31], tsc };
     let mut site = Site::new(&load(config()), &sizes);
+    prepare(&site);
     let traffic = traffic();
     let eal = site.eal.clone();
     let worker = launch(&eal, 0, move || {
@@ -273,6 +280,21 @@ fn run(tsc: bool, packets: u64) {
 
 fn a_million_packets_by_the_processors_clock() {
     run(true, PACKETS);
+}
+
+/// A capture of all that is received and sent, and one of all that is dropped; nobody reads them,
+/// so that their shots run out, too.
+fn packets_under_a_capture() {
+    let what = What::Passing { received: true, sent: true };
+    let filter = Filter { what, rule: None, receiver: None, port: None };
+    let (tap, mut well) = Tap::new(filter, 3, 256);
+    run_with(true, PACKETS / 10, |site| {
+        site.counters.capture.put(Some(tap));
+        site.control.swap_tap();
+    });
+    let shots = std::iter::from_fn(|| well.next_at().map(|_| well.take(|_| {}))).count();
+    assert_eq!(shots, SHOTS_MAX);
+    assert!(well.totals.missed.get() > 0 && well.totals.matched.get() > 3 * SHOTS_MAX as u64);
 }
 
 /// No ring stamps its packets, so that time stands still: what is held back until its instant, and

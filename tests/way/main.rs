@@ -3,6 +3,7 @@
 
 #[path = "../frames/mod.rs"]
 mod frames;
+mod capture;
 mod misses;
 mod overload;
 mod reload;

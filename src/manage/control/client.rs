@@ -1,6 +1,7 @@
 //! The asking side: finds a running instance and asks it.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -181,6 +182,36 @@ impl Client {
     /// # Errors
     /// Where it is an error, or does not come.
     pub fn receive<T: DeserializeOwned>(&mut self, patience: Duration) -> Result<T, ClientError> {
+        let answer = self.frame(patience)?;
+        Self::read_answer(&answer)
+    }
+
+    /// What an answer's bytes say.
+    ///
+    /// # Errors
+    /// Where it is an error.
+    pub fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ClientError> {
+        Ok(parse_answer(answer).map_err(ClientError::Broken)??)
+    }
+
+    /// Waits so long for a frame to begin; a signal ends the wait.
+    pub fn wait(&self, patience: Duration) -> bool {
+        let mut polled = [PollFd::new(&self.stream, PollFlags::IN)];
+        let timeout = Timespec::try_from(patience).ok();
+        poll(&mut polled, timeout.as_ref()).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Sends no more: who streams something ends it.
+    pub fn hang_up(&self) {
+        // Where it is gone, that is told by what is received.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// The bytes of a frame, whatever they are.
+    ///
+    /// # Errors
+    /// Where it does not come.
+    pub fn frame(&mut self, patience: Duration) -> Result<Vec<u8>, ClientError> {
         let failed = |error| failed(error, patience);
         self.stream.set_read_timeout(Some(patience)).map_err(failed)?;
         let mut header = [0; HEADER_BYTES];
@@ -194,7 +225,7 @@ impl Client {
         if read < len as usize {
             return Err(ClientError::Gone);
         }
-        Ok(parse_answer(&answer).map_err(ClientError::Broken)??)
+        Ok(answer)
     }
 
     /// Waits so long until the instance has closed the connection, which it does last of all.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 
 use super::protocol::{Command, HEADER_BYTES, REQUEST_BYTES_MAX, Refusal, code};
+use super::stream::Stream;
 
 /// How long a client may take for a request, and for taking its answer.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,6 +29,8 @@ enum State {
     Waiting,
     /// So much of an answer is still to go, and what follows it.
     Writing { frame: Vec<u8>, sent: usize, then: Then },
+    /// A capture is under way.
+    Streaming(Box<Stream>),
     /// Told how the run ended; the end of the connection is the end of the process.
     Lingering,
     /// To be closed.
@@ -58,7 +61,8 @@ impl Connection {
 
     /// What it waits for. Its end is told whatever this says.
     pub fn interest(&self) -> PollFlags {
-        match self.state {
+        match &self.state {
+            State::Streaming(stream) => stream.interest(),
             State::Reading(_) => PollFlags::IN,
             State::Writing { .. } => PollFlags::OUT,
             State::Waiting | State::Lingering | State::Closed => PollFlags::empty(),
@@ -67,7 +71,8 @@ impl Connection {
 
     /// When its time is over, where that is counted.
     pub fn deadline(&self) -> Option<Instant> {
-        match self.state {
+        match &self.state {
+            State::Streaming(stream) => stream.deadline(),
             State::Waiting | State::Lingering => None,
             _ => Some(self.deadline),
         }
@@ -88,9 +93,25 @@ impl Connection {
         self.state = State::Waiting;
     }
 
+    /// Streams a capture, from now on and until it ends.
+    pub fn stream_capture(&mut self, stream: Stream) {
+        self.state = State::Streaming(Box::new(stream));
+    }
+
+    /// Whether a capture is under way.
+    pub fn is_streaming(&self) -> bool {
+        matches!(self.state, State::Streaming(_))
+    }
+
     /// Goes on as `ready` says; returns the request where one is whole.
     pub fn advance(&mut self, ready: PollFlags, now: Instant) -> Option<Command> {
         let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+        if let State::Streaming(stream) = &mut self.state {
+            if ready.intersects(gone) || !stream.advance(&mut self.stream, ready, now) {
+                self.state = State::Closed;
+            }
+            return None;
+        }
         match &self.state {
             State::Reading(_) if now >= self.deadline => {
                 let seconds = PATIENCE.as_secs();
@@ -157,7 +178,7 @@ impl Connection {
 }
 
 /// Writes on in a frame; true where all of it has gone.
-fn write_on(to: &mut impl Write, frame: &[u8], sent: &mut usize) -> io::Result<bool> {
+pub fn write_on(to: &mut impl Write, frame: &[u8], sent: &mut usize) -> io::Result<bool> {
     while *sent < frame.len() {
         match to.write(&frame[*sent..]) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),

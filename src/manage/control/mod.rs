@@ -8,6 +8,7 @@
 //! protocol    frames, requests, answers
 //! place       where the socket is, and whose
 //! connection  one client: its frame, its answer, its deadline
+//! stream      a capture on its way to a client
 //! service     the thread; the mailbox
 //! client      finds an instance and asks it
 //! ```
@@ -15,14 +16,15 @@
 mod protocol;
 mod place;
 mod connection;
+mod stream;
 mod service;
 mod client;
 
 pub use client::{Client, ClientError, Which};
 pub use place::{Place, PlaceError};
 pub use protocol::{
-    Command, Ended, Planned, REQUEST_BYTES_MAX, Refusal, Reloaded, Shown, Stopped, Timed, VERSION,
-    Who, code,
+    Captured, Capturing, Command, Ended, Planned, REQUEST_BYTES_MAX, Refusal, Reloaded, Shown,
+    Stopped, Timed, VERSION, Who, code,
 };
 pub use service::{CONNECTIONS_MAX, Order, PATIENCE, Service, on_cpus};
 

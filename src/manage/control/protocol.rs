@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::manage::capture::Wanted;
 use crate::manage::reload::Diff;
 use crate::manage::report::{LedgerReport, Report};
 use crate::manage::view::{PlanReport, RuleLatency};
@@ -39,6 +40,8 @@ pub mod code {
     pub const COMMAND: &str = "command";
     /// The configuration is wrong.
     pub const CONFIG: &str = "config";
+    /// What is to be captured is not there, or cannot all hold.
+    pub const FILTER: &str = "filter";
     /// What the configuration asks for needs a restart.
     pub const RESTART: &str = "restart";
     /// The instance has ended its work and answers no more.
@@ -57,12 +60,16 @@ pub enum Command {
     /// To go by another configuration: by this file, or by the one in force as it is now. Answered
     /// by [`Reloaded`].
     Reload(Option<PathBuf>),
+    /// To capture packets: answered by [`Capturing`], then by frames of pcapng blocks, and at the
+    /// end by [`Captured`].
+    Capture(Box<Wanted>),
     /// To drain and stop: answered by [`Stopped`] once the workers have ended.
     Stop,
 }
 
 impl Command {
-    const ALL: [Self; 5] = [Self::Show, Self::Plan, Self::Latency, Self::Reload(None), Self::Stop];
+    /// Their names.
+    const ALL: [&str; 6] = ["show", "plan", "latency", "reload", "capture", "stop"];
 
     /// As requests write it.
     pub const fn name(&self) -> &'static str {
@@ -71,6 +78,7 @@ impl Command {
             Self::Plan => "plan",
             Self::Latency => "latency",
             Self::Reload(_) => "reload",
+            Self::Capture(_) => "capture",
             Self::Stop => "stop",
         }
     }
@@ -80,6 +88,11 @@ impl Command {
         let mut request = json!({"version": VERSION, "command": self.name()});
         if let Self::Reload(Some(file)) = self {
             request["file"] = file.to_string_lossy().into();
+        }
+        if let (Self::Capture(wanted), Value::Object(request)) = (self, &mut request)
+            && let Ok(Value::Object(wanted)) = serde_json::to_value(wanted)
+        {
+            request.extend(wanted);
         }
         frame(&request)
     }
@@ -106,13 +119,18 @@ impl Command {
             }
             _ => return Err(unusable("has no number `version`".into())),
         }
-        let reloads = object.get("command").is_some_and(|name| name == "reload");
-        let known = |key: &str| match key {
-            "version" | "command" => true,
-            "file" => reloads,
-            _ => false,
+        let mut object = object;
+        object.remove("version");
+        let Some(Value::String(name)) = object.remove("command") else {
+            return Err(unusable("has no text `command`".into()));
         };
-        if let Some(key) = object.keys().find(|key| !known(key)) {
+        if name == "capture" {
+            let wanted = serde_json::from_value(Value::Object(object));
+            let wanted =
+                wanted.map_err(|error| unusable(format!("is not for a capture ({error})")));
+            return Ok(Self::Capture(Box::new(wanted?)));
+        }
+        if let Some(key) = object.keys().find(|key| name != "reload" || *key != "file") {
             return Err(unusable(format!("has an unknown key `{}`", short(key))));
         }
         let file = match object.get("file") {
@@ -120,19 +138,18 @@ impl Command {
             Some(Value::String(file)) if file.starts_with('/') => Some(PathBuf::from(file)),
             Some(_) => return Err(unusable("has a `file` that is no absolute path".into())),
         };
-        let Some(Value::String(name)) = object.get("command") else {
-            return Err(unusable("has no text `command`".into()));
-        };
-        let command = Self::ALL.into_iter().find(|command| command.name() == name);
-        let command = command.map(|command| match command {
-            Self::Reload(_) => Self::Reload(file),
-            command => command,
-        });
-        command.ok_or_else(|| {
-            let known = Self::ALL.each_ref().map(Self::name).join(", ");
-            let message = format!("unknown command `{}`; known: {known}", short(name));
-            Refusal::new(code::COMMAND, message)
-        })
+        match &*name {
+            "show" => Ok(Self::Show),
+            "plan" => Ok(Self::Plan),
+            "latency" => Ok(Self::Latency),
+            "reload" => Ok(Self::Reload(file)),
+            "stop" => Ok(Self::Stop),
+            _ => {
+                let known = Self::ALL.join(", ");
+                let message = format!("unknown command `{}`; known: {known}", short(&name));
+                Err(Refusal::new(code::COMMAND, message))
+            }
+        }
     }
 }
 
@@ -183,6 +200,34 @@ pub struct Reloaded {
     pub warnings: String,
     /// From reading the file until the worker ran by it, in nanoseconds.
     pub took_ns: u64,
+}
+
+/// The first answer to [`Command::Capture`]: it has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capturing {
+    /// Who answers.
+    pub instance: Who,
+    /// What is captured, in words.
+    pub of: String,
+    /// Bytes kept of each packet, at most.
+    pub snap: u32,
+}
+
+/// The last answer to [`Command::Capture`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Captured {
+    /// Who answers.
+    pub instance: Who,
+    /// Packets in the file.
+    pub captured: u64,
+    /// Packets that were wanted, sampled or not.
+    pub matched: u64,
+    /// Packets that came faster than they were read.
+    pub missed: u64,
+    /// Why it ended: `count`, `time`, `client`, `gone` or `instance`.
+    pub ended: String,
+    /// The same in words.
+    pub why: String,
 }
 
 /// The answer to [`Command::Latency`].

@@ -15,8 +15,11 @@ pub use super::connection::PATIENCE;
 use super::connection::{Connection, Then, turn_away};
 use super::place::{Place, user};
 use super::protocol::{
-    Command, Ended, Planned, Refusal, Reloaded, Shown, Stopped, Timed, Who, code, ok_frame,
+    Capturing, Command, Ended, Planned, Refusal, Reloaded, Shown, Stopped, Timed, Who, code,
+    ok_frame,
 };
+use super::stream::Stream;
+use crate::manage::capture::{Feed, Wanted};
 use crate::manage::view::View;
 use crate::manage::wall;
 
@@ -28,6 +31,8 @@ const ORDERS_MAX: usize = 8;
 const VIEW_PATIENCE: Duration = Duration::from_secs(1);
 /// How long management may take to read a configuration and bring it to the worker.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long captures may take for what is left of them when the instance has ended.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// How long nobody is let in where the system gave no connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -38,6 +43,8 @@ pub enum Order {
     View(SyncSender<View>),
     /// To go by another configuration: by this file, or by the one in force as it is now.
     Reload(Option<PathBuf>, SyncSender<Result<Reloaded, Refusal>>),
+    /// To capture packets.
+    Capture(Box<Wanted>, SyncSender<Result<Feed, Refusal>>),
     /// To drain and stop.
     Stop,
 }
@@ -151,10 +158,13 @@ struct Desk {
 
 impl Desk {
     fn run(mut self) {
+        let mut over_at = None;
         loop {
             let ready = self.wait();
             let now = wall::now();
-            let is_over = ready.woken && self.is_over();
+            if over_at.is_none() && ready.woken && self.is_over() {
+                over_at = Some(now + FAREWELL);
+            }
             self.tell_the_end(now);
             for (i, flags) in ready.connections.into_iter().enumerate() {
                 if let Some(command) = self.connections[i].advance(flags, now) {
@@ -162,8 +172,12 @@ impl Desk {
                 }
             }
             self.connections.retain(|connection| !connection.is_closed());
-            if is_over {
-                return;
+            if let Some(at) = over_at {
+                // What ends a capture is written yet.
+                if now >= at || !self.connections.iter().any(Connection::is_streaming) {
+                    return;
+                }
+                continue;
             }
             if ready.listener {
                 self.accept(now);
@@ -258,6 +272,10 @@ impl Desk {
                 self.view().map(|view| ok_frame(&Planned { instance, plan: view.plan() }))
             }
             Command::Reload(file) => self.reload(file).map(|reloaded| ok_frame(&reloaded)),
+            Command::Capture(wanted) => match self.capture(wanted, now) {
+                Ok(stream) => return self.connections[i].stream_capture(stream),
+                Err(refusal) => Err(refusal),
+            },
             Command::Stop => match self.order(Order::Stop) {
                 Ok(()) => return self.connections[i].wait(),
                 Err(refusal) => Err(refusal),
@@ -281,6 +299,17 @@ impl Desk {
         let (reply, reloaded) = mpsc::sync_channel(1);
         self.order(Order::Reload(file, reply))?;
         receive(&reloaded, RELOAD_PATIENCE)?
+    }
+
+    /// Asks management to capture.
+    fn capture(&self, wanted: Box<Wanted>, now: Instant) -> Result<Stream, Refusal> {
+        let (reply, feed) = mpsc::sync_channel(1);
+        let of = wanted.words();
+        self.order(Order::Capture(wanted, reply))?;
+        let feed = receive(&feed, VIEW_PATIENCE)??;
+        let instance = self.who.clone();
+        let begun = ok_frame(&Capturing { instance: instance.clone(), of, snap: feed.snap });
+        Ok(Stream::new(feed, instance, begun, now))
     }
 
     /// Puts an order into the mailbox; never waits.

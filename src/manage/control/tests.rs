@@ -84,6 +84,10 @@ impl Site {
                         let message = format!("{file:?} is not for this test");
                         reply.send(Err(Refusal::new(code::CONFIG, message))).unwrap();
                     }
+                    Order::Capture(_, reply) => {
+                        let refusal = Refusal::new(code::FILTER, "this is not for this test");
+                        reply.send(Err(refusal)).unwrap();
+                    }
                     Order::Stop => stops += 1,
                 }
                 done += 1;

@@ -428,8 +428,9 @@ pub fn plan(plan: &PlanReport, style: Style) -> String {
     let [rules, rows, outputs, flows] =
         [plan.rules.len() as u64, plan.rows, plan.outputs, plan.flows].map(grouped);
     format!(
-        "{}{rules} rules, {rows} rows, {outputs} outputs, {flows} flows\n\n{}\n{}",
+        "{}{rules} rules, {rows} rows, {outputs} outputs, {flows} flows\ndumpcap  {}\n\n{}\n{}",
         grid.render(style),
+        plan.dumpcap,
         style.paint(Paint::Head, "settings in force"),
         plan.settings,
     )
@@ -498,10 +499,12 @@ mod tests {
             outputs: 3,
             flows: 2,
             rules: Vec::new(),
+            dumpcap: "no: it is a test".into(),
             settings: "schema = 1\n".into(),
         };
         let text = plan(&report, Style::PLAIN);
         assert!(text.contains("0 rules, 9 rows, 3 outputs, 2 flows\n"), "{text}");
+        assert!(text.contains("dumpcap  no: it is a test\n"), "{text}");
         assert!(text.ends_with("settings in force\nschema = 1\n"), "{text}");
     }
 }
