@@ -1,4 +1,6 @@
 //! A capture sees as many packets as the ledger counts, as they are, and changes nothing.
+//!
+//! Seen to fail: shots of refused copies handed over, drops at fan-out not shown, misses not counted.
 
 use punctual::capture::{Fate, Filter, NOBODY, Note, SHOTS_MAX, Tap, Well, What};
 use punctual::packet::DropReason;
