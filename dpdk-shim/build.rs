@@ -5,8 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The shim, one file per subject.
-const SOURCES: &[&str] =
-    &["eth.c", "mbuf.c", "pool.c", "ring.c", "clock.c", "thread.c", "log.c", "layout.c"];
+const SOURCES: &[&str] = &[
+    "eth.c",
+    "mbuf.c",
+    "pool.c",
+    "ring.c",
+    "clock.c",
+    "thread.c",
+    "log.c",
+    "telemetry.c",
+    "layout.c",
+];
 
 /// What Rust calls. Named one by one: `rte_.*` drags in packed types that do not compile
 /// (E0588), and a list says what the program stands on.
@@ -49,6 +58,11 @@ const FUNCTIONS: &[&str] = &[
     "rte_ring_create",
     "rte_ring_free",
     "rte_strerror",
+    "rte_tel_data_add_array_string",
+    "rte_tel_data_add_dict_string",
+    "rte_tel_data_start_array",
+    "rte_tel_data_start_dict",
+    "rte_telemetry_register_cmd",
     "rte_version",
 ];
 
@@ -56,8 +70,14 @@ const FUNCTIONS: &[&str] = &[
 const TYPES: &[&str] = &["rte_eth_conf", "rte_eth_dev_info", "rte_eth_link", "rte_eth_stats"];
 
 /// Constants; those of layout.h and the drivers' directory among them.
-const CONSTANTS: &[&str] =
-    &["SHIM_.*", "RTE_EAL_PMD_PATH", "RTE_MAX_LCORE", "RTE_MAX_ETHPORTS", "RTE_PKTMBUF_HEADROOM"];
+const CONSTANTS: &[&str] = &[
+    "SHIM_.*",
+    "RTE_EAL_PMD_PATH",
+    "RTE_MAX_LCORE",
+    "RTE_MAX_ETHPORTS",
+    "RTE_PKTMBUF_HEADROOM",
+    "RTE_TEL_MAX_STRING_LEN",
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

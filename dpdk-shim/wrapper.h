@@ -21,6 +21,7 @@
 #include <rte_mbuf_pool_ops.h>
 #include <rte_pdump.h>
 #include <rte_ring.h>
+#include <rte_telemetry.h>
 #include <rte_version.h>
 
 #include "layout.h"
@@ -63,5 +64,8 @@ unsigned int shim_lcore_id(void);
 /* log.c */
 typedef void (*shim_log_sink)(const char *text, size_t length);
 int shim_log_to(shim_log_sink sink);
+
+/* telemetry.c */
+int shim_telemetry_add_number(struct rte_tel_data *reply, const char *name, uint64_t number);
 
 #endif

@@ -283,4 +283,16 @@ pub enum DpdkError {
         /// What it means.
         why: &'static str,
     },
+
+    /// A command that DPDK's telemetry does not take.
+    #[error(
+        "telemetry: DPDK does not take the command {command} ({errno}); write \
+         `extra = [\"--no-telemetry\"]` under [eal] if memory is short, else this is a bug"
+    )]
+    Telemetry {
+        /// The command.
+        command: String,
+        /// DPDK's error number.
+        errno: Errno,
+    },
 }

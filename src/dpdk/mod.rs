@@ -20,6 +20,7 @@ mod mbuf;
 mod memif;
 mod port;
 mod queue;
+mod telemetry;
 pub mod ring;
 
 pub use clock::TscClock;
@@ -31,6 +32,7 @@ pub use mbuf::Mbuf;
 pub use mempool::{DEFAULT_CACHE, HEADROOM, Pool, PoolConfig};
 pub use port::{LinkState, Port, PortConfig, PortStats};
 pub use queue::{DpdkRx, DpdkTx};
+pub use telemetry::{Reply, Telemetry, Unanswered};
 
 use crate::packet::Driver;
 

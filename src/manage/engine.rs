@@ -244,6 +244,11 @@ impl Engine {
         }
     }
 
+    /// EAL, as long as it runs.
+    pub fn eal(&self) -> &Eal {
+        &self.eal
+    }
+
     /// The time by the worker's clock; none where it is the capture's.
     pub fn now(&self) -> Option<Ticks> {
         self.clock.map(|clock| clock.now())

@@ -16,7 +16,7 @@ use super::control::{Ended, Order, Place, PlaceError, Service, Who};
 use super::engine::Engine;
 use super::in_force::InForce;
 use super::logs::{self, Logs};
-use super::metrics::{self, Http, TooManySeries};
+use super::metrics::{self, Http, Telemetry, TooManySeries};
 use super::report::Report;
 use super::run::{Activity, Stop, StopPolicy};
 use super::text::Style;
@@ -98,12 +98,14 @@ pub fn serve(
     let mut service = serve_control(config, &engine)?;
     let mut in_force = InForce { config: Arc::new(config.clone()), file: file.to_owned() };
     let http = serve_metrics(config, &engine)?;
-    let services = (service.as_ref(), http.as_ref());
+    let telemetry = Telemetry::start(engine.eal())?;
+    let desks = Desks { service: service.as_ref(), http: http.as_ref(), telemetry: &telemetry };
     // Its thread runs on the management CPU, as this one has since EAL has started.
     let mut told = Told::new(Logs::start(format, least));
     let mut captures = Captures::default();
     let looked_after = (&mut engine, &mut captures);
-    let uptime = watch(&mut in_force, looked_after, policy, &signals, services, &mut told);
+    let uptime = watch(&mut in_force, looked_after, policy, &signals, &desks, &mut told);
+    drop(telemetry);
     drop(http);
     engine.join()?;
     captures.finish();
@@ -124,6 +126,22 @@ pub fn serve(
     match report.ledger.residual {
         0 => Ok(()),
         residual => Err(RunError::Residual(residual)),
+    }
+}
+
+/// Those who ask management.
+struct Desks<'a> {
+    service: Option<&'a Service>,
+    http: Option<&'a Http>,
+    telemetry: &'a Telemetry,
+}
+
+impl Desks<'_> {
+    /// What is asked for now; never blocks.
+    fn orders(&self) -> impl Iterator<Item = Order> {
+        let service = self.service.into_iter().flat_map(Service::orders);
+        let http = self.http.into_iter().flat_map(Http::orders);
+        service.chain(http).chain(self.telemetry.orders())
     }
 }
 
@@ -177,7 +195,7 @@ fn watch(
     (engine, captures): (&mut Engine, &mut Captures),
     policy: StopPolicy,
     signals: &Signals,
-    (service, http): (Option<&Service>, Option<&Http>),
+    desks: &Desks<'_>,
     told: &mut Told,
 ) -> Duration {
     let start = wall::now();
@@ -187,8 +205,7 @@ fn watch(
     let mut asked = false;
     while !engine.has_ended() {
         let now = start.elapsed();
-        let asked_for = service.into_iter().flat_map(Service::orders);
-        for order in asked_for.chain(http.into_iter().flat_map(Http::orders)) {
+        for order in desks.orders() {
             match order {
                 // Who asked may have gone meanwhile.
                 Order::View(reply) => {
@@ -215,7 +232,7 @@ fn watch(
         let ends = asked || signals.stop.load(Ordering::Relaxed);
         let phase = stop.decide(now, last_activity, ends);
         engine.set_phase(phase);
-        if let Some(http) = http {
+        if let Some(http) = desks.http {
             http.set_draining(phase != Phase::Run);
         }
         told.phase(phase);

@@ -16,3 +16,5 @@ mod strangers;
 mod place;
 mod metrics;
 mod capture;
+mod telemetry;
+mod truth;

@@ -15,6 +15,7 @@ const LISTS: [&str; 7] =
 fn at_rest(mut part: Value) -> Value {
     let moving = [
         "turns",
+        "busy_turns",
         "busy_permille",
         "heartbeat_age_ns",
         "longest_turn_ns",

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::list;
 use super::metric::{Described, Kind, unit};
+use super::telemetry::{COMMANDS, Command};
 
 /// The tables of `docs/metrics.md`.
 pub fn reference() -> String {
-    let mut out = String::new();
+    let mut out = format!("## Commands of DPDK's telemetry socket\n\n{}\n", commands());
     let mut place = None;
     for metric in list::all() {
         if place != Some(metric.place) {
@@ -36,6 +37,21 @@ pub fn reference() -> String {
             from(&metric),
             metric.help,
         );
+    }
+    out
+}
+
+/// The commands of DPDK's telemetry socket.
+fn commands() -> String {
+    let mut out = String::from("| command | what it answers |\n|---|---|\n");
+    for Command { name, parameter, help, .. } in &COMMANDS {
+        let comma = if parameter.is_empty() { "" } else { "," };
+        let shown = match parameter.strip_prefix('[') {
+            Some(rest) => format!("{name}[,{rest}"),
+            None => format!("{name}{comma}{parameter}"),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "| `{shown}` | {help} |");
     }
     out
 }

@@ -5,11 +5,13 @@ use super::metric::{
     AFTER, BEFORE, Described, Group, Kind, Metric, Read, breaker, counter, drops, gauge, info,
     times,
 };
+use super::text::STATES;
 use crate::config::Detail;
 use crate::manage::report::{
     ClassReport, LedgerReport, Link, OutputReport, PoolStatus, PortReport, ReceiverReport, Report,
     RuleReport, WorkerReport,
 };
+use crate::packet::DropReason;
 
 /// The instance itself.
 pub static INSTANCE: Group<Report> = Group {
@@ -135,7 +137,7 @@ pub static CLASSES: Group<ClassReport> = Group {
             "Dropped behind fan-out, by reason.",
             |c| &c.dropped_after,
         ),
-        times("punctual_class_latency_seconds"),
+        times("punctual_class_latency_seconds", |c| c.latency_ns),
         gauge(
             "punctual_class_latency_max_seconds",
             &["latency_ns.max"],
@@ -178,7 +180,7 @@ pub static RULES: Group<RuleReport> = Group {
             from: &["last_packet_ns_ago"],
             read: Read::Known(|r| (r.packets > 0).then_some(r.last_packet_ns_ago)),
         },
-        times("punctual_rule_latency_seconds"),
+        times("punctual_rule_latency_seconds", |r| r.latency_ns),
         gauge(
             "punctual_rule_latency_max_seconds",
             &["latency_ns.max"],
@@ -360,6 +362,12 @@ pub static WORKERS: Group<WorkerReport> = Group {
     detail: Detail::Ports,
     metrics: &[
         counter("punctual_worker_turns", &["turns"], "Turns since the start.", |w| w.turns),
+        counter(
+            "punctual_worker_busy_turns",
+            &["busy_turns"],
+            "Of the turns, those that moved a packet.",
+            |w| w.busy_turns,
+        ),
         gauge(
             "punctual_worker_busy_ratio",
             &["busy_permille"],
@@ -411,4 +419,25 @@ pub fn all() -> Vec<Described> {
     all.extend(RECEIVERS.describe().chain(PORTS.describe()));
     all.extend(WORKERS.describe().chain(POOLS.describe()));
     all
+}
+
+/// Everything that is counted or measured, as `name`, or `name{state}` and `name{reason}` where
+/// the reasons are the ledger's: whoever proves that all of it moves goes by this.
+pub fn counters() -> Vec<String> {
+    let numbers = all().into_iter().filter(|metric| metric.kind != Kind::Info);
+    let each = numbers.flat_map(|metric| {
+        let name = metric.name;
+        let of: Vec<&str> = match (metric.kind, metric.from) {
+            (Kind::StateSet, _) => STATES.iter().map(|state| state.name()).collect(),
+            (_, ["dropped_before"]) if metric.place == "ledger" => names(&BEFORE),
+            (_, ["dropped_after"]) if metric.place == "ledger" => names(&AFTER),
+            _ => return vec![name.to_owned()],
+        };
+        of.iter().map(|of| format!("{name}{{{of}}}")).collect()
+    });
+    each.collect()
+}
+
+fn names(reasons: &[DropReason]) -> Vec<&'static str> {
+    reasons.iter().map(|reason| reason.name()).collect()
 }

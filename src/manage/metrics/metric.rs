@@ -2,7 +2,7 @@
 
 use super::text::{BOUNDS, STATES};
 use crate::config::Detail;
-use crate::manage::report::{Breaker, DropCounts};
+use crate::manage::report::{Breaker, DropCounts, LatencyReport};
 use crate::packet::DropReason;
 
 /// What a metric is, in the words of OpenMetrics.
@@ -45,8 +45,8 @@ pub enum Read<T: 'static> {
     Drops(fn(&T) -> &DropCounts, &'static [DropReason]),
     /// A circuit breaker.
     State(fn(&T) -> Breaker),
-    /// The residence times.
-    Times,
+    /// The residence times: all of them where they are a histogram, else what the report says.
+    Times(fn(&T) -> LatencyReport),
     /// Labels.
     Labels(fn(&T) -> Vec<(&'static str, String)>),
 }
@@ -120,11 +120,11 @@ pub(super) const fn breaker<T>(name: &'static str, read: fn(&T) -> Breaker) -> M
     Metric { name, kind: Kind::StateSet, help, from: &["breaker"], read: Read::State(read) }
 }
 
-pub(super) const fn times<T>(name: &'static str) -> Metric<T> {
+pub(super) const fn times<T>(name: &'static str, read: fn(&T) -> LatencyReport) -> Metric<T> {
     let help = "From receive burst to send burst. A time is counted in the first bucket that is \
                 surely above it; the sum is at most an eighth too long.";
     let from = &["latency_ns.count", "latency_ns.p50", "latency_ns.p99", "latency_ns.p999"];
-    Metric { name, kind: Kind::Histogram, help, from, read: Read::Times }
+    Metric { name, kind: Kind::Histogram, help, from, read: Read::Times(read) }
 }
 
 pub(super) const fn info<T>(
@@ -207,7 +207,7 @@ impl<T> Group<T> {
                 Read::Drops(..) if name.ends_with("copies") => (Some("reason"), AFTER.len()),
                 Read::Drops(..) => (Some("reason"), BEFORE.len()),
                 Read::State(_) => (Some(name), STATES.len()),
-                Read::Times => (Some("le"), BOUNDS + 3),
+                Read::Times(_) => (Some("le"), BOUNDS + 3),
                 _ => (None, 1),
             };
             let samples = samples as u64;

@@ -1,7 +1,9 @@
-//! Metrics for people who run it: the report's numbers as OpenMetrics over HTTP, and health.
+//! Metrics for people who run it: the report's numbers as OpenMetrics over HTTP, and health; the
+//! same numbers on DPDK's telemetry socket.
 //!
-//! A service thread answers, off the workers' CPUs. Management hands it a view in its tick; the
-//! text is made here. `docs/metrics.md` lists all of it.
+//! A service thread answers HTTP, off the workers' CPUs, and DPDK's threads its own socket.
+//! Management hands them a view in its tick; the text is made here. `docs/metrics.md` lists all
+//! of it.
 //!
 //! ```text
 //! metric      what a metric is
@@ -11,6 +13,8 @@
 //! documents   the list -> docs/metrics.md and config/grafana.json
 //! connection  one HTTP client: its request, its answer, its deadline
 //! service     the thread
+//! telemetry   a report -> the answers on DPDK's socket
+//! socket      those who ask there
 //! ```
 
 mod metric;
@@ -20,12 +24,22 @@ mod series;
 mod documents;
 mod connection;
 mod service;
+mod telemetry;
+#[cfg(feature = "dpdk")]
+mod socket;
 
 pub use documents::{dashboard, reference};
+pub use list::counters;
 pub use series::{TooManySeries, check};
 pub use service::{CONNECTIONS_MAX, Http};
+#[cfg(feature = "dpdk")]
+pub use socket::Telemetry;
+pub use telemetry::{Answer, Value, answer};
+pub use text::exposition;
 
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod http_tests;
+#[cfg(test)]
+mod telemetry_tests;

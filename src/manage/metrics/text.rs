@@ -161,7 +161,7 @@ fn samples<T>(out: &mut String, metric: &Metric<T>, thing: &Thing<'_, T>) {
                 sample(out, &name, labels, &label(metric.name, state.name()), is);
             }
         }
-        Read::Times => {
+        Read::Times(_) => {
             histogram(out, metric.name, labels, times.unwrap_or(&Distribution::default()))
         }
         Read::Labels(read) => {

@@ -381,11 +381,14 @@ fn port_reports(inputs: &Inputs<'_>) -> Vec<PortReport> {
 
 fn worker_report(inputs: &Inputs<'_>, now: Ticks, worker: &WorkerView<'_>) -> WorkerReport {
     let counters = &worker.counters.worker;
+    // Read first: a busy turn is counted before it is counted as a turn.
+    let busy_turns = counters.busy_turns.get();
     let turns = counters.turns.get();
     WorkerReport {
         lcore: worker.lcore,
         turns,
-        busy_permille: counters.busy_turns.get() * 1_000 / turns.max(1),
+        busy_turns,
+        busy_permille: busy_turns * 1_000 / turns.max(1),
         heartbeat_age_ns: inputs.nanos_between(counters.heartbeat.get(), now),
         longest_turn_ns: inputs.nanos_between(0, counters.longest_turn.get()),
         generation: counters.generation.get(),

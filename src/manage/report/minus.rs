@@ -32,8 +32,12 @@ impl Report {
         });
         let workers = self.workers.iter().map(|now| {
             let base = base.workers.iter().find(|base| base.lcore == now.lcore);
-            let turns = base.map_or(0, |base| base.turns);
-            WorkerReport { turns: now.turns.saturating_sub(turns), ..*now }
+            let (turns, busy) = base.map_or((0, 0), |base| (base.turns, base.busy_turns));
+            WorkerReport {
+                turns: now.turns.saturating_sub(turns),
+                busy_turns: now.busy_turns.saturating_sub(busy),
+                ..*now
+            }
         });
         let unmatched = self.unmatched.iter().map(|now| unmatched(now, &base.unmatched));
         Self {

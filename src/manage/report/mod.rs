@@ -326,7 +326,10 @@ pub struct WorkerReport {
     pub lcore: u32,
     /// Turns since the start.
     pub turns: u64,
-    /// Of 1000 turns, how many moved a packet.
+    /// Of these, those that moved a packet.
+    #[serde(default)]
+    pub busy_turns: u64,
+    /// Of 1000 turns since the start, how many moved a packet.
     pub busy_permille: u64,
     /// Nanoseconds since the end of its last turn.
     pub heartbeat_age_ns: u64,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::figure::permille;
 use crate::manage::control::{Shown, Who};
 use crate::manage::report::{PortReport, Report};
 use crate::manage::show::per_second;
@@ -32,6 +33,13 @@ impl Look {
     /// What was added.
     pub fn delta(&self) -> Option<&Report> {
         self.added.as_ref().map(|(added, _)| added)
+    }
+
+    /// Of 1000 turns that a worker took between the two looks, those that moved a packet; none at
+    /// the first look, and where it took no turn.
+    pub fn busy(&self, lcore: u32) -> Option<u64> {
+        let worker = self.delta()?.workers.iter().find(|worker| worker.lcore == lcore)?;
+        permille(worker.busy_turns, worker.turns)
     }
 
     /// So many a second, where `delta` is of what was added; none at the first look.

@@ -33,7 +33,7 @@ const HELP: &[&str] = &[
     "share    of all rules, of the link, of all drops",
     "on time  of the copies that were sent or dropped, those sent by their deadline",
     "p50, p99, max     times from receive burst to send burst, since the start",
-    "busy     of the worker's turns since the start, those that moved a packet",
+    "busy     of the worker's turns in the last interval, those that moved a packet",
     "",
     "any key goes back",
 ];
@@ -171,7 +171,7 @@ fn head(lines: &mut Lines<'_>, top: &Top, look: &Look, looks: Looks) {
         vec![Span::raw(format!(
             "lcore {} busy {}, last turn {age} ago  ",
             worker.lcore,
-            percent(Some(worker.busy_permille)),
+            percent(look.busy(worker.lcore)),
         ))]
     });
     lines.wrapped(" workers  ", workers.collect());

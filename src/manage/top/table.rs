@@ -1,5 +1,7 @@
 //! A view as rows: what each column holds, the order of the rows, and which are left out.
 
+use std::collections::HashMap;
+
 use super::figure::{count, mbit, percent, permille, span};
 use super::look::{Look, bits_received, bits_sent};
 use crate::manage::report::{
@@ -231,8 +233,14 @@ fn all(view: View, look: &Look) -> Vec<Fields> {
             let bytes = whole(&rows, |rule| rule.bytes);
             rows.iter().map(|row| rule(look, row, bytes)).collect()
         }
-        Some(Part::Outputs(rows)) => rows.iter().map(|row| output(look, row, &rows)).collect(),
-        Some(Part::Receivers(rows)) => rows.iter().map(|row| receiver(look, row)).collect(),
+        Some(Part::Outputs(rows)) => {
+            let links = link_bytes(look);
+            rows.iter().map(|row| output(look, row, &links)).collect()
+        }
+        Some(Part::Receivers(rows)) => {
+            let links = link_bytes(look);
+            rows.iter().map(|row| receiver(look, row, &links)).collect()
+        }
         Some(Part::Ports(rows)) => rows.iter().map(|row| port(look, row)).collect(),
         Some(Part::Drops(rows)) => {
             let all = whole(&rows, |drop| drop.count);
@@ -247,10 +255,20 @@ fn whole<T>(rows: &[Row<T>], of: impl Fn(&T) -> u64) -> u64 {
     rows.iter().filter_map(|row| row.added.as_ref()).map(of).sum()
 }
 
-/// Of the bytes that were added to all outputs of `port`: an output's or receiver's share is
-/// that of its link.
-fn port_bytes<'a>(outputs: impl Iterator<Item = &'a OutputReport>, port: &str) -> u64 {
-    outputs.filter(|output| output.port == port).map(|output| output.bytes).sum()
+/// By port: the bytes that were added to all its outputs. An output's or receiver's share is that
+/// of its link.
+fn link_bytes(look: &Look) -> HashMap<&str, u64> {
+    let rules = look.delta().into_iter().flat_map(|report| &report.rules);
+    let mut links = HashMap::new();
+    for output in rules.flat_map(|rule| &rule.outputs) {
+        *links.entry(output.port.as_str()).or_default() += output.bytes;
+    }
+    links
+}
+
+/// The share of what was added to a port's outputs.
+fn share(bytes: u64, port: &str, links: &HashMap<&str, u64>) -> Option<u64> {
+    permille(bytes, links.get(port).copied().unwrap_or_default())
 }
 
 /// What became of copies: those in time, those sent or dropped, those sent late.
@@ -325,19 +343,15 @@ fn rule(look: &Look, row: &Row<RuleReport>, all: u64) -> Fields {
     fields
 }
 
-fn output(look: &Look, row: &Row<OutputRow>, all: &[Row<OutputRow>]) -> Fields {
+fn output(look: &Look, row: &Row<OutputRow>, links: &HashMap<&str, u64>) -> Fields {
     let OutputRow { rule, output: now } = &row.now;
     let added = row.added.as_ref().map(|added| &added.output);
-    let link = || {
-        let others = all.iter().filter_map(|row| row.added.as_ref());
-        port_bytes(others.map(|added| &added.output), &now.port)
-    };
     let mut fields = vec![
         Field::text(rule),
         Field::text(&now.name),
         Field::number(added.and_then(|output| look.rate(output.sent)), count),
         Field::number(added.and_then(|output| look.rate(output.bytes.saturating_mul(8))), mbit),
-        Field::percent(added.and_then(|output| permille(output.bytes, link()))),
+        Field::percent(added.and_then(|output| share(output.bytes, &now.port, links))),
     ];
     fields.extend(Copies::fields(added.map(Copies::of_output), look));
     fields.extend(lost(look, added.map(|output| merged(std::iter::once(&output.dropped)))));
@@ -345,12 +359,8 @@ fn output(look: &Look, row: &Row<OutputRow>, all: &[Row<OutputRow>]) -> Fields {
     fields
 }
 
-fn receiver(look: &Look, row: &Row<ReceiverReport>) -> Fields {
+fn receiver(look: &Look, row: &Row<ReceiverReport>, links: &HashMap<&str, u64>) -> Fields {
     let (now, added) = (&row.now, row.added.as_ref());
-    let link = || {
-        let rules = look.delta().into_iter().flat_map(|report| &report.rules);
-        port_bytes(rules.flat_map(|rule| &rule.outputs), &now.port)
-    };
     let copies = added.map(|receiver| Copies {
         on_time: receiver.on_time,
         ended: receiver.sent + receiver.dropped.total(),
@@ -362,7 +372,7 @@ fn receiver(look: &Look, row: &Row<ReceiverReport>) -> Fields {
         breaker(now.breaker),
         Field::number(added.and_then(|added| look.rate(added.sent)), count),
         Field::number(added.and_then(|added| look.rate(added.bytes.saturating_mul(8))), mbit),
-        Field::percent(added.and_then(|added| permille(added.bytes, link()))),
+        Field::percent(added.and_then(|added| share(added.bytes, &now.port, links))),
     ];
     fields.extend(Copies::fields(copies, look));
     fields.extend(lost(look, added.map(|added| merged(std::iter::once(&added.dropped)))));

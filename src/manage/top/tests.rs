@@ -40,6 +40,8 @@ fn reports() -> [Report; 2] {
     (input.received, input.bytes_received) = (input.received - 50, input.bytes_received - 58_800);
     (output.sent, output.bytes_sent) = (output.sent - 40, output.bytes_sent - 49_040);
     input.missed -= 3;
+    let worker = &mut before.workers[0];
+    (worker.turns, worker.busy_turns) = (worker.turns - 400, worker.busy_turns - 300);
     before.ledger.received -= 50;
     before.ledger.sent -= 40;
     before.ledger.dropped_before = drops(r#"{"no_rule": 20, "policed": 9, "late": 2}"#);
@@ -118,6 +120,8 @@ fn rates_are_what_was_added_by_the_instance_s_clock() {
     assert_eq!((totals.received, totals.sent, totals.dropped, totals.missed), (100, 80, 12, 6));
     // 58,800 bytes and 24 for each of 50 frames are 60,000, in half a second.
     assert_eq!((totals.bits_received, totals.bits_sent), (960_000, 800_000));
+    // 75 % of its 400 turns; 12.5 % since the start.
+    assert_eq!(look.busy(1), Some(750));
     let itch = row(View::Rules, look, "itch");
     // On time: 39 of 40 sent and 5 dropped. Lost: 5 and the one that was policed.
     assert_eq!(itch[..8], ["itch", "100", "0.96", "100%", "86.6%", "2", "12", "egress_full"]);
@@ -149,6 +153,34 @@ fn the_first_look_has_no_rates_and_a_new_start_has_none_either() {
     top.take(other);
     assert!(top.look.as_ref().unwrap().added.is_some());
     assert!(screen(&mut top, (80, 24)).contains("started anew"), "until it had its time");
+}
+
+#[test]
+fn the_share_of_ten_thousand_outputs_is_that_of_each_one_s_link() {
+    let [mut before, mut now] = reports();
+    for report in [&mut before, &mut now] {
+        let output = report.rules[0].outputs[0].clone();
+        let port = |n: usize| if n.is_multiple_of(4) { "in" } else { "out" };
+        report.rules[0].outputs = (0..10_000)
+            .map(|n| crate::manage::report::OutputReport {
+                name: format!("{n}"),
+                port: port(n).into(),
+                bytes: 0,
+                ..output.clone()
+            })
+            .collect();
+        report.rules.truncate(1);
+    }
+    now.rules[0].outputs.iter_mut().for_each(|output| output.bytes = 1_000);
+    now.rules[0].outputs[4].bytes = 1_000_000;
+    let mut top = Top::new(INTERVAL);
+    [before, now].into_iter().for_each(|report| top.take(shown(report)));
+    let look = top.look.as_ref().unwrap();
+    let rows = rows(View::Outputs, look, "", Order::default());
+    let share = |n: usize| rows[n][4].text.as_str();
+    // A million of 3,499,000, a thousand of them, a thousand of 7,500,000.
+    assert_eq!((share(4), share(8), share(5)), ("28.5%", "0.0%", "0.0%"));
+    assert_eq!(rows[5][4].number, Some(0));
 }
 
 #[test]
