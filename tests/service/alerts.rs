@@ -89,3 +89,42 @@ fn what_matches_no_rule_raises_nothing_and_what_is_broken_does() {
     running.signal(libc::SIGTERM);
     is_whole(&site.has_ended(running));
 }
+
+#[test]
+fn thresholds_are_those_of_the_last_reload() {
+    // What is said of the configuration is no part of it.
+    let site = Site::endless_with(
+        "[default.rule]\nlate = \"drop\"\n[alerts]\nip_checksum = { info = 1, warning = 2 }\n",
+    );
+    let mut frames = vec![crate::frames::v4().bytes(); 32];
+    frames[7][29] ^= 1;
+    site.instance.capture("in.pcap", (0..).zip(frames.iter().map(Vec::as_slice)));
+    let mut running = site.start();
+    let mut is = |level: &str, active: bool| loop {
+        let alerts = site.json("alerts");
+        let last = of(&alerts, "ip_checksum").last().map(|alert| (*alert).clone());
+        let last = last.unwrap_or_default();
+        if (last["level"].as_str(), last["active"].as_bool()) == (Some(level), Some(active)) {
+            return;
+        }
+        assert!(running.is_running(), "{}", running.stderr());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    is("warning", true);
+    let path = site.instance.path("config.toml");
+    let text = fs::read_to_string(&path).expect("it is there");
+    let reload = |threshold: &str| {
+        let text = text.replace("{ info = 1, warning = 2 }", threshold);
+        fs::write(&path, text).expect("it can be written");
+        site.told(&["reload"]);
+    };
+    // More than there is: it falls. Less: it rises. And off.
+    reload("{ info = 1, warning = 1000000000000 }");
+    is("info", true);
+    reload("{ info = 1, warning = 2 }");
+    is("warning", true);
+    reload("\"off\"");
+    is("warning", false);
+    running.signal(libc::SIGTERM);
+    is_whole(&site.has_ended(running));
+}

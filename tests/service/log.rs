@@ -1,10 +1,13 @@
 //! The log: lines of either kind, and a stream that takes none.
 
 use std::fs::{self, File};
-use std::io::{PipeWriter, Write};
+use std::io::{PipeReader, PipeWriter, Write};
 use std::os::fd::AsRawFd;
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
+use punctual::manage::control::{Client, Command, Reloaded, Which};
 use serde_json::Value;
 
 use crate::binary::is_whole;
@@ -60,10 +63,9 @@ fn fill(writer: &mut PipeWriter) {
     set(writer, 0);
 }
 
-#[test]
-fn a_stuck_standard_error_stream_stops_nothing() {
-    let site = Site::endless_with(NO_WARNING);
-    let (_reader, mut writer) = std::io::pipe().expect("there are pipes");
+/// An instance that relays, and that has a pipe for its standard error stream.
+fn on_a_pipe(site: &Site) -> (Child, PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().expect("there are pipes");
     let theirs = writer.try_clone().expect("it can be shared");
     let file = |name: &str| File::create(site.instance.path(name)).expect("it can be made");
     let mut child = site
@@ -83,11 +85,47 @@ fn a_stuck_standard_error_stream_stops_nothing() {
         }
         assert!(matches!(child.try_wait(), Ok(None)));
     }
+    (child, reader, writer)
+}
+
+#[test]
+fn a_stuck_standard_error_stream_stops_nothing() {
+    let site = Site::endless_with(NO_WARNING);
+    let (mut child, _reader, mut writer) = on_a_pipe(&site);
     fill(&mut writer);
     // Both are told to a stream that takes nothing.
     site.told(&["reload"]);
     site.told(&["stop"]);
     let status = child.wait().expect("it ends");
     assert_eq!(status.code(), Some(0));
+    is_whole(&site.instance.report());
+}
+
+#[test]
+fn lines_that_find_no_room_are_an_alert() {
+    let site = Site::endless_with(NO_WARNING);
+    let (mut child, _reader, mut writer) = on_a_pipe(&site);
+    fill(&mut writer);
+    // Each is refused, and told in a line; a thousand find room in the queue.
+    let which = Which::At(site.socket());
+    let missing = PathBuf::from("/nowhere/missing.toml");
+    let alert = loop {
+        for _ in 0..100 {
+            let mut client = Client::connect(&which).expect("it answers");
+            let command = Command::Reload(Some(missing.clone()));
+            let refused = client.ask::<Reloaded>(command, Duration::from_secs(60));
+            assert!(refused.is_err(), "there is such a file");
+        }
+        let alerts = site.json("alerts");
+        let mut alerts = alerts.as_array().expect("a list").iter().rev();
+        if let Some(alert) = alerts.find(|alert| alert["kind"] == "log_dropped") {
+            break alert.clone();
+        }
+        assert!(matches!(child.try_wait(), Ok(None)));
+    };
+    assert!(alert["count"].as_u64() > Some(0), "{alert}");
+    assert_eq!(alert["subject"], "instance", "{alert}");
+    site.told(&["stop"]);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
     is_whole(&site.instance.report());
 }

@@ -111,7 +111,8 @@ impl Totals {
     }
 }
 
-/// Of 1,000 copies that were made or dropped as late before that, how many missed their deadline.
+/// Of 1,000 copies that were sent or dropped, or never made for being late, how many missed their
+/// deadline. What waits counts when it ends: it may have come in another second.
 fn note_misses(totals: &Totals, last: &Totals, note: &mut impl FnMut(Reading<'_>)) {
     let late = |of: &Totals| of.dropped(DropReason::Late);
     let late_before = late(totals) - late(last);
@@ -119,7 +120,8 @@ fn note_misses(totals: &Totals, last: &Totals, note: &mut impl FnMut(Reading<'_>
         - last.dropped(DropReason::EgressLate)
         // A reload gives an output's counters to another one, from 0.
         + totals.late_sent.saturating_sub(last.late_sent);
-    let copies = totals.ledger.copies - last.ledger.copies + late_before;
+    let ended = |of: &Totals| of.ledger.sent + of.ledger.dropped_after.iter().sum::<u64>();
+    let copies = ended(totals) - ended(last) + late_before;
     let permille = (missed * 1_000).div_ceil(copies.max(1)).min(1_000);
     note(Reading {
         kind: AlertKind::DeadlineMisses,

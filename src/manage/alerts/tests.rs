@@ -166,7 +166,7 @@ fn more_than_one_in_a_hundred_deadlines_missed_is_a_warning() {
         (1_000, Some(Level::Warning)),
     ] {
         let mut site = Site::new();
-        site.ledger.copies = 1_000;
+        (site.ledger.copies, site.ledger.sent) = (1_000, 1_000);
         site.counters.outputs[1].late_sent.add(late);
         site.tick();
         let told = site.news();
@@ -311,6 +311,99 @@ fn what_is_off_is_not_told_and_what_is_set_is() {
     site.drivers.ports[0].rx_errors += 150;
     site.tick();
     assert_eq!(site.news(), [news("rx_errors", "in", Some(Level::Info))]);
+}
+
+#[test]
+fn thresholds_that_a_reload_changes_hold_from_the_next_look_on() {
+    let mut site = Site::new();
+    let lose = |site: &mut Site, seconds: u32| {
+        for _ in 0..seconds {
+            site.drivers.ports[0].missed += 5;
+            site.pass(SECOND);
+        }
+    };
+    lose(&mut site, 2);
+    assert_eq!(site.news(), [news("missed", "in", Some(Level::Info))]);
+    // Five are now too many.
+    site.config.alerts.set(AlertKind::Missed, Some(Threshold { info: 1, warning: 4 }));
+    lose(&mut site, 1);
+    assert_eq!(site.news(), [news("missed", "in", Some(Level::Warning))]);
+    // Now they are too few: as if nothing were lost, which it is after three seconds.
+    site.config.alerts.set(AlertKind::Missed, Some(Threshold { info: 6, warning: 10 }));
+    lose(&mut site, 2);
+    assert_eq!(site.news(), []);
+    lose(&mut site, 2);
+    assert_eq!(site.news(), [news("missed", "in", None)]);
+    site.config.alerts.set(AlertKind::Missed, Some(Threshold { info: 1, warning: 10 }));
+    lose(&mut site, 1);
+    assert_eq!(site.news(), [news("missed", "in", Some(Level::Info))]);
+    // What is off ends as quietly.
+    site.config.alerts.set(AlertKind::Missed, None);
+    lose(&mut site, 5);
+    assert_eq!(site.news(), [news("missed", "in", None)]);
+    assert_eq!(site.alerts.active(), 0);
+    let list = site.alerts.list();
+    assert_eq!(list.len(), 2, "each time it is another alert: {list:?}");
+}
+
+#[test]
+fn log_lines_that_found_no_room_are_told() {
+    let mut site = Site::new();
+    site.pass(SECOND);
+    for (lines, told) in [(10, Level::Info), (11, Level::Warning)] {
+        site.drivers.log_dropped += lines;
+        site.pass(SECOND);
+        assert_eq!(site.news(), [news("log_dropped", "instance", Some(told))]);
+    }
+    site.pass(3 * SECOND);
+    assert_eq!(site.news(), [news("log_dropped", "instance", None)]);
+    let list = site.alerts.list();
+    assert_eq!((list[0].count, list[0].active), (21, false));
+    assert!(list[0].remedy.contains("standard error"), "{list:?}");
+}
+
+#[test]
+fn copies_that_were_made_long_ago_and_are_sent_too_late_now_are_misses_of_now() {
+    let mut site = Site::new();
+    site.ledger.copies = 1_000;
+    site.ledger.waiting_after = 1_000;
+    site.tick();
+    assert_eq!(site.news(), [], "what waits has missed nothing yet");
+    site.ledger.sent = 1_000;
+    site.ledger.waiting_after = 0;
+    site.counters.outputs[0].late_sent.add(8);
+    site.pass(SECOND);
+    assert_eq!(site.news(), [news("deadline_misses", "instance", Some(Level::Info))]);
+    let list = site.alerts.list();
+    assert!(list[0].text.starts_with("8 of 1,000 copies"), "{list:?}");
+}
+
+#[test]
+fn a_receiver_that_a_reload_takes_away_has_no_breaker_any_more() {
+    let mut site = Site::new();
+    let told = (Of::Receiver(0), Change::Opened(Reason::Unreachable));
+    site.alerts.breaker(site.now, &site.config, told, |_| {});
+    site.pass(2 * SECOND);
+    assert_eq!(site.alerts.active(), 1);
+    site.config.receivers.clear();
+    site.config.rules.iter_mut().flat_map(|rule| &mut rule.outputs).for_each(|output| {
+        output.receiver = None;
+    });
+    site.pass(SECOND);
+    assert_eq!(site.news(), [news("breaker", "receiver desk-eq", None)]);
+}
+
+#[test]
+fn a_feed_whose_slot_another_rule_had_begins_its_window_anew() {
+    let mut site = expecting(2, 5 * SECOND);
+    site.counters.rules[0].packets.add(1_000_000);
+    site.pass(4 * SECOND);
+    // As a reload does that gives the slot away and back within a window.
+    site.counters.rules[0].clear();
+    site.pass(4_900 * MS);
+    assert_eq!(site.news(), [], "its window is not over");
+    site.pass(200 * MS);
+    assert_eq!(site.news(), [news("silent", "itch", Some(Level::Warning))]);
 }
 
 #[test]
