@@ -21,17 +21,29 @@ impl Driver for Memory {
 
 /// A receive queue that is filled by hand; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryRx(Rc<RefCell<VecDeque<HeapPacket>>>);
+pub struct MemoryRx(Rc<Arriving>);
+
+#[derive(Debug, Default)]
+struct Arriving {
+    wire: RefCell<VecDeque<HeapPacket>>,
+    /// Frames in buffers that are not ours.
+    strangers: Cell<u32>,
+}
 
 impl MemoryRx {
     /// Puts a packet on the wire.
     pub fn push(&self, packet: HeapPacket) {
-        self.0.borrow_mut().push_back(packet);
+        self.0.wire.borrow_mut().push_back(packet);
+    }
+
+    /// Lets the next poll refuse one more frame, as lying in a buffer that is not ours.
+    pub fn push_stranger(&self) {
+        self.0.strangers.set(self.0.strangers.get() + 1);
     }
 
     /// Packets on the wire.
     pub fn len(&self) -> usize {
-        self.0.borrow().len()
+        self.0.wire.borrow().len()
     }
 
     /// Whether the wire is empty.
@@ -44,10 +56,11 @@ impl RxPort for MemoryRx {
     type Packet = HeapPacket;
 
     fn receive(&mut self, burst: &mut Burst<HeapPacket>) -> Received {
-        let mut wire = self.0.borrow_mut();
+        let mut wire = self.0.wire.borrow_mut();
         let count = burst.remaining_capacity().min(wire.len());
         burst.extend(wire.drain(..count));
-        Received { frames: count as u32, foreign: 0 }
+        let foreign = self.0.strangers.take();
+        Received { frames: count as u32 + foreign, foreign }
     }
 }
 
