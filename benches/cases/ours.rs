@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use punctual::config::{Class, QueueBound};
-use punctual::packet::{Meta, Packet, Ticks};
+use punctual::packet::{Meta, Packet, Payload, Ticks};
 use punctual::sched::{Drr, EarliestDeadline, Link, MemberSettings, Node};
 
 use super::{
@@ -27,6 +27,8 @@ impl Node for Light {
 }
 
 impl Packet for Slim {
+    type Payload = Nothing;
+
     fn meta(&self) -> &Meta {
         &self.meta
     }
@@ -67,7 +69,16 @@ impl Packet for Slim {
         false
     }
 
-    fn share(self, _: usize, _: &mut [Self]) {}
+    fn into_payload(self, _: usize, _: usize) -> Nothing {
+        Nothing
+    }
+}
+
+/// The payload of a packet without bytes.
+pub struct Nothing;
+
+impl Payload<Slim> for Nothing {
+    fn chain_to(&mut self, _: &mut Slim) {}
 }
 
 /// DRR with its members' settings, asked for room first, as both stages do.

@@ -6,7 +6,9 @@ use std::mem::take;
 use std::rc::Rc;
 
 use arrayvec::ArrayVec;
-use punctual::packet::{Burst, Driver, Meta, Packet, PacketPool, Received, RxPort, TxPort};
+use punctual::packet::{
+    Burst, Driver, Meta, Packet, PacketPool, Payload, Received, RxPort, TxPort,
+};
 use punctual::sched::{Link, Node};
 use punctual::testkit::StepClock;
 
@@ -41,6 +43,8 @@ impl Frame {
 }
 
 impl Packet for Pooled {
+    type Payload = Spent;
+
     fn meta(&self) -> &Meta {
         &self.meta
     }
@@ -96,13 +100,24 @@ impl Packet for Pooled {
         false
     }
 
-    fn share(self, strip: usize, headers: &mut [Self]) {
-        for header in headers {
-            header.payload = Some(Rc::clone(&self.buffer));
-            header.at = (self.start + strip, self.end);
-        }
+    fn into_payload(self, strip: usize, _: usize) -> Spent {
+        let (buffer, at) = (Rc::clone(&self.buffer), (self.start + strip, self.end));
         let home = self.home.clone();
         home.0.borrow_mut().spent.push(self);
+        Spent { buffer, at }
+    }
+}
+
+/// A payload, whose packet waits at home until its copies have come back.
+pub struct Spent {
+    buffer: Rc<[u8; ROOM]>,
+    at: (usize, usize),
+}
+
+impl Payload<Pooled> for Spent {
+    fn chain_to(&mut self, header: &mut Pooled) {
+        header.payload = Some(Rc::clone(&self.buffer));
+        header.at = self.at;
     }
 }
 

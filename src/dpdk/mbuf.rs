@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use dpdk_sys::rte_mbuf;
 
-use crate::packet::{Meta, Packet};
+use crate::packet::{Meta, Packet, Payload};
 use crate::sched::{Link, Linked};
 
 /// Where drivers write a frame's timestamp.
@@ -92,6 +92,41 @@ impl Mbuf {
     /// The last segment.
     fn last(&self) -> *mut rte_mbuf {
         self.chain().last().unwrap_or(self.0.as_ptr())
+    }
+
+    /// Shortens the frame to `len` bytes, which are fewer than it has.
+    fn cut(&mut self, len: usize) {
+        let mut left = len;
+        let mut kept: u16 = 0;
+        for segment in self.chain() {
+            kept += 1;
+            // SAFETY: `chain` yields live segments, whose lengths nobody writes while they are
+            // shared.
+            let held = usize::from(unsafe { (*segment).data_len });
+            if left > held {
+                left -= held;
+                continue;
+            }
+            // What several own stays as it is for all of them.
+            // SAFETY: as above.
+            let alone = unsafe { owners(segment) } == 1;
+            debug_assert!(alone, "only unshared bytes are cut off");
+            if !alone {
+                return;
+            }
+            // SAFETY: this segment is ours alone, and the rest leaves the chain before it is freed.
+            unsafe {
+                (*segment).data_len = left as u16;
+                let rest = ptr::replace(&raw mut (*segment).next, ptr::null_mut());
+                if !rest.is_null() {
+                    dpdk_sys::shim_mbuf_free(rest);
+                }
+            }
+            break;
+        }
+        let first = self.first_mut();
+        first.nb_segs = kept;
+        first.pkt_len = len as u32;
     }
 
     /// Bytes behind the first `strip`, segment by segment.
@@ -178,10 +213,12 @@ unsafe impl Linked for Mbuf {
 }
 
 impl Packet for Mbuf {
+    type Payload = SharedPayload;
+
     #[inline]
     fn meta(&self) -> &Meta {
-        // SAFETY: any 64 bytes that were once written are a valid `Meta`, and `DpdkRx` and `Pool`
-        // write it whole before they hand out a packet.
+        // SAFETY: a pool is made with zeros here, which are a valid `Meta`, and only metadata is
+        // written here afterwards.
         unsafe { Self::meta_place(self.0).as_ref() }
     }
 
@@ -231,43 +268,14 @@ impl Packet for Mbuf {
         Some(value.wrapping_mul(NANOSECONDS_PER_MICROSECOND))
     }
 
+    #[inline]
     fn truncate(&mut self, len: usize) {
-        if len >= self.frame_len() {
-            return;
+        if len < self.frame_len() {
+            self.cut(len);
         }
-        let mut left = len;
-        let mut kept: u16 = 0;
-        for segment in self.chain() {
-            kept += 1;
-            // SAFETY: `chain` yields live segments, whose lengths nobody writes while they are
-            // shared.
-            let held = usize::from(unsafe { (*segment).data_len });
-            if left > held {
-                left -= held;
-                continue;
-            }
-            // What several own stays as it is for all of them.
-            // SAFETY: as above.
-            let alone = unsafe { owners(segment) } == 1;
-            debug_assert!(alone, "only unshared bytes are cut off");
-            if !alone {
-                return;
-            }
-            // SAFETY: this segment is ours alone, and the rest leaves the chain before it is freed.
-            unsafe {
-                (*segment).data_len = left as u16;
-                let rest = ptr::replace(&raw mut (*segment).next, ptr::null_mut());
-                if !rest.is_null() {
-                    dpdk_sys::shim_mbuf_free(rest);
-                }
-            }
-            break;
-        }
-        let first = self.first_mut();
-        first.nb_segs = kept;
-        first.pkt_len = len as u32;
     }
 
+    #[inline]
     fn replace_front(&mut self, strip: usize, len: usize) -> Option<&mut [u8]> {
         let first = self.first_mut();
         let (offset, held) = (usize::from(first.data_off), usize::from(first.data_len));
@@ -309,40 +317,74 @@ impl Packet for Mbuf {
         true
     }
 
-    fn share(mut self, strip: usize, headers: &mut [Self]) {
-        let count =
-            u16::try_from(headers.len()).expect("a plan has fewer outputs than refcnt can count");
+    #[inline]
+    fn into_payload(mut self, strip: usize, owners: usize) -> SharedPayload {
+        let owners = u16::try_from(owners).expect("a plan has fewer outputs than refcnt can count");
         let first = self.first_mut();
         let strip = strip.min(first.data_len.into());
         first.data_off += strip as u16;
         first.data_len -= strip as u16;
         first.pkt_len -= strip as u32;
-        if count == 0 || first.pkt_len == 0 {
-            return;
-        }
         let (bytes, mut segments) = (first.pkt_len, first.nb_segs);
-        let mut payload = self.into_raw().as_ptr();
-        // SAFETY: the payload is ours alone until the headers leave this function, so plain stores
-        // do; whoever receives a header synchronises with this thread by the handover.
+        if owners == 0 || bytes == 0 {
+            return SharedPayload { first: ptr::null_mut(), bytes: 0, segments: 0, owners: 0 };
+        }
+        let mut first = self.into_raw().as_ptr();
+        // SAFETY: the payload is ours alone until the headers are handed on, so plain stores do;
+        // whoever receives a header synchronises with this thread by the handover.
         unsafe {
-            if (*payload).data_len == 0 {
+            if (*first).data_len == 0 {
                 // All of it was header: an empty segment would only cost a descriptor.
-                let empty = payload;
-                payload = (*empty).next;
+                let empty = first;
+                first = (*empty).next;
                 dpdk_sys::shim_mbuf_free_segment(empty);
                 segments -= 1;
             }
-            for segment in Chain(payload) {
-                (*segment).refcnt = count;
+            if segments == 1 {
+                (*first).refcnt = owners;
+            } else {
+                for segment in Chain(first) {
+                    (*segment).refcnt = owners;
+                }
             }
         }
-        for header in headers {
-            // SAFETY: a header's segments are its own; its last one takes the payload, of which
-            // it is one of the owners just counted.
-            unsafe { (*header.last()).next = payload };
-            let first = header.first_mut();
-            first.nb_segs += segments;
-            first.pkt_len += bytes;
+        SharedPayload { first, bytes, segments, owners }
+    }
+}
+
+/// A payload whose owners are counted but not all found yet; null where there are no bytes.
+#[derive(Debug)]
+pub struct SharedPayload {
+    first: *mut rte_mbuf,
+    bytes: u32,
+    segments: u16,
+    /// Owners that are still to be found.
+    owners: u16,
+}
+
+impl Payload<Mbuf> for SharedPayload {
+    #[inline]
+    fn chain_to(&mut self, header: &mut Mbuf) {
+        if self.first.is_null() {
+            return;
+        }
+        self.owners = self.owners.checked_sub(1).expect("no more owners than were counted");
+        let last = if header.segments() == 1 { header.0.as_ptr() } else { header.last() };
+        // SAFETY: a header's segments are its own; its last one takes the payload, of which it is
+        // one of the owners that were counted.
+        unsafe { (*last).next = self.first };
+        let first = header.first_mut();
+        first.nb_segs += self.segments;
+        first.pkt_len += self.bytes;
+    }
+}
+
+impl Drop for SharedPayload {
+    #[inline]
+    fn drop(&mut self) {
+        for _ in 0..self.owners {
+            // SAFETY: these owners were counted, and nobody else stands for them.
+            unsafe { dpdk_sys::shim_mbuf_free(self.first) };
         }
     }
 }

@@ -10,7 +10,7 @@ use dpdk_sys::{rte_mbuf, rte_mempool};
 
 use super::{DpdkError, Eal, Errno, Mbuf};
 use crate::config::EalMemory;
-use crate::packet::{Meta, Packet, PacketPool};
+use crate::packet::{Meta, PacketPool};
 use crate::plan::memory::PoolSize;
 
 /// Bytes kept free in front of a received frame; part of the data room.
@@ -173,9 +173,6 @@ impl PacketPool for Pool {
         let taken = if whole { room } else { take_singly(pool, free, room) };
         // SAFETY: `taken` handles were written: fresh packets of a pool of ours, owned by nobody.
         unsafe { into.set_len(held + taken) };
-        for packet in &mut into[held..] {
-            *packet.meta_mut() = Meta::default();
-        }
         taken
     }
 

@@ -10,7 +10,7 @@ use super::mbuf::owners;
 use super::mempool::is_ours;
 use super::port::Open;
 use super::{Mbuf, Port};
-use crate::packet::{BURST, Burst, Meta, Packet, Received, RxPort, TxPort};
+use crate::packet::{BURST, Burst, Received, RxPort, TxPort};
 
 /// A receive queue; there is one handle to each.
 #[derive(Debug)]
@@ -93,9 +93,7 @@ impl RxPort for DpdkRx {
         for packet in raw[..count.into()].iter().filter_map(|raw| NonNull::new(*raw)) {
             if self.accepts(packet) {
                 // SAFETY: `accepts` has seen what `from_raw` asks for, and the driver gave it up.
-                let mut packet = unsafe { Mbuf::from_raw(packet) };
-                *packet.meta_mut() = Meta::default();
-                burst.push(packet);
+                burst.push(unsafe { Mbuf::from_raw(packet) });
             } else {
                 strangers.push(packet.as_ptr());
             }

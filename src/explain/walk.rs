@@ -41,8 +41,8 @@ pub enum ExplainError {
 struct Copies(Vec<HeapPacket>);
 
 impl Egress<HeapPacket> for Copies {
-    fn take(&mut self, _: u32, copy: HeapPacket, _: &Plan, _: &mut Tally) {
-        self.0.push(copy);
+    fn take(&mut self, _: u32, copies: &mut Burst<HeapPacket>, _: &Plan, _: &mut Tally) {
+        self.0.extend(copies.drain(..));
     }
 }
 
@@ -163,7 +163,9 @@ fn fan_out(
     let closed = BreakerWords::new(plan.ports.len(), plan.capacity.receivers as usize);
     let mut stage = Fanout::new(HeapPool::new(BUFFERS), linear.collect(), plan, &closed);
     let mut copies = Copies::default();
-    stage.replicate(packet, plan, &mut copies, tally);
+    let mut burst = Burst::new();
+    burst.push(packet);
+    stage.replicate(&mut burst, plan, &mut copies, tally);
     let outputs = rule.outputs.iter().zip(plan.outputs_of(slot));
     let verdict = |(output, &slot): (&Output, &u32)| {
         let copy = copies.0.iter().find(|copy| copy.meta().output == slot);

@@ -24,6 +24,9 @@ pub type Ticks = u64;
 /// Dropping the handle frees the packet (its reference to it, where the payload is shared).
 /// Handing a packet on consumes the handle.
 pub trait Packet: Linked {
+    /// The bytes that the copies of a packet own together.
+    type Payload: Payload<Self>;
+
     /// What the stages know of this packet.
     fn meta(&self) -> &Meta;
 
@@ -63,9 +66,22 @@ pub trait Packet: Linked {
     /// False, and `into` is as it was, where it has no room.
     fn copy_tail(&self, strip: usize, into: &mut Self) -> bool;
 
-    /// Chains this frame, without its first `strip` bytes, behind each of `headers`: one payload,
-    /// `headers.len()` owners, nothing copied. With no headers the packet is freed.
+    /// Makes this frame, without its first `strip` bytes, the payload of `owners` packets. They are
+    /// counted here, once; nothing is copied. With none the packet is freed.
     ///
     /// Expects `strip` within the first segment.
-    fn share(self, strip: usize, headers: &mut [Self]);
+    fn into_payload(self, strip: usize, owners: usize) -> Self::Payload;
+
+    /// Chains this frame, without its first `strip` bytes, behind each of `headers`.
+    fn share(self, strip: usize, headers: &mut [Self]) {
+        let mut payload = self.into_payload(strip, headers.len());
+        headers.iter_mut().for_each(|header| payload.chain_to(header));
+    }
+}
+
+/// A payload with a number of owners, each of which is a packet that it will be chained to. Where
+/// fewer are found, dropping it gives up the rest.
+pub trait Payload<P> {
+    /// Chains the payload behind what `header` holds, which so becomes one of its owners.
+    fn chain_to(&mut self, header: &mut P);
 }

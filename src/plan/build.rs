@@ -8,11 +8,12 @@ use ipnet::IpNet;
 
 use super::slots::{Slots, Table, Taken};
 use super::{
-    Candidate, ClassPlan, Cleared, FlowSlots, OutputIdentity, OutputPlan, Plan, PortPlan, RowTable,
-    RulePlan,
+    Candidate, ClassPlan, Cleared, FlowSlots, OutputIdentity, OutputPlan, PlainOutputs, Plan,
+    PortPlan, RowTable, RulePlan,
 };
 use crate::config::{
     self, Class, Config, FlowKind, Input, Output, PortRange, QueueBound, RateLimit, Rule,
+    TtlRewrite,
 };
 use crate::packet::{FRAME_OVERHEAD, Ticks};
 use crate::sched::{BucketRate, MemberSettings};
@@ -293,10 +294,22 @@ impl Building<'_> {
             police: rule.police.map(|limit| bucket_rate(limit, self.ticks_per_second)),
             ingress: settings(rule.class, rule.weight, rule.queue, self.largest_frame),
             outputs: first..self.fan_out.len() as u32,
+            plain: self.plain(rule),
             name: rule.name.clone(),
         };
         put(&mut self.rules, slot, plan);
         Ok(())
+    }
+
+    /// What holds for all outputs of a rule. One alone needs no chain.
+    fn plain(&self, rule: &Rule) -> Option<PlainOutputs> {
+        let outputs = &rule.outputs;
+        let chains = |output: &Output| outputs.len() == 1 || self.ports[output.port].sends_chains;
+        let plain = outputs.iter().all(|output| output.sample <= 1 && chains(output));
+        plain.then(|| PlainOutputs {
+            mtu: outputs.iter().map(|output| self.ports[output.port].mtu).min().unwrap_or(0),
+            decrements: outputs.iter().any(|output| output.ttl == TtlRewrite::Decrement),
+        })
     }
 
     /// Plans the outputs of the rule with slot `slot`.

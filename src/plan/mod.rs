@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::config::{Class, FlowKind, Late, RxChecksum, RxMode};
 use crate::packet::Ticks;
 use crate::sched::{BucketRate, MemberSettings};
-use crate::wire::{OwnMacs, Template};
+use crate::wire::{Origin, OwnMacs, Template};
 
 /// Everything a worker's turn goes by.
 #[derive(Clone, Debug)]
@@ -150,8 +150,20 @@ pub struct RulePlan {
     pub removed: bool,
     /// The place of its outputs in [`Plan::fan_out`].
     pub outputs: Range<u32>,
+    /// What holds for all of its outputs, where none of them asks for a choice by packet.
+    pub plain: Option<PlainOutputs>,
     /// Its name in the configuration.
     pub name: String,
+}
+
+/// Outputs that get a copy of every packet that is fit for all of them: none samples, and each
+/// takes the payload as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainOutputs {
+    /// The longest IP packet that each of their ports sends, in bytes.
+    pub mtu: u32,
+    /// Whether one of them decrements the TTL.
+    pub decrements: bool,
 }
 
 impl Plan {
@@ -164,6 +176,16 @@ impl Plan {
     pub fn outputs_of(&self, rule: u32) -> &[u32] {
         let outputs = &self.rules[rule as usize].outputs;
         &self.fan_out[outputs.start as usize..outputs.end as usize]
+    }
+}
+
+impl PlainOutputs {
+    /// Whether a packet is fit for all of the outputs, of which `first` is one: its TTL lasts, and
+    /// it is not too long for any port.
+    #[inline(always)]
+    pub fn suit(&self, origin: &Origin, first: &OutputPlan) -> bool {
+        (!self.decrements || origin.ttl() > 1)
+            && first.template.ip_len(origin) <= self.mtu as usize
     }
 }
 

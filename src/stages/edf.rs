@@ -12,7 +12,7 @@
 //!           is late in ingress DRR a turn takes out [`GIVEN_UP_A_TURN`] packets at most.
 
 use crate::config::{Class, Late};
-use crate::packet::{DropReason, Meta, Packet, Ticks};
+use crate::packet::{BURST, Burst, DropReason, Meta, Packet, Ticks};
 use crate::plan::{Plan, RulePlan};
 use crate::sched::EarliestDeadline;
 
@@ -100,8 +100,30 @@ impl<P: Packet> Edf<P> {
         turns * self.apart[0].min(self.apart[1])
     }
 
+    /// Takes out the packets with the earliest deadlines that are still to be served: a burst, or
+    /// as many as there is `room` for, in packets and, roughly, in copies.
+    pub fn serve(
+        &mut self,
+        (packets, copies): (usize, u64),
+        ingress: &mut IngressDrr<P>,
+        plan: &Plan,
+        now: Ticks,
+        tally: &mut Tally,
+    ) -> Burst<P> {
+        let mut burst = Burst::new();
+        let mut becomes = 0;
+        while burst.len() < packets.min(BURST) && becomes < copies {
+            let Some(packet) = self.next(ingress, plan, now, tally) else {
+                break;
+            };
+            becomes += u64::from(packet.meta().copies);
+            burst.push(packet);
+        }
+        burst
+    }
+
     /// Takes out the packet with the earliest deadline that is still to be served.
-    pub fn next(
+    fn next(
         &mut self,
         ingress: &mut IngressDrr<P>,
         plan: &Plan,

@@ -4,7 +4,11 @@
 //! Leaves:   copies in the egress queues of their outputs.
 //! Drops:    per copy `ttl`, `mtu`, `breaker_open`, `header_alloc`.
 //! Config:   `rule.output`, `fanout.copy_below`, `port.mtu`.
-//! Bounds:   O(1) a copy; header buffers are taken in bulk and kept in a stock of [`STOCK`].
+//! Bounds:   O(1) a copy; header buffers are taken in bulk, by way of a stock of [`STOCK`].
+//!
+//! Packets of a rule whose outputs are all alike to it are replicated by the run, an output at a
+//! time: its template and its counters are at hand then, and its headers are those that the port
+//! has just given back. The others go one by one.
 //!
 //! One copy is rewritten in place. For more, each gets a header buffer with the rewritten
 //! Ethernet, VLAN, IP and UDP headers, chained to the shared payload, whose owner count is set
@@ -14,19 +18,28 @@
 use arrayvec::ArrayVec;
 
 use crate::config::OUTPUTS_MAX;
-use crate::packet::{DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool};
-use crate::plan::{OutputPlan, Plan};
+use crate::packet::{
+    BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool, Payload,
+};
+use crate::plan::{OutputPlan, PlainOutputs, Plan};
 use crate::wire::Origin;
 
 use super::{BreakerWords, Breakers, Tally};
 
 /// Header buffers kept at hand between packets.
-const STOCK: usize = 256;
+const STOCK: usize = BURST;
 
 /// Where copies go: the last two stages of each port.
 pub trait Egress<P: Packet> {
-    /// Takes a finished copy for the port with this slot.
-    fn take(&mut self, port: u32, copy: P, plan: &Plan, tally: &mut Tally);
+    /// Takes all of these finished copies for one output, whose port has this slot.
+    fn take(&mut self, port: u32, copies: &mut Burst<P>, plan: &Plan, tally: &mut Tally);
+}
+
+/// What the copies of a packet are made of.
+struct Original<P: Packet> {
+    meta: Meta,
+    origin: Origin,
+    payload: P::Payload,
 }
 
 /// The stage: its buffers and its scratch space.
@@ -70,18 +83,136 @@ impl<O: PacketPool> Fanout<O> {
         self.stock.clear();
     }
 
-    /// Makes the copies of `packet` and queues them.
+    /// Makes the copies of a burst's packets and queues them.
     pub fn replicate(
+        &mut self,
+        burst: &mut Burst<O::Packet>,
+        plan: &Plan,
+        egress: &mut impl Egress<O::Packet>,
+        tally: &mut Tally,
+    ) {
+        while let Some(first) = burst.first() {
+            let slot = first.meta().rule;
+            let count = burst.iter().take_while(|packet| packet.meta().rule == slot).count();
+            tally.ledger.admitted += count as u64;
+            tally.counters.rules[slot as usize].admitted.add(count as u64);
+            let plain = plan.rules[slot as usize].plain.filter(|_| self.breakers.all_closed());
+            let run = burst.drain(..count);
+            match (plan.outputs_of(slot), plain) {
+                (&[output], Some(plain)) => self.pass(run, output, plain, plan, egress, tally),
+                (outputs, Some(plain)) if self.headers_available() >= outputs.len() * count => {
+                    self.multiply(run, outputs, plain, plan, egress, tally);
+                }
+                _ => run.for_each(|packet| self.replicate_one(packet, plan, egress, tally)),
+            }
+        }
+    }
+
+    /// Rewrites the packets of a run in place, for their only output.
+    fn pass(
+        &mut self,
+        run: impl Iterator<Item = O::Packet>,
+        slot: u32,
+        plain: PlainOutputs,
+        plan: &Plan,
+        egress: &mut impl Egress<O::Packet>,
+        tally: &mut Tally,
+    ) {
+        let output = &plan.outputs[slot as usize];
+        let chained = plan.ports[output.port as usize].sends_chains;
+        let mut copies = Burst::new();
+        for mut packet in run {
+            let headers = packet.meta().headers;
+            let origin = Origin::read(packet.head(), &headers);
+            let fits = chained || packet.segments() == 1;
+            if fits
+                && plain.suit(&origin, output)
+                && rewrite(&mut packet, headers.payload(), output, &origin)
+            {
+                let bytes = packet.frame_len() as u32 + FRAME_OVERHEAD;
+                let meta = packet.meta_mut();
+                (meta.output, meta.bytes) = (slot, bytes);
+                copies.push(packet);
+            } else {
+                hand_on(&mut copies, slot, plan, egress, tally);
+                self.replicate_one(packet, plan, egress, tally);
+            }
+        }
+        hand_on(&mut copies, slot, plan, egress, tally);
+    }
+
+    /// Copies the packets of a run for each of `outputs`; there are headers enough.
+    fn multiply(
+        &mut self,
+        run: impl Iterator<Item = O::Packet>,
+        outputs: &[u32],
+        plain: PlainOutputs,
+        plan: &Plan,
+        egress: &mut impl Egress<O::Packet>,
+        tally: &mut Tally,
+    ) {
+        let Some(&first) = outputs.first() else {
+            return;
+        };
+        let first = &plan.outputs[first as usize];
+        let mut originals = ArrayVec::<_, BURST>::new();
+        for packet in run {
+            let meta = *packet.meta();
+            let origin = Origin::read(packet.head(), &meta.headers);
+            if meta.bytes - FRAME_OVERHEAD >= plan.copy_below && plain.suit(&origin, first) {
+                let payload = packet.into_payload(meta.headers.payload(), outputs.len());
+                originals.push(Original { meta, origin, payload });
+            } else {
+                self.copy_all(&mut originals, outputs, plan, egress, tally);
+                self.replicate_one(packet, plan, egress, tally);
+            }
+        }
+        self.copy_all(&mut originals, outputs, plan, egress, tally);
+    }
+
+    /// Copies `originals` for each of `outputs`, an output at a time.
+    fn copy_all(
+        &mut self,
+        originals: &mut ArrayVec<Original<O::Packet>, BURST>,
+        outputs: &[u32],
+        plan: &Plan,
+        egress: &mut impl Egress<O::Packet>,
+        tally: &mut Tally,
+    ) {
+        for &slot in outputs {
+            let output = &plan.outputs[slot as usize];
+            let mut copies = Burst::new();
+            for Original { meta, origin, payload } in originals.iter_mut() {
+                let made = self.header().and_then(|mut copy| {
+                    rewrite(&mut copy, 0, output, origin).then_some(copy)
+                });
+                let Some(mut copy) = made else {
+                    // Whoever shares the pool was faster.
+                    tally.ledger.copies += 1;
+                    tally.counters.outputs[slot as usize].copies.add(1);
+                    tally.count_after(DropReason::HeaderAlloc, slot);
+                    continue;
+                };
+                payload.chain_to(&mut copy);
+                let bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
+                *copy.meta_mut() = Meta { link: None, output: slot, bytes, ..*meta };
+                copies.push(copy);
+            }
+            hand_on(&mut copies, slot, plan, egress, tally);
+        }
+        originals.clear();
+    }
+
+    /// Makes the copies of one packet, each output by itself, and queues them.
+    fn replicate_one(
         &mut self,
         mut packet: O::Packet,
         plan: &Plan,
         egress: &mut impl Egress<O::Packet>,
         tally: &mut Tally,
     ) {
-        let Meta { rule, headers, .. } = *packet.meta();
+        let headers = packet.meta().headers;
         let origin = Origin::read(packet.head(), &headers);
-        tally.ledger.admitted += 1;
-        tally.counters.rules[rule as usize].admitted.add(1);
         self.choose(&packet, &origin, plan, tally);
         let strip = headers.payload();
         if let [slot] = self.chosen[..] {
@@ -189,6 +320,20 @@ fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin:
     true
 }
 
+/// Counts copies that were made for the output with this slot, and queues them at its port.
+#[inline(always)]
+fn hand_on<P: Packet>(
+    copies: &mut Burst<P>,
+    slot: u32,
+    plan: &Plan,
+    egress: &mut impl Egress<P>,
+    tally: &mut Tally,
+) {
+    tally.ledger.copies += copies.len() as u64;
+    tally.counters.outputs[slot as usize].copies.add(copies.len() as u64);
+    egress.take(plan.outputs[slot as usize].port, copies, plan, tally);
+}
+
 /// Queues a finished copy at its port.
 #[inline(always)]
 fn send<P: Packet>(
@@ -199,5 +344,7 @@ fn send<P: Packet>(
     tally: &mut Tally,
 ) {
     copy.meta_mut().bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
-    egress.take(output.port, copy, plan, tally);
+    let mut copies = Burst::new();
+    copies.push(copy);
+    egress.take(output.port, &mut copies, plan, tally);
 }

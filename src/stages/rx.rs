@@ -10,7 +10,9 @@
 //! Bounds:   one burst a call; a lossless port is polled only when its burst has room.
 
 use crate::config::RxMode;
-use crate::packet::{BURST, Burst, Clock, DropReason, Packet, RxPort, Ticks};
+use crate::packet::{
+    BURST, Burst, Clock, DropReason, Headers, Meta, Packet, RxPort, Ticks,
+};
 
 use super::Tally;
 
@@ -104,7 +106,10 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
                 let count = self.sources.len();
                 for _ in 0..count {
                     let source = &mut self.sources[self.next];
-                    self.next = (self.next + 1) % count;
+                    self.next += 1;
+                    if self.next == count {
+                        self.next = 0;
+                    }
                     if polls && (room || source.mode == RxMode::Live) {
                         poll(source, burst, tally);
                     }
@@ -135,8 +140,10 @@ fn poll<R: RxPort>(source: &mut RxSource<R>, burst: &mut Burst<R::Packet>, tally
         return;
     }
     let mut bytes = 0;
+    let headers = Headers { port: source.slot, ..Headers::default() };
     for packet in burst.iter_mut() {
-        packet.meta_mut().headers.port = source.slot;
+        // Whole: what a buffer's last packet left there is nothing to go by.
+        *packet.meta_mut() = Meta { headers, ..Meta::default() };
         bytes += packet.frame_len() as u64;
     }
     tally.ledger.received += u64::from(received.frames);

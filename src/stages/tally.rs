@@ -89,7 +89,8 @@ impl Tally {
         }
     }
 
-    fn count_after(&mut self, reason: DropReason, output: u32) {
+    /// Counts a copy that was not sent, for its output too, where there is no packet to show.
+    pub fn count_after(&mut self, reason: DropReason, output: u32) {
         self.ledger.dropped_after[reason.index()] += 1;
         self.counters.outputs[output as usize].drop_one(reason);
     }

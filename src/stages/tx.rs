@@ -1,7 +1,8 @@
 //! Tx - bursts to the port; what it refuses stays staged, in order.
 //!
 //! Expects:  copies in egress DRR's order.
-//! Leaves:   nothing where the port takes all; every turn flushes, no copy waits for a full burst.
+//! Leaves:   nothing where the port takes all; a full burst goes at once and every turn flushes, so
+//!           that no copy waits for a full burst.
 //! Drops:    `egress_late` where a copy's deadline passes while it is staged and the rule drops
 //!           late packets; `breaker_open` where the port's circuit breaker has opened.
 //! Config:   `rule.late`.
@@ -10,7 +11,7 @@
 use arrayvec::ArrayVec;
 
 use crate::packet::{
-    BURST, Burst, Clock, DropReason, FRAME_OVERHEAD, Packet, RxPort, Ticks, TxPort,
+    BURST, Burst, Clock, DropReason, FRAME_OVERHEAD, Meta, Packet, RxPort, Ticks, TxPort,
 };
 use crate::plan::Plan;
 
@@ -23,13 +24,16 @@ const BURSTS_A_TURN: usize = 32;
 /// Copies that are given up a turn for a port whose breaker is open, so that a turn stays short.
 const GIVEN_UP_A_TURN: usize = 1_024;
 
-/// What must be known of a copy once the port has it.
+/// What must be known of copies once the port has them: those of one output, one behind the other,
+/// that arrived together and are due together. Egress DRR serves outputs in runs, so that runs are
+/// kept and counted, not copies.
 #[derive(Clone, Copy, Debug)]
-struct Staged {
+struct Run {
     arrival: Ticks,
     deadline: Ticks,
     output: u32,
     rule: u32,
+    copies: u32,
     bytes: u32,
 }
 
@@ -39,7 +43,8 @@ pub struct Tx<T: TxPort> {
     port: T,
     slot: usize,
     copies: Burst<T::Packet>,
-    staged: ArrayVec<Staged, BURST>,
+    /// What is staged, in runs.
+    runs: ArrayVec<Run, BURST>,
     /// The first and the last time of a row of refusals; 0 where the port took something last.
     refused: [Ticks; 2],
 }
@@ -47,7 +52,7 @@ pub struct Tx<T: TxPort> {
 impl<T: TxPort> Tx<T> {
     /// Nothing staged for `port`, whose slot is `slot`.
     pub fn new(port: T, slot: usize) -> Self {
-        Self { port, slot, copies: Burst::new(), staged: ArrayVec::new(), refused: [0; 2] }
+        Self { port, slot, copies: Burst::new(), runs: ArrayVec::new(), refused: [0; 2] }
     }
 
     /// Copies that the port has refused so far.
@@ -67,30 +72,57 @@ impl<T: TxPort> Tx<T> {
         let mut sent = 0;
         self.expire(egress, plan, clock.now(), tally);
         for _ in 0..BURSTS_A_TURN {
-            while !self.copies.is_full() {
+            while !self.is_full() {
                 let Some(copy) = egress.next(plan, clock.now(), tally) else {
                     break;
                 };
-                self.stage(copy);
+                self.push(copy);
             }
             if self.copies.is_empty() {
                 break;
             }
-            tally.show_copies(&self.copies, clock.now(), plan);
-            let accepted = self.port.send(&mut self.copies);
-            let now = clock.read_clock();
-            tally.show_sent(accepted, now);
-            self.count(accepted, now, tally);
-            sent += accepted;
-            if self.copies.is_empty() {
-                self.note_refusal(None, plan, tally);
-            } else {
-                tally.counters.ports[self.slot].tx_refused.add(1);
-                self.note_refusal((accepted == 0).then_some(now), plan, tally);
+            sent += self.send(plan, clock, tally);
+            if !self.copies.is_empty() {
                 break;
             }
         }
         sent
+    }
+
+    /// Sends what is staged ahead of the turn's end, so that there is room for more.
+    pub fn send_early<R: RxPort, C: Clock>(
+        &mut self,
+        egress: &mut EgressDrr<T::Packet>,
+        plan: &Plan,
+        clock: &mut Rx<R, C>,
+        tally: &mut Tally,
+    ) {
+        let now = clock.read_clock();
+        self.expire(egress, plan, now, tally);
+        if !self.copies.is_empty() {
+            self.send(plan, clock, tally);
+        }
+    }
+
+    /// Hands what is staged to the port, once, and counts what it takes; returns how many.
+    fn send<R: RxPort, C: Clock>(
+        &mut self,
+        plan: &Plan,
+        clock: &mut Rx<R, C>,
+        tally: &mut Tally,
+    ) -> usize {
+        tally.show_copies(&self.copies, clock.now(), plan);
+        let accepted = self.port.send(&mut self.copies);
+        let now = clock.read_clock();
+        tally.show_sent(accepted, now);
+        self.count(accepted, now, tally);
+        if self.copies.is_empty() {
+            self.note_refusal(None, plan, tally);
+        } else {
+            tally.counters.ports[self.slot].tx_refused.add(1);
+            self.note_refusal((accepted == 0).then_some(now), plan, tally);
+        }
+        accepted
     }
 
     /// Drops staged copies that have become late; they have taken nothing of the link.
@@ -101,17 +133,17 @@ impl<T: TxPort> Tx<T> {
         now: Ticks,
         tally: &mut Tally,
     ) {
-        if self.staged.iter().all(|staged| staged.deadline >= now) {
+        if self.runs.iter().all(|run| run.deadline >= now) {
             return;
         }
-        let copies = std::mem::take(&mut self.copies);
-        for (copy, staged) in copies.into_iter().zip(std::mem::take(&mut self.staged)) {
-            if is_late(copy.meta(), plan, now) {
+        self.runs.clear();
+        for copy in std::mem::take(&mut self.copies) {
+            let meta = *copy.meta();
+            if is_late(&meta, plan, now) {
                 tally.drop_after(DropReason::EgressLate, &copy, plan);
-                egress.refund(staged.output, staged.bytes, plan);
+                egress.refund(meta.output, meta.bytes, plan);
             } else {
-                self.copies.push(copy);
-                self.staged.push(staged);
+                self.push(copy);
             }
         }
     }
@@ -140,11 +172,8 @@ impl<T: TxPort> Tx<T> {
         tally: &mut Tally,
     ) -> usize {
         self.note_refusal(None, plan, tally);
-        let mut dropped = self.staged.len();
-        self.staged.clear();
-        for copy in self.copies.drain(..) {
-            tally.drop_after(DropReason::BreakerOpen, &copy, plan);
-        }
+        let mut dropped = self.copies.len();
+        self.drop_staged(DropReason::BreakerOpen, plan, tally);
         while dropped < GIVEN_UP_A_TURN
             && let Some(copy) = egress.take()
         {
@@ -156,50 +185,67 @@ impl<T: TxPort> Tx<T> {
 
     /// Drops what is staged.
     pub fn discard(&mut self, plan: &Plan, tally: &mut Tally) {
-        self.staged.clear();
+        self.drop_staged(DropReason::Stopped, plan, tally);
+    }
+
+    fn drop_staged(&mut self, reason: DropReason, plan: &Plan, tally: &mut Tally) {
+        self.runs.clear();
         for copy in self.copies.drain(..) {
-            tally.drop_after(DropReason::Stopped, &copy, plan);
+            tally.drop_after(reason, &copy, plan);
         }
     }
 
-    /// Whether there is room for `copy`, and what is staged last is of the same output.
-    pub fn continues(&self, copy: &T::Packet) -> bool {
-        let same = |last: &Staged| last.output == copy.meta().output;
-        !self.copies.is_full() && self.staged.last().is_none_or(same)
+    /// Whether there is no room for another copy.
+    pub fn is_full(&self) -> bool {
+        self.copies.is_full()
+    }
+
+    /// Puts copies behind those that are staged, as many as there is room for.
+    pub fn stage(&mut self, copies: &mut Burst<T::Packet>) {
+        let room = self.copies.remaining_capacity().min(copies.len());
+        for copy in copies.drain(..room) {
+            self.push(copy);
+        }
     }
 
     /// Puts a copy behind those that are staged; there is room.
-    pub fn stage(&mut self, copy: T::Packet) {
+    #[inline]
+    fn push(&mut self, copy: T::Packet) {
         let meta = copy.meta();
-        self.staged.push(Staged {
-            arrival: meta.arrival,
-            deadline: meta.deadline,
-            output: meta.output,
-            rule: meta.rule,
-            bytes: meta.bytes,
-        });
+        match self.runs.last_mut() {
+            Some(run) if run.continues(meta) => {
+                run.copies += 1;
+                run.bytes += meta.bytes;
+            }
+            _ => self.runs.push(Run::of(meta)),
+        }
         self.copies.push(copy);
     }
 
-    /// Counts the first `accepted` copies as sent at `now`. Egress DRR serves outputs in runs, and
-    /// what arrived together took as long, so that runs are counted, not copies.
+    /// Counts the first `accepted` copies of those that were staged as sent at `now`; the others
+    /// still are.
     fn count(&mut self, accepted: usize, now: Ticks, tally: &mut Tally) {
-        let Some(&first) = self.staged.first() else {
-            return;
-        };
-        let mut run = Run::of(first);
-        let mut bytes = 0;
-        for copy in &self.staged[..accepted] {
-            if copy.output != run.first.output || copy.arrival != run.first.arrival {
-                std::mem::replace(&mut run, Run::of(*copy)).count(now, tally);
+        let (mut left, mut bytes, mut whole) = (accepted as u32, 0, 0);
+        for run in &mut self.runs {
+            let mut sent = *run;
+            if run.copies <= left {
+                whole += 1;
+            } else {
+                let kept = run.copies - left;
+                let refused = &self.copies[..kept as usize];
+                run.copies = kept;
+                run.bytes = refused.iter().map(|copy| copy.meta().bytes).sum();
+                sent.copies -= run.copies;
+                sent.bytes -= run.bytes;
             }
-            run.count += 1;
-            run.bytes += u64::from(copy.bytes);
-            run.on_time += u64::from(now <= copy.deadline);
-            bytes += u64::from(copy.bytes - FRAME_OVERHEAD);
+            left -= sent.copies;
+            bytes += u64::from(sent.bytes - sent.copies * FRAME_OVERHEAD);
+            sent.count(now, tally);
+            if left == 0 {
+                break;
+            }
         }
-        run.count(now, tally);
-        self.staged.drain(..accepted);
+        self.runs.drain(..whole);
         let port = &tally.counters.ports[self.slot];
         port.sent.add(accepted as u64);
         port.bytes_sent.add(bytes);
@@ -207,31 +253,30 @@ impl<T: TxPort> Tx<T> {
     }
 }
 
-/// Copies of one output that arrived together.
-struct Run {
-    first: Staged,
-    count: u64,
-    bytes: u64,
-    on_time: u64,
-}
-
 impl Run {
-    fn of(first: Staged) -> Self {
-        let (count, bytes, on_time) = (0, 0, 0);
-        Self { first, count, bytes, on_time }
+    fn of(first: &Meta) -> Self {
+        let Meta { arrival, deadline, output, rule, bytes, .. } = *first;
+        Self { arrival, deadline, output, rule, copies: 1, bytes }
     }
 
-    fn count(self, now: Ticks, tally: &Tally) {
-        if self.count == 0 {
+    /// Whether this copy belongs to it.
+    fn continues(&self, next: &Meta) -> bool {
+        self.output == next.output && self.arrival == next.arrival && self.deadline == next.deadline
+    }
+
+    /// Counts its copies as sent at `now`.
+    fn count(&self, now: Ticks, tally: &Tally) {
+        if self.copies == 0 {
             return;
         }
-        let output = &tally.counters.outputs[self.first.output as usize];
-        output.sent.add(self.count);
-        output.bytes.add(self.bytes);
-        output.on_time.add(self.on_time);
-        output.late_sent.add(self.count - self.on_time);
-        let rule = &tally.counters.rules[self.first.rule as usize];
-        let took = now.saturating_sub(self.first.arrival);
-        rule.latency.record(took, self.count);
+        let copies = u64::from(self.copies);
+        let on_time = if now <= self.deadline { copies } else { 0 };
+        let output = &tally.counters.outputs[self.output as usize];
+        output.sent.add(copies);
+        output.bytes.add(self.bytes.into());
+        output.on_time.add(on_time);
+        output.late_sent.add(copies - on_time);
+        let rule = &tally.counters.rules[self.rule as usize];
+        rule.latency.record(now.saturating_sub(self.arrival), copies);
     }
 }

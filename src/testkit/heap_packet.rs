@@ -6,7 +6,7 @@ use std::rc::Rc;
 use arrayvec::ArrayVec;
 
 use super::VirtualClock;
-use crate::packet::{Meta, Packet, PacketPool};
+use crate::packet::{Meta, Packet, PacketPool, Payload};
 use crate::sched::{Link, Node};
 
 /// Bytes in front of a frame where new headers may grow, as DPDK's headroom.
@@ -115,6 +115,8 @@ impl Node for HeapFrame {
 }
 
 impl Packet for HeapPacket {
+    type Payload = HeapPayload;
+
     fn meta(&self) -> &Meta {
         &self.meta
     }
@@ -184,14 +186,28 @@ impl Packet for HeapPacket {
         true
     }
 
-    fn share(mut self, strip: usize, headers: &mut [Self]) {
+    fn into_payload(mut self, strip: usize, owners: usize) -> HeapPayload {
         let first = Segment::new(std::mem::take(&mut self.buffer), self.start + strip);
         let chain = std::iter::once(first).chain(std::mem::take(&mut self.tail));
-        let chain: Vec<_> = chain.filter(|s| !s.bytes().is_empty()).collect();
-        for header in headers {
-            header.sequence = self.sequence;
-            header.tail.extend(chain.iter().cloned());
-        }
+        let segments = chain.filter(|s| !s.bytes().is_empty()).collect();
+        HeapPayload { segments, sequence: self.sequence, owners }
+    }
+}
+
+/// The segments that the copies of a packet own together.
+#[derive(Debug)]
+pub struct HeapPayload {
+    segments: Vec<Segment>,
+    sequence: u64,
+    /// Owners that are still to be found.
+    owners: usize,
+}
+
+impl Payload<HeapPacket> for HeapPayload {
+    fn chain_to(&mut self, header: &mut HeapPacket) {
+        self.owners = self.owners.checked_sub(1).expect("no more owners than were counted");
+        header.sequence = self.sequence;
+        header.tail.extend(self.segments.iter().cloned());
     }
 }
 

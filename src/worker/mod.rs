@@ -97,14 +97,25 @@ impl<D: Driver> EgressPorts<D> {
     }
 }
 
-impl<D: Driver> Egress<D::Packet> for EgressPorts<D> {
-    fn take(&mut self, port: u32, copy: D::Packet, plan: &Plan, tally: &mut Tally) {
-        let EgressPort { drr, tx } = &mut self.ports[port as usize];
-        // Where nothing waits there is nothing to be fair between: a run of one output goes on.
-        if drr.passes() && tx.continues(&copy) {
-            tx.stage(copy);
-        } else {
-            drr.enqueue(copy, self.free, plan, tally);
+/// The way out of a turn: the ports, and the clock that is read behind each burst.
+struct Exit<'a, D: Driver> {
+    egress: &'a mut EgressPorts<D>,
+    clock: &'a mut Rx<D::Rx, D::Clock>,
+}
+
+impl<D: Driver> Egress<D::Packet> for Exit<'_, D> {
+    fn take(&mut self, port: u32, copies: &mut Burst<D::Packet>, plan: &Plan, tally: &mut Tally) {
+        let EgressPort { drr, tx } = &mut self.egress.ports[port as usize];
+        // Where nothing waits there is nothing to be fair between: copies go on as they come, and
+        // a full burst to the port.
+        while drr.passes() && !tx.is_full() && !copies.is_empty() {
+            tx.stage(copies);
+            if tx.is_full() {
+                tx.send_early(drr, plan, self.clock, tally);
+            }
+        }
+        for copy in copies.drain(..) {
+            drr.enqueue(copy, self.egress.free, plan, tally);
         }
     }
 }
@@ -183,6 +194,7 @@ impl<D: Driver> Worker<D> {
         let share = BURST.max(2 * std::mem::take(&mut self.served));
         let enough = tally.ledger.copies + TURN_COPIES;
         let mut received = 0;
+        let mut served_from = rx.now();
         while received < share {
             let mut burst = Burst::new();
             let room = ingress_drr.packets() + edf.packets() == 0
@@ -191,6 +203,7 @@ impl<D: Driver> Worker<D> {
                 && payload.available() >= 2 * BURST
                 && fanout.headers_available() >= self.burst_headers;
             rx.receive(&mut burst, room, self.receiving, tally);
+            served_from = rx.now();
             if burst.is_empty() {
                 break;
             }
@@ -202,7 +215,7 @@ impl<D: Driver> Worker<D> {
             ingress_drr.shed(&mut burst, *pressure, plan, tally);
             if ingress_drr.passes(&mut burst, edf, plan, flows) {
                 self.served = burst.len();
-                burst.drain(..).for_each(|packet| fanout.replicate(packet, plan, egress, tally));
+                fanout.replicate(&mut burst, plan, &mut Exit { egress, clock: rx }, tally);
                 break;
             }
             ingress_drr.enqueue(&mut burst, plan, flows, tally);
@@ -211,14 +224,15 @@ impl<D: Driver> Worker<D> {
             }
         }
 
-        let served_from = rx.now();
         edf.fill(ingress_drr, plan, served_from, tally);
-        while self.served < TURN_PACKETS && tally.ledger.copies < enough {
-            let Some(packet) = edf.next(ingress_drr, plan, served_from, tally) else {
+        loop {
+            let room = (TURN_PACKETS - self.served, enough.saturating_sub(tally.ledger.copies));
+            let mut burst = edf.serve(room, ingress_drr, plan, served_from, tally);
+            if burst.is_empty() {
                 break;
-            };
-            fanout.replicate(packet, plan, egress, tally);
-            self.served += 1;
+            }
+            self.served += burst.len();
+            fanout.replicate(&mut burst, plan, &mut Exit { egress, clock: rx }, tally);
         }
 
         if self.served > 0 {

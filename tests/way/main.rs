@@ -7,6 +7,7 @@ mod capture;
 mod misses;
 mod overload;
 mod reload;
+mod runs;
 mod site;
 
 use frames::{Frame, v4, v6};
