@@ -10,7 +10,10 @@ use crate::packet::Headers;
 /// swaps; numbers that are computed with (ports, lengths, TTL) in the processor's order.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
-    /// The addresses; an IPv4 one in the low 32 bits.
+    /// IPv4: the plain header of a copy as far as the received one goes into it, without its
+    /// checksum: version to fragment bits; TTL, protocol and source; destination and UDP ports.
+    pub(super) v4: [u64; 3],
+    /// IPv6: the addresses.
     pub(super) source: u128,
     pub(super) destination: u128,
     /// The negative of all that a copy replaces in the UDP checksum's sum, and of the checksum
@@ -18,12 +21,10 @@ pub struct Origin {
     pub(super) udp_sum: Sum,
     /// The VLAN tags (TPID and TCI each), zero behind them.
     pub(super) tags: u64,
-    /// The first word of the IP header. IPv4: only the type of service. IPv6: all of it.
+    /// IPv6: the first word of the header.
     pub(super) first_word: u32,
-    /// IPv4: identification and the DF bit. IPv6: 0.
-    pub(super) second_word: u32,
-    pub(super) source_port: u16,
-    pub(super) destination_port: u16,
+    /// The UDP ports, as they lie in memory.
+    pub(super) ports: u32,
     /// The UDP length, header included.
     pub(super) udp_len: u16,
     /// The UDP checksum, as it lies in memory.
@@ -35,36 +36,84 @@ pub struct Origin {
     version: u8,
 }
 
+/// The bytes of a plain IPv4 header that come from the received one: all but version, lengths,
+/// fragment offset and checksum.
+const KEPT_V4: [u64; 2] = [
+    u64::from_ne_bytes([0, 0xff, 0, 0, 0xff, 0xff, 0x40, 0]),
+    u64::from_ne_bytes([0xff, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff]),
+];
+
 impl Origin {
     /// Reads a frame that parse has found good; `head` is its first segment.
     ///
     /// Bytes that are not there read as zeros, so nothing can panic.
     #[inline]
     pub fn read(head: &[u8], headers: &Headers) -> Self {
-        let udp: [u8; 8] = load(head, headers.udp.into());
-        let ports = Sum::of_word(u32::from_ne_bytes(load(&udp, 0)).into());
-        let checksum: [u8; 2] = load(&udp, 6);
-        let tags_len = headers.ip.saturating_sub(14).min(8);
-        // Ethernet's first 12 bytes are the MACs; the next 8 are tags as far as there are any.
-        let tags = u64::from_ne_bytes(load(head, 12)) & TAGS[usize::from(tags_len / 4)];
-        let ip = read_ip(head, headers);
-        let replaced = Sum::of_word(u16::from_ne_bytes(checksum).into()) + ip.addresses + ports;
-        Self {
-            source: ip.source,
-            destination: ip.destination,
-            udp_sum: !replaced,
-            tags,
-            first_word: ip.first_word,
-            second_word: ip.second_word,
-            source_port: be16(&udp, 0),
-            destination_port: be16(&udp, 2),
-            udp_len: be16(&udp, 4),
-            udp_checksum: checksum,
-            payload: headers.udp.saturating_add(8),
-            tags_len,
-            ttl: ip.ttl,
-            version: headers.version,
+        match head.first_chunk::<42>() {
+            // Nearly all: at constant offsets no load is checked.
+            Some(plain) if (headers.ip, headers.version, headers.udp) == (14, 4, 34) => {
+                Self::read_at(plain, 14, 4, 34)
+            }
+            _ => Self::read_at(head, headers.ip, headers.version, headers.udp),
         }
+    }
+
+    /// Reads headers at `ip` and `udp`.
+    #[inline(always)]
+    fn read_at(head: &[u8], ip: u8, version: u8, udp: u16) -> Self {
+        let at = usize::from(ip);
+        let udp_header: [u8; 8] = load(head, udp.into());
+        let checksum: [u8; 2] = load(&udp_header, 6);
+        let udp_len = be16(&udp_header, 4);
+        let tags_len = ip.saturating_sub(14).min(8);
+        let mut origin = Self {
+            v4: [0; 3],
+            source: 0,
+            destination: 0,
+            udp_sum: Sum::of_word(u16::from_ne_bytes(checksum).into()),
+            // Ethernet's first 12 bytes are the MACs; the next 8 are tags as far as there are any.
+            tags: u64::from_ne_bytes(load(head, 12)) & TAGS[usize::from(tags_len / 4)],
+            first_word: 0,
+            ports: u32::from_ne_bytes(load(&udp_header, 0)),
+            udp_len,
+            udp_checksum: checksum,
+            payload: udp.saturating_add(8),
+            tags_len,
+            ttl: 0,
+            version,
+        };
+        if version == 4 {
+            origin.read_v4(&load(head, at));
+        } else {
+            origin.read_v6(&load(head, at));
+        }
+        origin.udp_sum = !origin.udp_sum;
+        origin
+    }
+
+    #[inline(always)]
+    fn read_v4(&mut self, header: &[u8; 20]) {
+        let words = [0, 8].map(|at| u64::from_ne_bytes(load(header, at)));
+        let [a, b, c, d] = load(header, 16);
+        let [e, f, g, h] = self.ports.to_ne_bytes();
+        // No overflow: the received IP packet was at least 20 bytes longer than its datagram.
+        let [high, low] = self.udp_len.wrapping_add(20).to_be_bytes();
+        let first = u64::from_ne_bytes([0x45, 0, high, low, 0, 0, 0, 0]);
+        let last = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        self.v4 = [words[0] & KEPT_V4[0] | first, words[1] & KEPT_V4[1], last];
+        self.ttl = header[8];
+        self.udp_sum += Sum::of_word(words[1] & SOURCE_V4) + Sum::of_word(last);
+    }
+
+    #[inline(always)]
+    fn read_v6(&mut self, header: &[u8; 40]) {
+        self.source = u128::from_ne_bytes(load(header, 8));
+        self.destination = u128::from_ne_bytes(load(header, 24));
+        self.first_word = u32::from_ne_bytes(load(header, 0));
+        self.ttl = header[7];
+        self.udp_sum += Sum::of_word(self.ports.into())
+            + Sum::of_wide(self.source)
+            + Sum::of_wide(self.destination);
     }
 
     /// Offset of the UDP payload: the bytes in front of it are what a copy's header replaces.
@@ -89,41 +138,5 @@ impl Origin {
 /// The bytes of `tags` that are tags, by their number.
 const TAGS: [u64; 3] = [0, u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]), u64::MAX];
 
-/// What [`Origin`] takes of the IP header.
-struct Ip {
-    source: u128,
-    destination: u128,
-    /// The sum of both.
-    addresses: Sum,
-    first_word: u32,
-    second_word: u32,
-    ttl: u8,
-}
-
-#[inline(always)]
-fn read_ip(head: &[u8], headers: &Headers) -> Ip {
-    if headers.version == 4 {
-        let header: [u8; 20] = load(head, headers.ip.into());
-        let word = |at| u32::from_ne_bytes(load(&header, at));
-        Ip {
-            source: word(12).into(),
-            destination: word(16).into(),
-            addresses: Sum::of_word(u64::from(word(12)) + u64::from(word(16))),
-            first_word: word(0) & u32::from_ne_bytes([0, 0xff, 0, 0]),
-            second_word: word(4) & u32::from_ne_bytes([0xff, 0xff, 0x40, 0]),
-            ttl: header[8],
-        }
-    } else {
-        let header: [u8; 40] = load(head, headers.ip.into());
-        let source = u128::from_ne_bytes(load(&header, 8));
-        let destination = u128::from_ne_bytes(load(&header, 24));
-        Ip {
-            source,
-            destination,
-            addresses: Sum::of_wide(source) + Sum::of_wide(destination),
-            first_word: u32::from_ne_bytes(load(&header, 0)),
-            second_word: 0,
-            ttl: header[7],
-        }
-    }
-}
+/// The source in the second word of an IPv4 header.
+pub(super) const SOURCE_V4: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use super::MacAddr;
 use super::checksum::{Sum, UDP};
-use super::origin::Origin;
+use super::origin::{Origin, SOURCE_V4};
 use crate::config::{SourcePortRewrite, TtlRewrite, UdpPortRewrite, VlanRewrite};
 
 /// Bytes of the longest header of a copy: Ethernet 14, two tags 8, IPv6 40, UDP 8.
@@ -68,20 +68,26 @@ pub struct Template {
     source_mac: u32,
     /// The bits of the destination's last four bytes that the MAC takes (RFC 1112, RFC 2464).
     mac_mask: u32,
+    /// IPv4: the header and the UDP ports, in the words of [`Origin`].
+    v4: [Field<u64>; 3],
     tags: Field<u64>,
     tags_len: Field<u8>,
     ttl: Field<u8>,
+    /// IPv6: the header's first word.
     first_word: Field<u32>,
     udp_port: Field<u16>,
     source_port: Field<u16>,
     /// All ones where the source port is the copy's destination port.
     port_to_source: u16,
+    /// Whether a port is computed from the received ones, not only kept or replaced.
+    moves_ports: bool,
     version: IpVersion,
+    /// IPv6: the addresses.
     source: Field<u128>,
     destination: Field<u128>,
 }
 
-const _: () = assert!(size_of::<Template>() == 128, "two cache lines");
+const _: () = assert!(size_of::<Template>() == 192, "three cache lines, of which IPv4 takes two");
 
 /// A field of the copy: constant bits, and a mask for the received ones.
 #[derive(Clone, Copy, Debug)]
@@ -96,13 +102,36 @@ impl<T> Field<T> {
     }
 }
 
+impl Field<u64> {
+    /// The copy's bits where the packet has `received`.
+    #[inline(always)]
+    const fn of(&self, received: u64) -> u64 {
+        self.constant | received & self.mask
+    }
+}
+
+/// The destination in the third word of IPv4.
+const DESTINATION_V4: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+
+/// Four bytes behind four zeros.
+const fn in_last_bytes([a, b, c, d]: [u8; 4]) -> u64 {
+    u64::from_ne_bytes([0, 0, 0, 0, a, b, c, d])
+}
+
 impl Template {
     /// Prebuilds the header of an output's copies.
     pub fn new(rewrite: &Rewrite) -> Self {
         let (head, tail, mac_mask) = mac(rewrite);
         let [a, b, c, d, e, f] = rewrite.source_mac.0;
         let (udp_port, source_port, port_to_source) = ports(rewrite);
+        let ttl = match rewrite.ttl {
+            TtlRewrite::Decrement => Field::new(u8::MAX, u8::MAX),
+            TtlRewrite::Set(ttl) => Field::new(ttl, 0),
+        };
         Self {
+            v4: words_v4(rewrite, ttl, udp_port, source_port),
+            moves_ports: port_to_source != 0
+                || matches!(rewrite.udp_port, UdpPortRewrite::Shift(_)),
             macs: u64::from_ne_bytes([head[0], head[1], tail[0], tail[1], tail[2], tail[3], a, b]),
             source_mac: u32::from_ne_bytes([c, d, e, f]),
             mac_mask: u32::from_ne_bytes(mac_mask),
@@ -112,10 +141,7 @@ impl Template {
                 VlanRewrite::None => Field::new(0, 0),
                 VlanRewrite::Id(_) => Field::new(4, 0),
             },
-            ttl: match rewrite.ttl {
-                TtlRewrite::Decrement => Field::new(u8::MAX, u8::MAX),
-                TtlRewrite::Set(ttl) => Field::new(ttl, 0),
-            },
+            ttl,
             first_word: first_word(rewrite),
             udp_port,
             source_port,
@@ -179,27 +205,27 @@ impl Template {
         let Some(out) = out.first_chunk_mut::<LEN>() else {
             return;
         };
-        let source = self.source.constant as u32 | origin.source as u32 & self.source.mask as u32;
-        let destination = self.destination.constant as u32
-            | origin.destination as u32 & self.destination.mask as u32;
-        let first = self.first_word.constant | origin.first_word & self.first_word.mask;
-        // No overflow: the received IP packet was at least 20 bytes longer than its datagram.
-        let first = first | u32::from(origin.udp_len.wrapping_add(20)).to_be();
-        let second = origin.second_word;
-        let third = u32::from_be_bytes([self.new_ttl(origin), UDP, 0, 0]);
-        let addresses = Sum::of_word(u64::from(source) + u64::from(destination));
-        let words = u64::from(first) + u64::from(second) + u64::from(third.to_be());
-        let checksum = (Sum::of_word(words) + addresses).checksum();
-        let third = third | u32::from(u16::from_be_bytes(checksum));
+        let [first, second, third] = &self.v4;
+        let first = first.of(origin.v4[0]);
+        // A TTL that is decremented is at least 1, so that nothing is borrowed.
+        let second = second.of(origin.v4[1]).wrapping_sub(u64::from_ne_bytes([self.ttl.mask & 1, 0, 0, 0, 0, 0, 0, 0]));
+        let mut third = third.of(origin.v4[2]);
+        if self.moves_ports {
+            let ports = self.ports(origin).to_be_bytes();
+            third = third & DESTINATION_V4 | in_last_bytes(ports);
+        }
+        let sum = Sum::of_word(first) + Sum::of_word(second) + Sum::of_word(third & DESTINATION_V4);
+        let [high, low] = sum.checksum();
+        let second = second | u64::from_ne_bytes([0, 0, high, low, 0, 0, 0, 0]);
+        let [a, b, c, d, ..] = third.to_ne_bytes();
 
         let ip = LEN - 28;
-        self.write_ethernet(origin, destination, [0x08, 0x00], ip, out);
+        self.write_ethernet(origin, u32::from_ne_bytes([a, b, c, d]), [0x08, 0x00], ip, out);
         put(out, ip, first.to_ne_bytes());
-        put(out, ip + 4, second.to_ne_bytes());
-        put(out, ip + 8, third.to_be_bytes());
-        put(out, ip + 12, source.to_ne_bytes());
-        put(out, ip + 16, destination.to_ne_bytes());
-        self.write_udp(origin, addresses, out);
+        put(out, ip + 8, second.to_ne_bytes());
+        put(out, ip + 16, third.to_ne_bytes());
+        let sum = Sum::of_word(second & SOURCE_V4) + Sum::of_word(third);
+        write_udp_end(origin, sum, out);
     }
 
     /// A header of `LEN` bytes; what is not IPv6 and UDP is Ethernet.
@@ -213,7 +239,8 @@ impl Template {
         let first = self.first_word.constant | origin.first_word & self.first_word.mask;
         let second =
             u32::from(origin.udp_len) << 16 | u32::from(UDP) << 8 | u32::from(self.new_ttl(origin));
-        let addresses = Sum::of_wide(source) + Sum::of_wide(destination);
+        let ports = self.ports(origin).to_be();
+        let sum = Sum::of_wide(source) + Sum::of_wide(destination) + Sum::of_word(ports.into());
 
         let ip = LEN - 48;
         self.write_ethernet(origin, tail(destination), [0x86, 0xdd], ip, out);
@@ -221,7 +248,19 @@ impl Template {
         put(out, ip + 4, second.to_be_bytes());
         put(out, ip + 8, source.to_ne_bytes());
         put(out, ip + 24, destination.to_ne_bytes());
-        self.write_udp(origin, addresses, out);
+        put(out, ip + 40, ports.to_ne_bytes());
+        write_udp_end(origin, sum, out);
+    }
+
+    /// The new UDP ports, the source's in the high half.
+    #[inline(always)]
+    fn ports(&self, origin: &Origin) -> u32 {
+        let received = u32::from_be(origin.ports);
+        let udp_port = (received as u16 & self.udp_port.mask).wrapping_add(self.udp_port.constant);
+        let source_port = ((received >> 16) as u16 & self.source_port.mask)
+            | self.source_port.constant
+            | udp_port & self.port_to_source;
+        u32::from(source_port) << 16 | u32::from(udp_port)
     }
 
     #[inline(always)]
@@ -251,25 +290,18 @@ impl Template {
         }
         put(out, ip - 2, ethertype);
     }
+}
 
-    /// UDP at the end of `out`; `addresses` is the sum of the new addresses.
-    #[inline(always)]
-    fn write_udp<const LEN: usize>(&self, origin: &Origin, addresses: Sum, out: &mut [u8; LEN]) {
-        let udp_port =
-            (origin.destination_port & self.udp_port.mask).wrapping_add(self.udp_port.constant);
-        let source_port = (origin.source_port & self.source_port.mask)
-            | self.source_port.constant
-            | udp_port & self.port_to_source;
-        let ports = u32::from(source_port) << 16 | u32::from(udp_port);
-        let sum = origin.udp_sum + addresses + Sum::of_word(ports.to_be().into());
-        // Zero says that the sender has none, and stays (RFC 768).
-        let checksum = match origin.udp_checksum {
-            [0, 0] => 0,
-            _ => u16::from_be_bytes(sum.udp_checksum()),
-        };
-        let header = u64::from(ports) << 32 | u64::from(origin.udp_len) << 16 | u64::from(checksum);
-        put(out, LEN - 8, header.to_be_bytes());
-    }
+/// The UDP length and checksum at the end of `out`; `sum` is that of the new addresses and ports.
+#[inline(always)]
+fn write_udp_end<const LEN: usize>(origin: &Origin, sum: Sum, out: &mut [u8; LEN]) {
+    // Zero says that the sender has none, and stays (RFC 768).
+    let [a, b] = match origin.udp_checksum {
+        [0, 0] => [0, 0],
+        _ => (origin.udp_sum + sum).udp_checksum(),
+    };
+    let [high, low] = origin.udp_len.to_be_bytes();
+    put(out, LEN - 4, [high, low, a, b]);
 }
 
 /// Stores `bytes` at `at`; with constants, one store without a check.
@@ -322,6 +354,43 @@ fn first_word(rewrite: &Rewrite) -> Field<u32> {
         None => (0, u32::MAX),
     };
     Field::new((constant | dscp).to_be(), mask.to_be())
+}
+
+/// IPv4's header and the UDP ports in three words. Bits that are computed are kept here.
+fn words_v4(
+    rewrite: &Rewrite,
+    ttl: Field<u8>,
+    udp_port: Field<u16>,
+    source_port: Field<u16>,
+) -> [Field<u64>; 3] {
+    if rewrite.version == IpVersion::V6 {
+        return [Field::new(0, 0); 3];
+    }
+    let field = |constant, mask| Field::new(u64::from_ne_bytes(constant), u64::from_ne_bytes(mask));
+    let (dscp, dscp_mask) = match rewrite.dscp {
+        Some(dscp) => (dscp << 2, 0x03),
+        None => (0, 0xff),
+    };
+    let ttl = match rewrite.ttl {
+        TtlRewrite::Decrement => Field::new(0, u8::MAX),
+        TtlRewrite::Set(_) => ttl,
+    };
+    let udp_port = match rewrite.udp_port {
+        UdpPortRewrite::Shift(_) => Field::new(0, u16::MAX),
+        _ => udp_port,
+    };
+    let both = |field: Field<u16>| (field.constant.to_be_bytes(), field.mask.to_be_bytes());
+    let (([i, j], [m, n]), ([k, l], [o, p])) = (both(source_port), both(udp_port));
+    let address = |net| {
+        let Field { constant, mask } = address(IpVersion::V4, net);
+        ((constant as u32).to_ne_bytes(), (mask as u32).to_ne_bytes())
+    };
+    let ([a, b, c, d], [e, f, g, h]) = address(rewrite.source.map(IpNet::from));
+    let source = field([ttl.constant, 0, 0, 0, a, b, c, d], [ttl.mask, 0xff, 0, 0, e, f, g, h]);
+    let ([a, b, c, d], [e, f, g, h]) = address(rewrite.destination);
+    let destination = field([a, b, c, d, i, j, k, l], [e, f, g, h, m, n, o, p]);
+    let first = field([0, dscp, 0, 0, 0, 0, 0, 0], [0xff, dscp_mask, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    [first, source, destination]
 }
 
 /// UDP port and source port, and what makes the second the first.
