@@ -1,6 +1,7 @@
 //! A port's queues, as the worker that owns them sees them.
 
 use std::ptr::NonNull;
+use std::slice;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -55,8 +56,8 @@ impl Port {
 impl DpdkRx {
     /// Whether every segment is direct, from a pool of ours, with one owner. Nothing in front of
     /// this may touch the private area: a stranger's need not be ours, or be at all.
-    fn accepts(&self, raw: NonNull<rte_mbuf>) -> bool {
-        let mut segment = raw.as_ptr();
+    fn accepts(&self, packet: *mut rte_mbuf) -> bool {
+        let mut segment = packet;
         // SAFETY: the driver handed over a live chain; strangers may share it, so that the count
         // of owners is read as an atomic. `nb_segs` and `next` agree, as every driver has it, and
         // the former spares a cache line.
@@ -79,31 +80,47 @@ impl DpdkRx {
     }
 }
 
+impl DpdkRx {
+    /// Frees the strangers among `packets` and moves the others, in order, to the front; returns
+    /// how many. Each is asked once more, and only that counts: its other owners may have left.
+    #[cold]
+    fn turn_away(&self, packets: &mut [*mut rte_mbuf]) -> usize {
+        let mut strangers = ArrayVec::<*mut rte_mbuf, BURST>::new();
+        let mut ours = 0;
+        for at in 0..packets.len() {
+            if self.accepts(packets[at]) {
+                packets[ours] = packets[at];
+                ours += 1;
+            } else {
+                strangers.push(packets[at]);
+            }
+        }
+        // SAFETY: the driver gave them up; DPDK returns each to whoever it belongs to.
+        unsafe {
+            dpdk_sys::shim_mbuf_free_bulk(strangers.as_mut_ptr(), strangers.len() as u32);
+        }
+        ours
+    }
+}
+
 impl RxPort for DpdkRx {
     type Packet = Mbuf;
 
     fn receive(&mut self, burst: &mut Burst<Mbuf>) -> Received {
-        let mut raw = [std::ptr::null_mut(); BURST];
-        let room = burst.remaining_capacity() as u16;
+        let (held, room) = (burst.len(), burst.remaining_capacity() as u16);
+        // SAFETY: behind the `held` packets there is room for `room` handles, each a pointer.
+        let raw = unsafe { burst.as_mut_ptr().add(held).cast::<*mut rte_mbuf>() };
         // SAFETY: the handle is the queue's only one, its port is open as long as it lives, and
-        // `raw` has room for a burst.
-        let count =
-            unsafe { dpdk_sys::shim_eth_rx_burst(self.id, self.queue, raw.as_mut_ptr(), room) };
-        let mut strangers = ArrayVec::<*mut rte_mbuf, BURST>::new();
-        for packet in raw[..count.into()].iter().filter_map(|raw| NonNull::new(*raw)) {
-            if self.accepts(packet) {
-                // SAFETY: `accepts` has seen what `from_raw` asks for, and the driver gave it up.
-                burst.push(unsafe { Mbuf::from_raw(packet) });
-            } else {
-                strangers.push(packet.as_ptr());
-            }
-        }
-        let foreign = strangers.len() as u32;
-        if foreign > 0 {
-            // SAFETY: the driver gave them up; DPDK returns each to whoever it belongs to.
-            unsafe { dpdk_sys::shim_mbuf_free_bulk(strangers.as_mut_ptr(), foreign) };
-        }
-        Received { frames: count.into(), foreign }
+        // there is the room.
+        let count = unsafe { dpdk_sys::shim_eth_rx_burst(self.id, self.queue, raw, room) };
+        // SAFETY: the driver has written that many pointers to live packets, and gave them up.
+        let raw = unsafe { slice::from_raw_parts_mut(raw, count.into()) };
+        let all = raw.iter().fold(true, |all, packet| all & self.accepts(*packet));
+        let ours = if all { raw.len() } else { self.turn_away(raw) };
+        let foreign = raw.len() - ours;
+        // SAFETY: the first `ours` are what `accepts` has seen to be as `from_raw` asks.
+        unsafe { burst.set_len(held + ours) };
+        Received { frames: count.into(), foreign: foreign as u32 }
     }
 }
 

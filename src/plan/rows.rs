@@ -69,10 +69,11 @@ impl Row {
     const NONE: Self =
         Self { destination: 0, udp_port: 0, vlan: 0, candidates: EMPTY, count: 0, number: 0 };
 
+    #[inline(always)]
     fn is(&self, key: &Key) -> bool {
-        self.destination == key.destination
-            && self.udp_port == key.udp_port
-            && self.vlan == key.vlan
+        (self.destination == key.destination)
+            & (self.udp_port == key.udp_port)
+            & (self.vlan == key.vlan)
     }
 }
 
@@ -84,6 +85,8 @@ pub struct RowTable {
     candidates: Box<[Candidate]>,
     /// The kinds of keys in use, as (any UDP port, any VLAN).
     kinds: Vec<(bool, bool)>,
+    /// Whether every key in use is exact.
+    exact: bool,
     rows: usize,
 }
 
@@ -137,8 +140,15 @@ impl RowTable {
                 number,
             };
         }
-        let kinds = (0..4).filter(|&i| kinds[i]).map(|i| (i & 2 != 0, i & 1 != 0)).collect();
-        Ok(Self { places: places.into(), candidates: candidates.into(), kinds, rows: count })
+        let kinds: Vec<_> =
+            (0..4).filter(|&i| kinds[i]).map(|i| (i & 2 != 0, i & 1 != 0)).collect();
+        Ok(Self {
+            places: places.into(),
+            candidates: candidates.into(),
+            exact: kinds == [(false, false)],
+            kinds,
+            rows: count,
+        })
     }
 
     /// The key of a row for any UDP port (`None`) or any VLAN.
@@ -172,11 +182,18 @@ impl RowTable {
     }
 
     /// The most specific rule for a packet with this key and source that came in by `port`.
+    #[inline]
     pub fn find(&self, key: &Key, source: u128, port: u8) -> Result<Match, Miss> {
-        if let [(false, false)] = self.kinds[..] {
-            let row = self.row(key).ok_or(Miss::NoRule)?;
-            return self.candidate(row, source, port).map(|(_, found)| found);
+        if !self.exact {
+            return self.find_any(key, source, port);
         }
+        let row = self.row(key).ok_or(Miss::NoRule)?;
+        self.candidate(row, source, port).map(|(_, found)| found)
+    }
+
+    /// [`Self::find`] where some keys are for any UDP port or VLAN.
+    #[inline(never)]
+    fn find_any(&self, key: &Key, source: u128, port: u8) -> Result<Match, Miss> {
         let mut best: Result<(u64, Match), Miss> = Err(Miss::NoRule);
         for &(any_udp_port, any_vlan) in &self.kinds {
             let key = Key {
@@ -198,6 +215,7 @@ impl RowTable {
     }
 
     /// The first candidate of a row that applies, and its rank.
+    #[inline(always)]
     fn candidate(&self, row: &Row, source: u128, port: u8) -> Result<(u64, Match), Miss> {
         let mut miss = Miss::NoRule;
         for candidate in self.candidates_of(row) {
@@ -213,6 +231,7 @@ impl RowTable {
         Err(miss)
     }
 
+    #[inline(always)]
     fn row(&self, key: &Key) -> Option<&Row> {
         let mut place = place_of(key, self.places.len());
         loop {
@@ -233,6 +252,7 @@ impl RowTable {
 }
 
 /// Where the search for `key` begins; `places` is a power of two.
+#[inline(always)]
 fn place_of(key: &Key, places: usize) -> usize {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let [low, high] = [key.destination as u64, (key.destination >> 64) as u64];

@@ -8,7 +8,7 @@
 //! Config:   `class.weight`, `rule.weight`, `rule.queue`, `rule.budget`.
 //! Bounds:   O(1) a packet; queues bounded in packets and bytes.
 
-use crate::packet::{Burst, DropReason, Packet, keep};
+use crate::packet::{Burst, DropReason, Meta, Packet, Ticks, keep};
 use crate::plan::Plan;
 use crate::sched::{Drr, Pressure};
 
@@ -61,7 +61,7 @@ impl<P: Packet> IngressDrr<P> {
                 tally.drop_before(DropReason::IngressFull, &packet, plan);
                 continue;
             }
-            stamp(&mut packet, plan, flows);
+            stamp(packet.meta_mut(), rule.budget, &mut flows.state(flow).last_deadline);
             self.drr.enqueue(flow, &rule.ingress, packet);
         }
     }
@@ -76,15 +76,16 @@ impl<P: Packet> IngressDrr<P> {
         plan: &Plan,
         flows: &mut Flows,
     ) -> bool {
-        let Some(first) = burst.first().map(|packet| *packet.meta()) else {
+        let Some(&Meta { rule, flow, .. }) = burst.first().map(|packet| packet.meta()) else {
             return false;
         };
-        let copies = plan.rules[first.rule as usize].fan_out() as usize * burst.len();
+        let rule = &plan.rules[rule as usize];
         let passes = self.packets() + edf.packets() == 0
-            && copies as u64 <= plan.edf_window
-            && burst.iter().all(|packet| packet.meta().flow == first.flow);
+            && u64::from(rule.fan_out()) * burst.len() as u64 <= plan.edf_window
+            && burst.iter().all(|packet| packet.meta().flow == flow);
         if passes {
-            burst.iter_mut().for_each(|packet| stamp(packet, plan, flows));
+            let last = &mut flows.state(flow).last_deadline;
+            burst.iter_mut().for_each(|packet| stamp(packet.meta_mut(), rule.budget, last));
         }
         passes
     }
@@ -112,11 +113,10 @@ impl<P: Packet> IngressDrr<P> {
     }
 }
 
-/// Sets the deadline: by the rule's budget, and never before that of the flow's packet ahead.
-fn stamp<P: Packet>(packet: &mut P, plan: &Plan, flows: &mut Flows) {
-    let meta = packet.meta_mut();
-    let budget = plan.rules[meta.rule as usize].budget;
-    let state = flows.state(meta.flow);
-    state.last_deadline = state.last_deadline.max(meta.arrival + budget);
-    meta.deadline = state.last_deadline;
+/// Sets the deadline: by the rule's budget, and never before that of the flow's packet ahead, which
+/// was `last`.
+#[inline(always)]
+fn stamp(meta: &mut Meta, budget: Ticks, last: &mut Ticks) {
+    *last = (*last).max(meta.arrival + budget);
+    meta.deadline = *last;
 }

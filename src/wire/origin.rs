@@ -1,6 +1,7 @@
 //! Origin: what the copies of a packet need of the received one, read once.
 
 use super::checksum::Sum;
+use super::key::plain;
 use super::load::{be16, load};
 use crate::packet::Headers;
 
@@ -49,12 +50,9 @@ impl Origin {
     /// Bytes that are not there read as zeros, so nothing can panic.
     #[inline]
     pub fn read(head: &[u8], headers: &Headers) -> Self {
-        match head.first_chunk::<42>() {
-            // Nearly all: at constant offsets no load is checked.
-            Some(plain) if (headers.ip, headers.version, headers.udp) == (14, 4, 34) => {
-                Self::read_at(plain, 14, 4, 34)
-            }
-            _ => Self::read_at(head, headers.ip, headers.version, headers.udp),
+        match plain(head, headers) {
+            Some(head) => Self::read_at(head, 14, 4, 34),
+            None => Self::read_at(head, headers.ip, headers.version, headers.udp),
         }
     }
 
