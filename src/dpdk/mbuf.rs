@@ -275,7 +275,7 @@ impl Packet for Mbuf {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn replace_front(&mut self, strip: usize, len: usize) -> Option<&mut [u8]> {
         let first = self.first_mut();
         let (offset, held) = (usize::from(first.data_off), usize::from(first.data_len));

@@ -56,6 +56,7 @@ impl Port {
 impl DpdkRx {
     /// Whether every segment is direct, from a pool of ours, with one owner. Nothing in front of
     /// this may touch the private area: a stranger's need not be ours, or be at all.
+    #[inline(always)]
     fn accepts(&self, packet: *mut rte_mbuf) -> bool {
         let mut segment = packet;
         // SAFETY: the driver handed over a live chain; strangers may share it, so that the count

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::config::{
     self, Class, Config, FlowKind, Input, Output, PortRange, QueueBound, RateLimit, Rule,
-    TtlRewrite,
+    RxChecksum, TtlRewrite,
 };
 use crate::packet::{FRAME_OVERHEAD, Ticks};
 use crate::sched::{BucketRate, MemberSettings};
@@ -190,6 +190,7 @@ fn assemble(
         own_macs: OwnMacs::new(facts.iter().map(|port| port.mac)),
         edf_window: u64::from(config.edf_window),
         copy_below: config.copy_below,
+        completes: config.ports.iter().any(|port| port.rx_checksum == RxChecksum::Complete),
         polices: config.rules.iter().any(|rule| rule.police.is_some()),
         flows: FlowSlots {
             rules: slots.capacity().rules,

@@ -47,6 +47,8 @@ pub struct Plan {
     pub edf_window: u64,
     /// Frames shorter than this are copied by fan-out, not chained; 0 chains all.
     pub copy_below: u32,
+    /// Whether any port completes UDP checksums.
+    pub completes: bool,
     /// Whether any rule is policed.
     pub polices: bool,
     /// How flow slots are shared out.
@@ -184,8 +186,7 @@ impl PlainOutputs {
     /// it is not too long for any port.
     #[inline(always)]
     pub fn suit(&self, origin: &Origin, first: &OutputPlan) -> bool {
-        (!self.decrements || origin.ttl() > 1)
-            && first.template.ip_len(origin) <= self.mtu as usize
+        (!self.decrements || origin.ttl() > 1) && first.template.ip_len(origin) <= self.mtu as usize
     }
 }
 

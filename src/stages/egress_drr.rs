@@ -128,11 +128,11 @@ fn ends(meta: &Meta, plan: &Plan, now: Ticks) -> Option<DropReason> {
     if plan.outputs[meta.output as usize].removed {
         Some(DropReason::Removed)
     } else {
-        is_late(meta, plan, now).then_some(DropReason::EgressLate)
+        is_late(meta.deadline, meta.output, plan, now).then_some(DropReason::EgressLate)
     }
 }
 
-/// Whether the deadline has passed and the rule drops late packets.
-pub(super) fn is_late(meta: &Meta, plan: &Plan, now: Ticks) -> bool {
-    meta.deadline < now && plan.outputs[meta.output as usize].late == Late::Drop
+/// Whether the deadline has passed and the rule of the output drops late packets.
+pub(super) fn is_late(deadline: Ticks, output: u32, plan: &Plan, now: Ticks) -> bool {
+    deadline < now && plan.outputs[output as usize].late == Late::Drop
 }

@@ -18,11 +18,9 @@
 use arrayvec::ArrayVec;
 
 use crate::config::OUTPUTS_MAX;
-use crate::packet::{
-    BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool, Payload,
-};
+use crate::packet::{BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool, Payload};
 use crate::plan::{OutputPlan, PlainOutputs, Plan};
-use crate::wire::Origin;
+use crate::wire::{self, Origin, PLAIN_HEADER};
 
 use super::{BreakerWords, Breakers, Tally};
 
@@ -120,18 +118,21 @@ impl<O: PacketPool> Fanout<O> {
     ) {
         let output = &plan.outputs[slot as usize];
         let chained = plan.ports[output.port as usize].sends_chains;
+        let by_words = output.template.is_plain();
         let mut copies = Burst::new();
         for mut packet in run {
             let headers = packet.meta().headers;
-            let origin = Origin::read(packet.head(), &headers);
             let fits = chained || packet.segments() == 1;
-            if fits
-                && plain.suit(&origin, output)
-                && rewrite(&mut packet, headers.payload(), output, &origin)
-            {
-                let bytes = packet.frame_len() as u32 + FRAME_OVERHEAD;
-                let meta = packet.meta_mut();
-                (meta.output, meta.bytes) = (slot, bytes);
+            let done = match wire::plain(packet.head(), &headers) {
+                Some(head) if fits && by_words => {
+                    let origin = Origin::read_plain(head);
+                    plain.suit(&origin, output)
+                        && rewrite_plain(&mut packet, PLAIN_HEADER, output, &origin)
+                }
+                _ => fits && rewrite_any(&mut packet, plain, output),
+            };
+            if done {
+                packet.meta_mut().output = slot;
                 copies.push(packet);
             } else {
                 hand_on(&mut copies, slot, plan, egress, tally);
@@ -158,7 +159,10 @@ impl<O: PacketPool> Fanout<O> {
         let mut originals = ArrayVec::<_, BURST>::new();
         for packet in run {
             let meta = *packet.meta();
-            let origin = Origin::read(packet.head(), &meta.headers);
+            let origin = match wire::plain(packet.head(), &meta.headers) {
+                Some(head) => Origin::read_plain(head),
+                None => Origin::read(packet.head(), &meta.headers),
+            };
             if meta.bytes - FRAME_OVERHEAD >= plan.copy_below && plain.suit(&origin, first) {
                 let payload = packet.into_payload(meta.headers.payload(), outputs.len());
                 originals.push(Original { meta, origin, payload });
@@ -181,10 +185,15 @@ impl<O: PacketPool> Fanout<O> {
     ) {
         for &slot in outputs {
             let output = &plan.outputs[slot as usize];
+            let by_words = output.template.is_plain();
             let mut copies = Burst::new();
             for Original { meta, origin, payload } in originals.iter_mut() {
                 let made = self.header().and_then(|mut copy| {
-                    rewrite(&mut copy, 0, output, origin).then_some(copy)
+                    let done = match by_words && origin.is_plain() {
+                        true => rewrite_plain(&mut copy, 0, output, origin),
+                        false => rewrite(&mut copy, 0, output, origin),
+                    };
+                    done.then_some(copy)
                 });
                 let Some(mut copy) = made else {
                     // Whoever shares the pool was faster.
@@ -309,8 +318,34 @@ impl<O: PacketPool> Fanout<O> {
     }
 }
 
-/// Replaces the first `strip` bytes of `packet` by the output's headers.
+/// Replaces the headers of a packet by those of its only output, where it is fit for it.
+#[inline(never)]
+fn rewrite_any<P: Packet>(packet: &mut P, plain: PlainOutputs, output: &OutputPlan) -> bool {
+    let headers = packet.meta().headers;
+    let origin = Origin::read(packet.head(), &headers);
+    let done = plain.suit(&origin, output) && rewrite(packet, headers.payload(), output, &origin);
+    packet.meta_mut().bytes = packet.frame_len() as u32 + FRAME_OVERHEAD;
+    done
+}
+
+/// [`rewrite`] where packet and copy are IPv4 without tags.
 #[inline(always)]
+fn rewrite_plain<P: Packet>(
+    packet: &mut P,
+    strip: usize,
+    output: &OutputPlan,
+    origin: &Origin,
+) -> bool {
+    let room = packet.replace_front(strip, PLAIN_HEADER);
+    let Some(room) = room.and_then(|room| room.first_chunk_mut()) else {
+        return false;
+    };
+    output.template.write_plain(origin, room);
+    true
+}
+
+/// Replaces the first `strip` bytes of `packet` by the output's headers.
+#[inline(never)]
 fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin: &Origin) -> bool {
     let len = output.template.header_len(origin);
     let Some(room) = packet.replace_front(strip, len) else {

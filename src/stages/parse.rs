@@ -27,7 +27,9 @@ impl Parse {
                     packet.truncate(frame_len);
                     packet.meta_mut().headers = Headers { port, ..headers };
                     packet.meta_mut().bytes = frame_len as u32 + FRAME_OVERHEAD;
-                    if plan.ports[usize::from(port)].rx_checksum == RxChecksum::Complete {
+                    if plan.completes
+                        && plan.ports[usize::from(port)].rx_checksum == RxChecksum::Complete
+                    {
                         complete_checksum(packet);
                     }
                     true

@@ -10,9 +10,7 @@
 //! Bounds:   one burst a call; a lossless port is polled only when its burst has room.
 
 use crate::config::RxMode;
-use crate::packet::{
-    BURST, Burst, Clock, DropReason, Headers, Meta, Packet, RxPort, Ticks,
-};
+use crate::packet::{BURST, Burst, Clock, DropReason, Headers, Meta, Packet, RxPort, Ticks};
 
 use super::Tally;
 

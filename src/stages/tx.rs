@@ -133,15 +133,15 @@ impl<T: TxPort> Tx<T> {
         now: Ticks,
         tally: &mut Tally,
     ) {
-        if self.runs.iter().all(|run| run.deadline >= now) {
+        if !self.runs.iter().any(|run| is_late(run.deadline, run.output, plan, now)) {
             return;
         }
         self.runs.clear();
         for copy in std::mem::take(&mut self.copies) {
-            let meta = *copy.meta();
-            if is_late(&meta, plan, now) {
-                tally.drop_after(DropReason::EgressLate, &copy, plan);
+            let meta = copy.meta();
+            if is_late(meta.deadline, meta.output, plan, now) {
                 egress.refund(meta.output, meta.bytes, plan);
+                tally.drop_after(DropReason::EgressLate, &copy, plan);
             } else {
                 self.push(copy);
             }
@@ -203,15 +203,19 @@ impl<T: TxPort> Tx<T> {
     /// Puts copies behind those that are staged, as many as there is room for.
     pub fn stage(&mut self, copies: &mut Burst<T::Packet>) {
         let room = self.copies.remaining_capacity().min(copies.len());
-        for copy in copies.drain(..room) {
-            self.push(copy);
-        }
+        copies[..room].iter().for_each(|copy| self.note(copy.meta()));
+        self.copies.extend(copies.drain(..room));
     }
 
     /// Puts a copy behind those that are staged; there is room.
-    #[inline]
     fn push(&mut self, copy: T::Packet) {
-        let meta = copy.meta();
+        self.note(copy.meta());
+        self.copies.push(copy);
+    }
+
+    /// Notes a copy that is to be staged.
+    #[inline(always)]
+    fn note(&mut self, meta: &Meta) {
         match self.runs.last_mut() {
             Some(run) if run.continues(meta) => {
                 run.copies += 1;
@@ -219,7 +223,6 @@ impl<T: TxPort> Tx<T> {
             }
             _ => self.runs.push(Run::of(meta)),
         }
-        self.copies.push(copy);
     }
 
     /// Counts the first `accepted` copies of those that were staged as sent at `now`; the others

@@ -43,10 +43,13 @@ pub fn source(head: &[u8], headers: &Headers) -> u128 {
     }
 }
 
+/// Bytes of Ethernet, IPv4 and UDP without tags and options.
+pub const PLAIN_HEADER: usize = 42;
+
 /// The headers of nearly all frames, IPv4 without tags and options: at constant offsets no load is
 /// checked.
 #[inline(always)]
-pub(super) fn plain<'a>(head: &'a [u8], headers: &Headers) -> Option<&'a [u8; 42]> {
+pub fn plain<'a>(head: &'a [u8], headers: &Headers) -> Option<&'a [u8; PLAIN_HEADER]> {
     let is_plain = (headers.ip, headers.version, headers.udp, headers.vlan) == (14, 4, 34, 0);
     if is_plain { head.first_chunk() } else { None }
 }

@@ -1,7 +1,7 @@
 //! Origin: what the copies of a packet need of the received one, read once.
 
 use super::checksum::Sum;
-use super::key::plain;
+use super::key::PLAIN_HEADER;
 use super::load::{be16, load};
 use crate::packet::Headers;
 
@@ -48,12 +48,20 @@ impl Origin {
     /// Reads a frame that parse has found good; `head` is its first segment.
     ///
     /// Bytes that are not there read as zeros, so nothing can panic.
-    #[inline]
     pub fn read(head: &[u8], headers: &Headers) -> Self {
-        match plain(head, headers) {
-            Some(head) => Self::read_at(head, 14, 4, 34),
-            None => Self::read_at(head, headers.ip, headers.version, headers.udp),
-        }
+        Self::read_at(head, headers.ip, headers.version, headers.udp)
+    }
+
+    /// As [`Self::read`], of headers that are [`plain`](super::plain).
+    #[inline(always)]
+    pub fn read_plain(head: &[u8; PLAIN_HEADER]) -> Self {
+        Self::read_at(head, 14, 4, 34)
+    }
+
+    /// Whether the received headers are IPv4 without tags; options do not go into a copy.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.version == 4 && self.tags_len == 0
     }
 
     /// Reads headers at `ip` and `udp`.

@@ -20,6 +20,7 @@
 
 use super::MacAddr;
 use super::checksum::{Sum, UDP, ipv4_header_valid};
+use super::key::PLAIN_HEADER;
 use super::load::{be16, be32, be128, load};
 use crate::packet::{DropReason, Headers};
 
@@ -113,7 +114,7 @@ fn judge(head: &[u8], frame_len: usize, own: &OwnMacs) -> Verdict {
 /// checks at constant offsets. The other frames are not judged here.
 #[inline(always)]
 fn plain(head: &[u8], frame_len: usize, own: &OwnMacs) -> Option<(Headers, usize)> {
-    let head: &[u8; 42] = head.first_chunk()?;
+    let head: &[u8; PLAIN_HEADER] = head.first_chunk()?;
     let mac = u64::from_be_bytes(load(head, 0)) >> 16;
     let source_mac = u64::from_be_bytes(load(head, 6)) >> 16;
     // Ethertype, version and header length, whatever the type of service.

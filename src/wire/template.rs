@@ -15,6 +15,7 @@ use ipnet::IpNet;
 
 use super::MacAddr;
 use super::checksum::{Sum, UDP};
+use super::key::PLAIN_HEADER;
 use super::origin::{Origin, SOURCE_V4};
 use crate::config::{SourcePortRewrite, TtlRewrite, UdpPortRewrite, VlanRewrite};
 
@@ -186,6 +187,18 @@ impl Template {
         }
     }
 
+    /// Whether the copy of a packet without tags is IPv4 without tags.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.version == IpVersion::V4 && self.tags_len.constant == 0
+    }
+
+    /// As [`Self::write`], where packet and copy are IPv4 without tags.
+    #[inline(always)]
+    pub fn write_plain(&self, origin: &Origin, out: &mut [u8; PLAIN_HEADER]) {
+        self.write_v4::<PLAIN_HEADER>(origin, out);
+    }
+
     #[inline(always)]
     const fn ip_header_len(&self) -> usize {
         match self.version {
@@ -208,7 +221,16 @@ impl Template {
         let [first, second, third] = &self.v4;
         let first = first.of(origin.v4[0]);
         // A TTL that is decremented is at least 1, so that nothing is borrowed.
-        let second = second.of(origin.v4[1]).wrapping_sub(u64::from_ne_bytes([self.ttl.mask & 1, 0, 0, 0, 0, 0, 0, 0]));
+        let second = second.of(origin.v4[1]).wrapping_sub(u64::from_ne_bytes([
+            self.ttl.mask & 1,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ]));
         let mut third = third.of(origin.v4[2]);
         if self.moves_ports {
             let ports = self.ports(origin).to_be_bytes();
@@ -389,7 +411,8 @@ fn words_v4(
     let source = field([ttl.constant, 0, 0, 0, a, b, c, d], [ttl.mask, 0xff, 0, 0, e, f, g, h]);
     let ([a, b, c, d], [e, f, g, h]) = address(rewrite.destination);
     let destination = field([a, b, c, d, i, j, k, l], [e, f, g, h, m, n, o, p]);
-    let first = field([0, dscp, 0, 0, 0, 0, 0, 0], [0xff, dscp_mask, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    let first =
+        field([0, dscp, 0, 0, 0, 0, 0, 0], [0xff, dscp_mask, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     [first, source, destination]
 }
 
