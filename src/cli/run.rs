@@ -26,6 +26,7 @@ pub fn run(args: &RunArgs) -> Exit {
                 | RunError::Thread(_)
                 | RunError::Metrics { .. }
                 | RunError::Report { .. }
+                | RunError::Interfaces(_)
                 | RunError::Signals(_) => exit::UNAVAILABLE,
                 RunError::Worker(_) | RunError::Residual(_) => exit::INTERNAL,
             };

@@ -138,6 +138,9 @@ fn write_port(out: &mut String, port: &Port) -> std::fmt::Result {
         RxChecksum::Complete => "complete",
     };
     writeln!(out, "\n[[port]]\nname = {}\ndevice = {}", quote(&port.name), quote(&port.device))?;
+    if let Some(driver) = port.driver {
+        writeln!(out, "driver = \"{}\"", driver.name())?;
+    }
     writeln!(out, "address = {}", array(&port.address, |net| quote(&net.to_string())))?;
     writeln!(out, "mtu = {}\nrx = \"{rx}\"\nrx_checksum = \"{rx_checksum}\"", port.mtu)?;
     if let Some(RateLimit { rate, burst }) = port.shaper {

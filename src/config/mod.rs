@@ -183,7 +183,7 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
     let (memory, memory_at) = read_site::read_memory(main);
     let limits = read_site::read_limits(main);
     let (ports, port_names) = read_port::read_ports(tops);
-    read_site::check_memory(cx, memory, memory_at, ports.len());
+    read_site::check_memory(cx, memory, memory_at, &ports);
     let mut layers = Layers {
         ports: port_names,
         receivers: Vec::new(),

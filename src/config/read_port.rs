@@ -60,17 +60,20 @@ pub(super) fn read_ports(tops: &[Table<'_>]) -> (Vec<Port>, Names) {
 
 fn read_port(table: &Table<'_>, name: String, devices: &mut HashMap<String, Place>) -> Port {
     let cx = table.cx;
+    let driver = table.choice("driver", &[KernelDriver::AfPacket, KernelDriver::AfXdp]);
+    let driver = driver.map(|driver| driver.value);
     let device = table.text("device").map(|text| {
         let device = expand_variables(cx, text.value, text.at).unwrap_or_default();
-        check_device(table, &device, text.at, devices);
+        check_device(table, &device, driver, text.at, devices);
         device
     });
     let device = device.unwrap_or_default();
-    let driver = device.trim_start_matches("vdev:");
-    let patient = PATIENT_DRIVERS.iter().any(|d| driver.starts_with(d));
+    let eal_name = device.trim_start_matches("vdev:");
+    let patient = driver.is_none() && PATIENT_DRIVERS.iter().any(|d| eal_name.starts_with(d));
     let rx = table.choice("rx", &[RxMode::Live, RxMode::Lossless]);
     let preset = if patient { RxMode::Lossless } else { RxMode::Live };
     let mtu = table.number32("mtu");
+    check_mtu(table, mtu, driver);
     Port {
         name,
         address: read_addresses(table),
@@ -80,6 +83,20 @@ fn read_port(table: &Table<'_>, name: String, devices: &mut HashMap<String, Plac
         rx_checksum: table
             .choice_or_preset("rx_checksum", &[RxChecksum::Trust, RxChecksum::Complete]),
         device,
+        driver,
+    }
+}
+
+/// Whether the driver carries such packets.
+fn check_mtu(table: &Table<'_>, mtu: u32, driver: Option<KernelDriver>) {
+    if let (Some(driver), Some(node)) = (driver, table.peek("mtu"))
+        && mtu > driver.mtu_max()
+    {
+        let found = format!("`mtu` is {mtu} with driver {}", driver.name());
+        table.cx.report(
+            Diagnostic::error(node.at, found)
+                .label(format!("allowed: 68 to {}, which this driver carries", driver.mtu_max())),
+        );
     }
 }
 
@@ -172,9 +189,18 @@ fn directory(path: &Path) -> String {
     }
 }
 
-fn check_device(table: &Table<'_>, device: &str, at: Place, devices: &mut HashMap<String, Place>) {
+fn check_device(
+    table: &Table<'_>,
+    device: &str,
+    driver: Option<KernelDriver>,
+    at: Place,
+    devices: &mut HashMap<String, Place>,
+) {
     if device.is_empty() && table.text("device").is_some_and(|t| !t.value.is_empty()) {
         return; // The variable was reported.
+    }
+    if driver.is_none() && table.peek("driver").is_some() {
+        return; // A driver that there is not was reported.
     }
     let (cx, key) = (table.cx, table.key("device"));
     let name = device.split(',').next().unwrap_or_default();
@@ -188,14 +214,21 @@ fn check_device(table: &Table<'_>, device: &str, at: Place, devices: &mut HashMa
     }
     let vdev = name.strip_prefix("vdev:").unwrap_or(name);
     let identity = match pci_address(name) {
+        _ if driver.is_some() && is_interface(device) => format!("interface {device}"),
+        _ if driver.is_some() => {
+            return bad("no name of an interface, which `driver` needs".to_owned());
+        }
         Some(address) => address,
         None if vdev.starts_with("net_") || vdev.starts_with("eth_") => vdev.to_owned(),
         None => {
-            return bad(
-                "neither; for a kernel interface write net_af_packet0,iface=NAME".to_owned()
-            );
+            return bad("neither; for an interface of the kernel add \
+                 `driver = \"af_packet\"` or `\"af_xdp\"`"
+                .to_owned());
         }
     };
+    if device.split(',').any(|argument| argument == "qdisc_bypass=0") {
+        return bad("qdisc_bypass=0, with which a full queue would block the worker".to_owned());
+    }
     if let Some(first) = devices.get(&identity) {
         cx.report(
             Diagnostic::error(at, format!("two ports use the device `{identity}`"))
@@ -205,6 +238,12 @@ fn check_device(table: &Table<'_>, device: &str, at: Place, devices: &mut HashMa
         return;
     }
     devices.insert(identity, at);
+}
+
+/// Whether the kernel could call an interface so, and EAL take it as an argument.
+fn is_interface(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:@".contains(c);
+    (1..16).contains(&text.len()) && !text.starts_with('.') && text.chars().all(allowed)
 }
 
 /// A PCI address in full: domain, bus, device, function.

@@ -15,6 +15,9 @@ use super::types::*;
 
 /// Buffers that a port's receive ring takes.
 const PORT_PACKETS_MIN: u32 = 512;
+/// The same where it is an AF_XDP socket: 2,048 lie in its receive ring from the start, and as many
+/// may lie in its send ring.
+const AF_XDP_PACKETS: u32 = 4_096 + PORT_PACKETS_MIN;
 
 /// A section that may be absent: then the listed defaults hold.
 pub(super) struct Section<'a> {
@@ -127,11 +130,14 @@ pub(super) fn read_memory(top: &Table<'_>) -> (Memory, Place) {
 }
 
 /// Every port's receive ring takes buffers before the first packet.
-pub(super) fn check_memory(cx: &Context<'_>, memory: Memory, at: Place, ports: usize) {
-    let least = PORT_PACKETS_MIN.saturating_mul(clamp32(ports as u64));
+pub(super) fn check_memory(cx: &Context<'_>, memory: Memory, at: Place, ports: &[Port]) {
+    let of = |port: &Port| if port.is_af_xdp() { AF_XDP_PACKETS } else { PORT_PACKETS_MIN };
+    let (least, ports) = (ports.iter().map(of).sum::<u32>(), ports.len());
     if memory.packets < least {
         let message = format!("{} packets do not fit {ports} ports", memory.packets);
-        let label = format!("allowed: at least {least}, {PORT_PACKETS_MIN} a port");
+        let label = format!(
+            "allowed: at least {least}, {PORT_PACKETS_MIN} a port and {AF_XDP_PACKETS} with af_xdp"
+        );
         cx.report(Diagnostic::error(at, message).label(label));
     }
 }

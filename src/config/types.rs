@@ -148,8 +148,11 @@ pub struct Memory {
 pub struct Port {
     /// `name`, unique.
     pub name: String,
-    /// `device`: PCI address or vdev with its arguments, `${VAR}` replaced.
+    /// `device`: PCI address or vdev with its arguments, `${VAR}` replaced; with a `driver` the
+    /// name of an interface.
     pub device: String,
+    /// `driver`: how an interface of the kernel is used; `None` where `device` says it all.
+    pub driver: Option<KernelDriver>,
     /// `address`: source of rewritten packets, with prefix.
     pub address: Vec<IpNet>,
     /// `mtu`: the longest IP packet, in bytes; default 1500, 68 to 9,978.
@@ -160,6 +163,54 @@ pub struct Port {
     pub rx_checksum: RxChecksum,
     /// `rate` and `burst`: how fast it is sent to, at most; `None` is as fast as it takes.
     pub shaper: Option<RateLimit>,
+}
+
+impl Port {
+    /// What names its driver: that of an interface, else the device itself.
+    pub fn driven_by(&self) -> &str {
+        self.driver.map_or(self.device.as_str(), |driver| driver.eal_name())
+    }
+
+    /// Whether it is an AF_XDP socket, which shares the payload pool with the kernel.
+    pub fn is_af_xdp(&self) -> bool {
+        self.driven_by().starts_with(KernelDriver::AfXdp.eal_name())
+    }
+}
+
+/// How an interface is used that stays the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelDriver {
+    /// A packet socket: the kernel sees the frames, too.
+    AfPacket,
+    /// An AF_XDP socket: the frames are taken before the kernel sees them.
+    AfXdp,
+}
+
+impl KernelDriver {
+    /// As the configuration writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AfPacket => "af_packet",
+            Self::AfXdp => "af_xdp",
+        }
+    }
+
+    /// As EAL names it.
+    pub const fn eal_name(self) -> &'static str {
+        match self {
+            Self::AfPacket => "net_af_packet",
+            Self::AfXdp => "net_af_xdp",
+        }
+    }
+
+    /// The longest IP packet that it carries, in bytes. af_packet tells DPDK of frames of 1,518
+    /// bytes; af_xdp wants frame, headrooms and metadata in one page.
+    pub const fn mtu_max(self) -> u32 {
+        match self {
+            Self::AfPacket => 1_500,
+            Self::AfXdp => crate::plan::memory::AF_XDP_MTU,
+        }
+    }
 }
 
 /// When a port is polled.

@@ -4,7 +4,9 @@ use std::ffi::{CStr, CString};
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
-use super::{DpdkError, Errno, log};
+use super::kernel;
+use super::{DpdkError, Errno, PortConfig, log};
+use crate::config::KernelDriver;
 
 /// Virtual drivers of use to a relay and their libraries (librte_net_*); the order is that of the
 /// error that lists them.
@@ -22,16 +24,40 @@ const VIRTUAL: &[(&str, &str)] = &[
     ("net_failsafe", "failsafe"),
 ];
 
+/// Bytes of a frame's place in the rings of af_packet: the next power of two above the largest
+/// frame it is configured for, with what the kernel puts in front.
+const RING_FRAME: u32 = 2_048;
+/// Bytes that the kernel takes at once for such a ring.
+const RING_BLOCK: u32 = 65_536;
+/// Frames of such a ring: 4 MiB each way, which a sender that bursts fills in some milliseconds.
+const RING_FRAMES: u32 = 2_048;
+
 /// A port's device: `NAME[,ARGUMENTS]`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Device<'a> {
     /// The port it is for.
     pub(super) port: &'a str,
-    /// As configured.
+    /// As EAL is told.
     pub(super) text: &'a str,
     /// In front of the first comma: what EAL calls it.
     pub(super) name: &'a str,
     arguments: &'a str,
+}
+
+/// What EAL is told of a port's device.
+pub(super) fn eal_text(config: &PortConfig) -> String {
+    let (port, device) = (&config.name, &config.device);
+    let Some(driver) = config.driver else {
+        return device.clone();
+    };
+    let arguments = match driver {
+        // Without the bypass a full queue of the interface would block the worker in `poll`.
+        KernelDriver::AfPacket => format!(
+            ",qdisc_bypass=1,framesz={RING_FRAME},blocksz={RING_BLOCK},framecnt={RING_FRAMES}"
+        ),
+        KernelDriver::AfXdp => String::new(),
+    };
+    format!("{}_{port},iface={device}{arguments}", driver.eal_name())
 }
 
 impl<'a> Device<'a> {
@@ -79,6 +105,9 @@ impl<'a> Device<'a> {
             });
         }
         self.check_captures()?;
+        if let Some((_, interface)) = self.interface() {
+            kernel::check(self.port, interface)?;
+        }
         let mark = log::mark();
         let refused = |errno: Errno| {
             if !installed(self.driver().1) {
@@ -123,6 +152,14 @@ impl<'a> Device<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The kernel's interface that it is a socket on, and how.
+    pub(super) fn interface(&self) -> Option<(KernelDriver, &'a str)> {
+        let drivers = [KernelDriver::AfPacket, KernelDriver::AfXdp];
+        let driver = drivers.into_iter().find(|d| self.name.starts_with(d.eal_name()))?;
+        let name = self.arguments.split(',').find_map(|pair| pair.strip_prefix("iface="))?;
+        Some((driver, name))
     }
 
     /// The driver's name and library: virtual devices are called after their driver, with a
@@ -192,6 +229,19 @@ mod tests {
         for text in ["net_pcap0,rx_pcap=a.b", "eth0", "03:00", "", "0000:03:00.0.1", "g0:00.0"] {
             assert!(!Device::is_pci(text), "{text}");
         }
+    }
+
+    #[test]
+    fn an_interface_becomes_a_virtual_device() {
+        let mut config = PortConfig::new("in", "eth1");
+        config.driver = Some(KernelDriver::AfXdp);
+        assert_eq!(eal_text(&config), "net_af_xdp_in,iface=eth1");
+        config.driver = Some(KernelDriver::AfPacket);
+        let text = eal_text(&config);
+        assert!(text.starts_with("net_af_packet_in,iface=eth1,qdisc_bypass=1,"), "{text}");
+        let device = Device::parse("in", &text).unwrap();
+        assert_eq!(device.interface(), Some((KernelDriver::AfPacket, "eth1")));
+        assert_eq!(Device::parse("in", "net_ring0,iface=eth1").unwrap().interface(), None);
     }
 
     #[test]

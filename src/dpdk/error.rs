@@ -187,6 +187,17 @@ pub enum DpdkError {
         log: String,
     },
 
+    /// The kernel has no such interface, or it cannot be used.
+    #[error("port `{port}`: interface `{interface}`: {why}")]
+    Interface {
+        /// The port.
+        port: String,
+        /// The interface.
+        interface: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+
     /// A driver refused its device.
     #[error("port `{port}`: device `{device}` was refused ({errno}): {log}; correct its arguments")]
     DeviceRefused {

@@ -3,9 +3,12 @@
 
 use std::collections::VecDeque;
 use std::ffi::c_char;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+use rustix::fs::MemfdFlags;
 
 /// Lines that are kept; the oldest go first.
 const LINES_MAX: usize = 256;
@@ -48,11 +51,17 @@ unsafe extern "C" fn sink(text: *const c_char, length: usize) {
     while let Some(end) = lines.partial.find('\n') {
         let rest = lines.partial.split_off(end + 1);
         let line = std::mem::replace(&mut lines.partial, rest);
-        if lines.kept.len() == LINES_MAX {
-            lines.kept.pop_front();
+        lines.push(line.trim_end().to_owned());
+    }
+}
+
+impl Lines {
+    fn push(&mut self, line: String) {
+        if self.kept.len() == LINES_MAX {
+            self.kept.pop_front();
         }
-        lines.kept.push_back(line.trim_end().to_owned());
-        lines.written += 1;
+        self.kept.push_back(line);
+        self.written += 1;
     }
 }
 
@@ -96,6 +105,49 @@ pub fn after(mark: usize) -> (Vec<String>, usize) {
 /// The last lines that EAL and the drivers have logged, the oldest first.
 pub fn recent() -> Vec<String> {
     lines().kept.iter().cloned().collect()
+}
+
+/// Runs `work` and keeps what the libraries under AF_XDP, which know no log but the standard error
+/// stream, say meanwhile. What others say there comes out behind it.
+pub(super) fn overhear<T>(work: impl FnOnce() -> T) -> T {
+    let Some(heard) = Overheard::begin() else {
+        return work();
+    };
+    let done = work();
+    let (theirs, others): (Vec<_>, Vec<_>) = heard
+        .end()
+        .into_iter()
+        .partition(|line| ["libbpf:", "libxdp:"].iter().any(|name| line.starts_with(name)));
+    others.iter().for_each(|line| eprintln!("{line}"));
+    let mut lines = lines();
+    for line in theirs.into_iter().filter(|line| !line.contains("skipping unrecognized")) {
+        lines.push(line);
+    }
+    done
+}
+
+/// The standard error stream, led into memory.
+#[derive(Debug)]
+struct Overheard {
+    stream: OwnedFd,
+    memory: File,
+}
+
+impl Overheard {
+    fn begin() -> Option<Self> {
+        let memory = File::from(rustix::fs::memfd_create("stderr", MemfdFlags::CLOEXEC).ok()?);
+        let stream = std::io::stderr().as_fd().try_clone_to_owned().ok()?;
+        rustix::stdio::dup2_stderr(&memory).ok()?;
+        Some(Self { stream, memory })
+    }
+
+    fn end(mut self) -> Vec<String> {
+        // Where it cannot be led back there is no stream to say so.
+        let _ = rustix::stdio::dup2_stderr(&self.stream);
+        let mut text = Vec::new();
+        let _ = self.memory.rewind().and_then(|()| self.memory.read_to_end(&mut text));
+        String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
+    }
 }
 
 /// As long as it lives, standard output leads nowhere.

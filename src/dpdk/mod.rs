@@ -18,6 +18,7 @@ mod clock;
 mod mempool;
 mod mbuf;
 mod memif;
+mod kernel;
 mod port;
 mod queue;
 mod telemetry;

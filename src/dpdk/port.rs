@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use dpdk_sys as c;
 
-use super::device::{Device, detach};
+use super::device::{self, Device, detach};
+use super::kernel::{self, Interface};
 use super::{DpdkError, Eal, Errno, HEADROOM, Pool, log, memif};
+use crate::config::KernelDriver;
+use crate::packet::{Burst, TxPort};
 use crate::wire::MacAddr;
 
 /// Bytes of a frame besides its MTU: Ethernet header, two VLAN tags, FCS.
@@ -20,8 +23,11 @@ const RSS: u32 = 1;
 pub struct PortConfig {
     /// The port's name, for errors.
     pub name: String,
-    /// Its device: a PCI address, or a virtual device with its arguments.
+    /// Its device: a PCI address, a virtual device with its arguments, or with a `driver` an
+    /// interface of the kernel.
     pub device: String,
+    /// How an interface of the kernel is used.
+    pub driver: Option<KernelDriver>,
     /// The longest IP packet; made to fit what the device takes.
     pub mtu: u16,
     /// Receive queues; fewer where the device has fewer.
@@ -30,6 +36,8 @@ pub struct PortConfig {
     pub rx_descriptors: u16,
     /// Descriptors of the send queue; made to fit.
     pub tx_descriptors: u16,
+    /// Whether it hears unicast frames for others, too.
+    pub promiscuous: bool,
 }
 
 impl PortConfig {
@@ -38,10 +46,12 @@ impl PortConfig {
         Self {
             name: name.into(),
             device: device.into(),
+            driver: None,
             mtu: 1500,
             rx_queues: 1,
             rx_descriptors: 1024,
             tx_descriptors: 1024,
+            promiscuous: true,
         }
     }
 }
@@ -91,7 +101,7 @@ pub(super) struct Open {
     name: String,
     device: String,
     id: u16,
-    driver: String,
+    driver: &'static str,
     mac: MacAddr,
     mtu: u16,
     socket: i32,
@@ -104,13 +114,18 @@ pub(super) struct Open {
     /// Receive queues whose handle is given out, a bit each.
     rx_claimed: AtomicU32,
     tx_claimed: AtomicBool,
+    /// The kernel's side, where it is a socket on an interface. Behind the driver's own: dropped
+    /// when that has closed its sockets.
+    interface: Option<Interface>,
 }
 
 impl Port {
     /// Opens a port: attaches its device if EAL does not have it, and starts it. What it receives
     /// goes into packets of `pool`.
     pub fn open(eal: &Eal, config: &PortConfig, pool: &Pool) -> Result<Self, DpdkError> {
-        let device = Device::parse(&config.name, &config.device)?;
+        let text = device::eal_text(config);
+        let device = Device::parse(&config.name, &text)?;
+        let interface = device.interface().map(|(driver, name)| Interface::before(driver, name));
         let id = device.attach()?;
         if !eal.claim_port(id) {
             let (port, device) = (config.name.clone(), config.device.clone());
@@ -122,9 +137,9 @@ impl Port {
             eal: eal.clone(),
             pool: pool.clone(),
             name: config.name.clone(),
-            device: config.device.clone(),
+            device: text.clone(),
             id,
-            driver: String::new(),
+            driver: "",
             mac: MacAddr::default(),
             mtu: config.mtu,
             // SAFETY: asks for a number; an unknown port gives -1.
@@ -137,9 +152,14 @@ impl Port {
             started: AtomicBool::new(false),
             rx_claimed: AtomicU32::new(0),
             tx_claimed: AtomicBool::new(false),
+            interface: None,
         };
         setup.configure(&mut open)?;
-        setup.start(&mut open)?;
+        log::overhear(|| setup.start(&mut open))?;
+        if let Some(interface) = interface {
+            open.interface = Some(interface.opened(&config.name)?);
+        }
+        Port::listen(&open, config.promiscuous);
         Ok(Self(Arc::new(open)))
     }
 
@@ -158,8 +178,8 @@ impl Port {
     }
 
     /// The driver, such as `net_pcap`.
-    pub fn driver(&self) -> &str {
-        &self.0.driver
+    pub fn driver(&self) -> &'static str {
+        self.0.driver
     }
 
     /// Its Ethernet address.
@@ -198,19 +218,58 @@ impl Port {
         let mut raw = c::rte_eth_stats::default();
         // SAFETY: the port is open and `raw` may be written; on failure it stays zero.
         unsafe { c::rte_eth_stats_get(self.0.id, &mut raw) };
+        let interface = self.0.interface.as_ref();
         PortStats {
             received: raw.ipackets,
             bytes_received: raw.ibytes,
             sent: raw.opackets,
             bytes_sent: raw.obytes,
-            missed: raw.imissed,
+            // Drivers over sockets count none of it, or a part.
+            missed: interface.map_or(raw.imissed, Interface::missed),
             no_mbuf: raw.rx_nombuf,
             rx_errors: raw.ierrors,
-            tx_errors: raw.oerrors,
+            // af_xdp counts here what it refused, which is still ours.
+            tx_errors: if self.0.driver == "net_af_xdp" { 0 } else { raw.oerrors },
         }
     }
 
-    /// The link, without waiting for it. Drivers over kernel sockets always say "up".
+    /// The kernel's interface that it is a socket on.
+    pub fn interface(&self) -> Option<&str> {
+        self.0.interface.as_ref().map(Interface::name)
+    }
+
+    /// Hears all multicast groups and, where asked for, unicast frames for others.
+    pub fn set_promiscuous(&self, promiscuous: bool) {
+        Self::listen(&self.0, promiscuous);
+    }
+
+    fn listen(open: &Open, promiscuous: bool) {
+        match &open.interface {
+            Some(interface) => interface.listen(promiscuous),
+            // SAFETY: the port is open. Virtual devices hear everything and have no such modes.
+            None => unsafe {
+                c::rte_eth_allmulticast_enable(open.id);
+                if promiscuous {
+                    c::rte_eth_promiscuous_enable(open.id);
+                } else {
+                    c::rte_eth_promiscuous_disable(open.id);
+                }
+            },
+        }
+    }
+
+    /// Takes back buffers of frames that are sent; needed at the end, where no send does it on the
+    /// way. The port must have no other user of its send queue.
+    pub fn reclaim(&self) {
+        if self.0.driver == "net_af_xdp"
+            && let Some(mut tx) = self.tx()
+        {
+            tx.send(&mut Burst::new());
+        }
+    }
+
+    /// The link as the driver has it, without waiting for it. Drivers over sockets always say "up":
+    /// ask the kernel about [`Self::interface`].
     pub fn link(&self) -> LinkState {
         let mut raw = c::rte_eth_link::default();
         // SAFETY: the port is open and `raw` may be written; on failure it stays "down".
@@ -260,12 +319,12 @@ impl Drop for Open {
         } else {
             // SAFETY: queues hold `Open`, so nobody polls it any more. Closing gives the driver's
             // packets back, to pools that it or its users still hold.
-            unsafe {
+            log::overhear(|| unsafe {
                 if *self.started.get_mut() {
                     c::rte_eth_dev_stop(self.id);
                 }
                 c::rte_eth_dev_close(self.id);
-            }
+            });
             true
         };
         if detaches {
@@ -299,17 +358,17 @@ impl Setup<'_> {
         let mut info = c::rte_eth_dev_info::default();
         // SAFETY: `info` may be written.
         self.check("asking what it can", unsafe { c::rte_eth_dev_info_get(self.id, &mut info) })?;
-        // SAFETY: the driver's name is a static text.
-        let driver = unsafe { CStr::from_ptr(info.driver_name) };
-        self.driver = driver.to_string_lossy().into_owned();
-        open.driver = self.driver.clone();
+        // SAFETY: the driver's name is a static text of a library that stays loaded.
+        let driver: &'static CStr = unsafe { CStr::from_ptr(info.driver_name) };
+        open.driver = driver.to_str().unwrap_or_default();
+        self.driver = open.driver.into();
         open.rx_queues = self.config.rx_queues.min(info.max_rx_queues).min(32);
         if info.max_tx_queues == 0 {
             let (port, device) = (self.config.name.clone(), self.config.device.clone());
             return Err(DpdkError::NoSendQueue { port, device });
         }
         open.tx_queues = 1;
-        open.mtu = fit(self.config.mtu, info.min_mtu, info.max_mtu);
+        open.mtu = fit(self.config.mtu, info.min_mtu, max_mtu(&info));
 
         let mut conf = c::rte_eth_conf::default();
         conf.rxmode.mtu = open.mtu.into();
@@ -323,7 +382,7 @@ impl Setup<'_> {
         conf.txmode.offloads = info.tx_offload_capa & u64::from(c::SHIM_TX_MULTI_SEGS);
         // pcap and null walk chains without claiming to.
         open.sends_chains = conf.txmode.offloads != 0
-            || ["net_pcap", "net_null"].contains(&self.driver.as_str())
+            || ["net_pcap", "net_null"].contains(&open.driver)
             // A ring hands the pointer on; who takes it out sees the chain.
             || self.driver == "net_ring";
         if open.rx_queues > 1 {
@@ -368,12 +427,15 @@ impl Setup<'_> {
         *open.started.get_mut() = true;
 
         let mut mac = c::rte_ether_addr::default();
-        // SAFETY: the port is started and the places may be written. Modes and MTU are wishes:
-        // virtual devices hear everything anyway and many take no MTU.
+        // SAFETY: the port is started and the places may be written. The MTU is a wish: many virtual
+        // devices take none, and an interface's is the kernel's own business.
         unsafe {
-            c::rte_eth_promiscuous_enable(id);
-            c::rte_eth_allmulticast_enable(id);
             c::rte_eth_macaddr_get(id, &mut mac);
+            if let Some((_, interface)) = Device::parse("", &open.device)?.interface() {
+                open.mtu = open.mtu.min(kernel::mtu(interface).unwrap_or(open.mtu));
+                open.mac = MacAddr(mac.addr_bytes);
+                return Ok(());
+            }
             c::rte_eth_dev_set_mtu(id, open.mtu);
             let mut mtu = open.mtu;
             if c::rte_eth_dev_get_mtu(id, &mut mtu) == 0 {
@@ -383,6 +445,16 @@ impl Setup<'_> {
         open.mac = MacAddr(mac.addr_bytes);
         Ok(())
     }
+}
+
+/// The longest IP packet that the device says it takes.
+fn max_mtu(info: &c::rte_eth_dev_info) -> u16 {
+    if info.max_mtu != 0 && info.max_mtu != u16::MAX {
+        return info.max_mtu;
+    }
+    // DPDK then goes by the longest frame, FCS included, and refuses more.
+    let frame = u16::try_from(info.max_rx_pktlen).unwrap_or(u16::MAX);
+    if frame == 0 { info.max_mtu } else { frame.saturating_sub(14 + 4) }
 }
 
 /// The MTU nearest to `wanted` that the device takes; 0 stands for "did not say".

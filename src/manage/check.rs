@@ -43,7 +43,7 @@ pub fn facts(config: &Config) -> Vec<PortFacts> {
     let facts = config.ports.iter().map(|port| PortFacts {
         mac: MacAddr::default(),
         mtu: port.mtu,
-        sends_chains: !port.device.starts_with("net_af_xdp"),
+        sends_chains: !port.is_af_xdp(),
     });
     facts.collect()
 }

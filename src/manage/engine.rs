@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::breaker::{Breakers, Change, News, Of};
 use super::check;
+use super::interfaces::Interfaces;
 use super::reload::{Diff, ReloadError, Reloader, diff};
 use super::report::{Link, PoolStatus, PortStatus, TxChain};
 use super::serve::RunError;
 use super::unmatched::Unmatched;
 use super::wall;
-use crate::config::{ClockSource, Config, Idle, Lcores};
+use crate::config::{self, ClockSource, Config, Idle, Lcores, Rule};
 use crate::dpdk::{
     self, DEFAULT_CACHE, Dpdk, DpdkError, Eal, EalConfig, Pool, PoolConfig, Port, PortConfig,
     TscClock, WorkerPanicked,
@@ -30,6 +31,8 @@ const LINKS_WAIT: Duration = Duration::from_secs(1);
 const TAKEN_UP_MAX: Duration = Duration::from_secs(1);
 /// How often links are looked at.
 const LINKS_EVERY: Duration = Duration::from_millis(10);
+/// How long the end waits for buffers that drivers hold.
+const RECLAIM_MAX: Duration = Duration::from_millis(200);
 /// The clock of `clock = "capture"` ticks in nanoseconds.
 const CAPTURE_TICKS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -41,6 +44,10 @@ pub struct Engine {
     pools: Vec<WatchedPool>,
     /// By port slot: whether the link was up when it was looked at last, and when that was.
     links: (Vec<bool>, Duration),
+    /// By port slot: whether it is promiscuous.
+    hears_all: Vec<bool>,
+    /// What the kernel says of them.
+    interfaces: Interfaces,
     /// The circuit breakers.
     pub breakers: Breakers,
     /// What no rule takes.
@@ -82,12 +89,7 @@ impl Engine {
         let make = |size: &PoolSize| Pool::new(&eal, &pool_config(size));
         let payload = make(&pools.payload)?;
         let headers = make(&pools.headers)?;
-        let ports = config.ports.iter().map(|port| {
-            let mut wanted = PortConfig::new(&port.name, &port.device);
-            wanted.mtu = u16::try_from(port.mtu).unwrap_or(u16::MAX);
-            Port::open(&eal, &wanted, &payload)
-        });
-        let ports: Vec<_> = ports.collect::<Result<_, _>>()?;
+        let ports = open_ports(config, &eal, &payload)?;
 
         let facts: Vec<_> = ports
             .iter()
@@ -123,7 +125,10 @@ impl Engine {
         };
         let breakers = Breakers::new(&plan);
         let reloader = Reloader::new(slots, facts);
-        let links = (wait_for_links(&ports, &plan), Duration::ZERO);
+        let hears_all = (0..ports.len()).map(|slot| hears_all(config, slot)).collect();
+        let mut interfaces =
+            Interfaces::watch(ports.iter().map(Port::interface)).map_err(RunError::Interfaces)?;
+        let links = (wait_for_links(&ports, &mut interfaces, &plan), Duration::ZERO);
         let service_cpus = service_cpus(&lcores, &allowed);
         let worker = Some(launch(&eal, worker, adaptive)?);
         Ok(Self {
@@ -131,6 +136,8 @@ impl Engine {
             ports,
             pools,
             links,
+            hears_all,
+            interfaces,
             breakers,
             unmatched: Unmatched::default(),
             clock,
@@ -179,6 +186,12 @@ impl Engine {
             self.breakers.reset_receiver(slot as usize, &self.control.breakers);
         }
         self.publish(next);
+        for (slot, (port, hears)) in self.ports.iter().zip(&mut self.hears_all).enumerate() {
+            let needed = hears_all(new, slot);
+            if std::mem::replace(hears, needed) != needed {
+                port.set_promiscuous(needed);
+            }
+        }
         let start = wall::now();
         while !self.is_taken_up() && !self.has_ended() && start.elapsed() < TAKEN_UP_MAX {
             std::thread::sleep(Duration::from_micros(50));
@@ -213,8 +226,8 @@ impl Engine {
         self.pools.iter_mut().for_each(WatchedPool::watch);
         self.unmatched.take(&self.counters.misses);
         let (links, looked) = &mut self.links;
-        if now.saturating_sub(*looked) >= LINKS_EVERY {
-            (*links, *looked) = (self.ports.iter().map(|port| port.link().up).collect(), now);
+        if self.interfaces.look() || now.saturating_sub(*looked) >= LINKS_EVERY {
+            (*links, *looked) = (links_up(&self.ports, &self.interfaces), now);
         }
         if self.is_taken_up() {
             // The plan before, if it is still there: nobody runs by it.
@@ -233,6 +246,7 @@ impl Engine {
     pub fn join(&mut self) -> Result<(), WorkerPanicked> {
         let joined = self.worker.take().map_or(Ok(()), dpdk::Worker::join);
         self.unmatched.take(&self.counters.misses);
+        self.reclaim();
         joined
     }
 
@@ -249,6 +263,18 @@ impl Engine {
         &self.eal
     }
 
+    /// Waits until drivers that give buffers back only when asked have given them back, but not
+    /// for long: a card may hold some as long as its link is down.
+    fn reclaim(&self) {
+        let start = wall::now();
+        while self.pools.iter().any(|pool| pool.pool.in_use() > pool.held)
+            && start.elapsed() < RECLAIM_MAX
+        {
+            self.ports.iter().for_each(Port::reclaim);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// The time by the worker's clock; none where it is the capture's.
     pub fn now(&self) -> Option<Ticks> {
         self.clock.map(|clock| clock.now())
@@ -256,7 +282,16 @@ impl Engine {
 
     /// What the drivers say of the ports, by slot.
     pub fn port_status(&self) -> Vec<PortStatus> {
-        self.ports.iter().map(port_status).collect()
+        let status = |(slot, port): (usize, &Port)| {
+            let mut status = port_status(port);
+            if let Some(is_up) = self.interfaces.is_up(slot) {
+                status.link = if is_up { Link::Up } else { Link::Down };
+                status.tx_errors += self.interfaces.dropped(slot);
+            }
+            status.promiscuous = self.hears_all[slot];
+            status
+        };
+        self.ports.iter().enumerate().map(status).collect()
     }
 
     /// The pools; exact where the worker has ended.
@@ -295,18 +330,48 @@ impl WatchedPool {
     }
 }
 
+/// Opens the ports; what they receive goes into `payload`.
+fn open_ports(config: &Config, eal: &Eal, payload: &Pool) -> Result<Vec<Port>, DpdkError> {
+    let open = |(slot, port): (usize, &config::Port)| {
+        let mut wanted = PortConfig::new(&port.name, &port.device);
+        wanted.driver = port.driver;
+        wanted.mtu = u16::try_from(port.mtu).unwrap_or(u16::MAX);
+        wanted.promiscuous = hears_all(config, slot);
+        Port::open(eal, &wanted, payload)
+    };
+    config.ports.iter().enumerate().map(open).collect()
+}
+
 /// Waits until all ports that are sent to have a link, so that their breakers need not open at
 /// once; a link that does not come is no reason not to start. Returns which links are up.
-fn wait_for_links(ports: &[Port], plan: &Plan) -> Vec<bool> {
+fn wait_for_links(ports: &[Port], interfaces: &mut Interfaces, plan: &Plan) -> Vec<bool> {
     let start = wall::now();
     loop {
-        let links: Vec<_> = ports.iter().map(|port| port.link().up).collect();
+        interfaces.look();
+        let links = links_up(ports, interfaces);
         let all = links.iter().zip(&plan.ports).all(|(&up, port)| up || port.lanes == 0);
         if all || start.elapsed() >= LINKS_WAIT {
             return links;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Which links are up: as the kernel says it of its interfaces, else as drivers do.
+fn links_up(ports: &[Port], interfaces: &Interfaces) -> Vec<bool> {
+    let is_up =
+        |(slot, port): (usize, &Port)| interfaces.is_up(slot).unwrap_or_else(|| port.link().up);
+    ports.iter().enumerate().map(is_up).collect()
+}
+
+/// Whether a port must hear unicast frames that are not for its own address: where a rule takes
+/// unicast from it. Groups are heard always.
+fn hears_all(config: &Config, slot: usize) -> bool {
+    let takes_unicast = |rule: &Rule| {
+        rule.input.ports.contains(&slot)
+            && rule.input.destination.iter().any(|net| !net.network().is_multicast())
+    };
+    config.rules.iter().any(takes_unicast)
 }
 
 /// The lcores that are asked for, or the first two CPUs that this process may use; on one CPU
@@ -388,6 +453,8 @@ fn port_status(port: &Port) -> PortStatus {
         rx_errors: stats.rx_errors,
         tx_errors: stats.tx_errors,
         tx_chain: if port.sends_chains() { TxChain::Native } else { TxChain::Linear },
+        driver: port.driver(),
+        mtu: port.mtu().into(),
         ..PortStatus::default()
     }
 }

@@ -144,6 +144,7 @@ fn port(name: &str, device: &str, rx: RxMode, address: &[&str]) -> Port {
     Port {
         name: name.into(),
         device: device.into(),
+        driver: None,
         address: address.iter().map(|a| a.parse().unwrap()).collect(),
         mtu: 1_500,
         rx,
@@ -309,6 +310,9 @@ fn ports() -> Vec<PortStatus> {
         no_mbuf: 2,
         rx_errors: 1,
         tx_chain: TxChain::Native,
+        driver: "net_af_packet",
+        mtu: 1_500,
+        promiscuous: true,
         ..PortStatus::default()
     };
     let output = PortStatus {
@@ -316,6 +320,8 @@ fn ports() -> Vec<PortStatus> {
         tx_errors: 1,
         originated: 6,
         tx_chain: TxChain::Linear,
+        driver: "net_af_xdp",
+        mtu: 1_500,
         ..PortStatus::default()
     };
     vec![input, output]

@@ -17,6 +17,8 @@ pub mod capture;
 pub mod control;
 pub mod metrics;
 #[cfg(feature = "dpdk")]
+pub mod interfaces;
+#[cfg(feature = "dpdk")]
 pub mod engine;
 #[cfg(feature = "dpdk")]
 pub mod in_force;

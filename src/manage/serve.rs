@@ -68,6 +68,9 @@ pub enum RunError {
         /// What the file system says.
         error: std::io::Error,
     },
+    /// The kernel does not tell of its interfaces.
+    #[error("the kernel does not tell of the ports' interfaces (rtnetlink): {0}")]
+    Interfaces(std::io::Error),
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),

@@ -404,7 +404,7 @@ fn bucket_rate(limit: RateLimit, ticks_per_second: u64) -> BucketRate {
 fn ports(config: &Config, facts: &[PortFacts], ticks_per_second: u64) -> Vec<PortPlan> {
     let ports = config.ports.iter().zip(facts).map(|(port, facts)| PortPlan {
         name: port.name.clone(),
-        mtu: port.mtu,
+        mtu: port.mtu.min(facts.mtu),
         sends_chains: facts.sends_chains,
         rx: port.rx,
         rx_checksum: port.rx_checksum,

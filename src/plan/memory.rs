@@ -22,6 +22,16 @@ const ROOM_STEP: u32 = 1_024;
 /// Room for a header in front of a chained payload: [`MAX_HEADER`] in whole cache lines.
 const HEADER_ROOM: u16 = MAX_HEADER.next_multiple_of(LINE as usize) as u16;
 
+/// Bytes that the kernel keeps free in front of a frame that an AF_XDP socket receives.
+const XDP_HEADROOM: u32 = 256;
+/// The most that a buffer behind its headroom has where the pool is shared with AF_XDP sockets:
+/// the kernel wants a buffer with all that belongs to it in a page, and its size is an odd number
+/// of cache lines.
+const AF_XDP_ROOM: u32 =
+    (63 * LINE - OBJECT_HEADER - MBUF - size_of::<Meta>() as u64 - HEADROOM as u64) as u32;
+/// The longest IP packet that an AF_XDP socket carries, in bytes.
+pub const AF_XDP_MTU: u32 = AF_XDP_ROOM - XDP_HEADROOM - super::LINK_HEADERS;
+
 /// Buffers for linear copies on one port, at most: they wait for one send queue only.
 const LINEAR_PACKETS: u32 = 16_384;
 
@@ -93,7 +103,13 @@ impl Pools {
     pub fn new(config: &Config, plan: &Plan) -> Self {
         let mtu = config.ports.iter().map(|port| port.mtu).max();
         let frame = mtu.unwrap_or_default() + super::LINK_HEADERS;
-        let room = frame.max(FRAME_ROOM).next_multiple_of(ROOM_STEP);
+        let mut room = frame.max(FRAME_ROOM).next_multiple_of(ROOM_STEP);
+        let af_xdp = config.ports.iter().filter(|port| port.is_af_xdp());
+        if let Some(mtu) = af_xdp.map(|port| port.mtu).max() {
+            // Longer frames of other ports take several buffers, or are refused by their drivers.
+            let needed = (mtu + super::LINK_HEADERS + XDP_HEADROOM).next_multiple_of(ROOM_STEP);
+            room = room.max(needed).min(AF_XDP_ROOM);
+        }
         let data_room = HEADROOM + u16::try_from(room).unwrap_or(u16::MAX - HEADROOM);
         let pool = |name: String, packets, data_room| PoolSize { name, packets, data_room };
         let linear = plan.ports.iter().map(|port| {
@@ -171,6 +187,12 @@ mod tests {
         for (room, bytes) in sizes {
             assert_eq!(pool(1, HEADROOM + room).buffer_bytes(), bytes, "{room}");
         }
+    }
+
+    #[test]
+    fn a_buffer_of_an_af_xdp_socket_is_in_one_page_with_its_longest_frame() {
+        assert!(pool(1, HEADROOM + AF_XDP_ROOM as u16).buffer_bytes() <= 4_096);
+        assert_eq!(AF_XDP_MTU, 3_370);
     }
 
     #[test]

@@ -282,12 +282,16 @@ impl<'a> World<'a> {
     fn outcome(mut self) -> Outcome {
         let rx: Vec<_> = self.rx.iter().map(VirtualRx::finish).collect();
         self.tx.iter().for_each(VirtualTx::finish);
-        let status = rx.iter().zip(&self.tx).map(|(counts, tx)| PortStatus {
+        let ports = rx.iter().zip(&self.tx).zip(&self.plan.ports);
+        let status = ports.map(|((counts, tx), port)| PortStatus {
             link: if tx.is_up() { Link::Up } else { Link::Down },
             missed: counts.missed,
             no_mbuf: counts.no_mbuf,
             rx_errors: counts.rx_errors,
             tx_chain: TxChain::Native,
+            driver: "simulated",
+            mtu: port.mtu.into(),
+            promiscuous: true,
             ..PortStatus::default()
         });
         let status: Vec<_> = status.collect();

@@ -15,6 +15,9 @@ mod frames;
 mod raw;
 
 mod harness;
+mod links;
+mod relay;
+mod site;
 
 fn main() -> std::process::ExitCode {
     common::run(&common::cases![
@@ -22,5 +25,18 @@ fn main() -> std::process::ExitCode {
         harness::an_offloaded_checksum_is_not_finished,
         harness::a_program_in_a_namespace_relays_between_two_others,
         harness::a_network_is_gone_after_a_panic,
+        relay::to_one_over_af_packet,
+        relay::to_four_over_af_packet,
+        relay::to_sixteen_over_af_packet,
+        relay::to_one_over_af_xdp,
+        relay::to_four_over_af_xdp,
+        relay::to_sixteen_over_af_xdp,
+        relay::tags_over_af_packet,
+        relay::tags_over_af_xdp,
+        relay::the_smaller_mtu_holds_over_af_packet,
+        relay::the_smaller_mtu_holds_over_af_xdp,
+        relay::an_interface_is_promiscuous_as_long_as_a_rule_takes_unicast,
+        links::a_hundred_flaps_over_af_packet,
+        links::a_hundred_flaps_over_af_xdp,
     ])
 }

@@ -137,7 +137,7 @@ pub static MEMORY: Section = Section {
             "packets",
             Kind::Integer(512, 1 << 24),
             Preset::Is("65536"),
-            "buffers in the payload pool; at least 512 a port",
+            "buffers in the payload pool; at least 512 a port, 4,608 with af_xdp",
         ),
         key(
             "headers",
@@ -157,9 +157,19 @@ pub static PORT: Section = Section {
         key("name", NAME, Preset::Required, "unique"),
         key(
             "device",
-            Kind::Other("string", "a PCI address (0000:3b:00.0) or a vdev (net_ring0,...)"),
+            Kind::Other(
+                "string",
+                "a PCI address (0000:3b:00.0), a vdev (net_ring0,...), or with `driver` an \
+                 interface (eth1)",
+            ),
             Preset::Required,
             "`${VAR}` is replaced from the environment, `${CONFIG_DIR}` by this file's directory",
+        ),
+        key(
+            "driver",
+            Kind::Choice(&["af_packet", "af_xdp"]),
+            Preset::Told("none"),
+            "`device` is an interface that stays the kernel's; see [networks.md](networks.md)",
         ),
         key(
             "address",
@@ -194,7 +204,7 @@ pub static PORT: Section = Section {
              the rate",
         ),
     ],
-    later: &["driver", "gateway"],
+    later: &["gateway"],
 };
 
 /// `[class]`.

@@ -295,9 +295,18 @@ pub static PORTS: Group<PortReport> = Group {
     labels: &["port"],
     detail: Detail::Ports,
     metrics: &[
-        info("punctual_port", "How copies are handed to the port.", |p| {
-            vec![("tx_chain", p.tx_chain.name().into())]
+        info("punctual_port", "The port's driver, and how copies are handed to it.", |p| {
+            vec![("tx_chain", p.tx_chain.name().into()), ("driver", p.driver.clone())]
         }),
+        gauge("punctual_port_mtu_bytes", &["mtu"], "The longest IP packet that it carries.", |p| {
+            p.mtu
+        }),
+        gauge(
+            "punctual_port_promiscuous",
+            &[],
+            "1 where it hears unicast frames for others, too.",
+            |p| p.promiscuous.into(),
+        ),
         gauge("punctual_port_up", &["link"], "1 where the link is up.", |p| {
             (p.link == Link::Up).into()
         }),

@@ -100,9 +100,13 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
         return;
     }
     for (old, new) in old.ports.iter().zip(&new.ports) {
-        let Port { name, device, address, mtu, rx, rx_checksum, shaper } = old;
-        let fixed =
-            [("device", *device != new.device), ("mtu", *mtu != new.mtu), ("rx", *rx != new.rx)];
+        let Port { name, device, driver, address, mtu, rx, rx_checksum, shaper } = old;
+        let fixed = [
+            ("device", *device != new.device),
+            ("driver", *driver != new.driver),
+            ("mtu", *mtu != new.mtu),
+            ("rx", *rx != new.rx),
+        ];
         for (key, _) in fixed.iter().filter(|(_, differs)| *differs) {
             diff.needs_restart.push(format!("port {name}: {key}"));
         }

@@ -78,6 +78,12 @@ pub struct PortStatus {
     pub originated: u64,
     /// How copies are handed to it.
     pub tx_chain: TxChain,
+    /// Its driver's name; empty where there is none.
+    pub driver: &'static str,
+    /// Bytes of the longest IP packet that it carries.
+    pub mtu: u64,
+    /// Whether it hears unicast frames for others, too.
+    pub promiscuous: bool,
 }
 
 impl PortStatus {
@@ -372,6 +378,9 @@ fn port_reports(inputs: &Inputs<'_>) -> Vec<PortReport> {
             tx_errors: status.tx_errors,
             originated: status.originated,
             tx_chain: status.tx_chain,
+            driver: status.driver.into(),
+            mtu: status.mtu,
+            promiscuous: status.promiscuous,
             breaker: inputs.breakers.ports[slot].state().into(),
             breaker_opened: inputs.breakers.ports[slot].opened(),
         }

@@ -178,7 +178,7 @@ mod tests {
             "last_packet_ns_ago",
             "alerts",
         ];
-        let fields = ["vlan", "udp_port", "count_error"];
+        let fields = ["mtu", "vlan", "udp_port", "count_error"];
         sum(&json, &[&state[..], &also, &fields].concat())
     }
 

@@ -313,6 +313,12 @@ pub struct PortReport {
     pub originated: u64,
     /// How copies are handed to it.
     pub tx_chain: TxChain,
+    /// Its driver, such as `net_pcap`.
+    pub driver: String,
+    /// Bytes of the longest IP packet that it carries.
+    pub mtu: u64,
+    /// Whether it hears unicast frames for others, too: where a rule takes unicast from it.
+    pub promiscuous: bool,
     /// Its circuit breaker.
     pub breaker: Breaker,
     /// How often the breaker has opened; failed probes are not counted.

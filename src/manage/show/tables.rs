@@ -232,6 +232,9 @@ fn ports(rows: &[Row<PortReport>], elapsed: Duration, style: Style) -> String {
             }),
         ];
         grid.row(cells.into_iter().chain(rates));
+        let hears = if port.promiscuous { "all frames" } else { "groups and its own address" };
+        let text = format!("    {}, MTU {}, hears {hears}", port.driver, grouped(port.mtu));
+        grid.line(text, Paint::Plain);
         if lost(port) > 0 {
             let [missed, no_mbuf, errors] =
                 [port.missed, port.no_mbuf, port.rx_errors].map(grouped);
