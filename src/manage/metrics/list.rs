@@ -303,7 +303,7 @@ pub static PORTS: Group<PortReport> = Group {
         }),
         gauge(
             "punctual_port_promiscuous",
-            &[],
+            &["promiscuous"],
             "1 where it hears unicast frames for others, too.",
             |p| p.promiscuous.into(),
         ),
