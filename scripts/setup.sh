@@ -21,6 +21,7 @@ needed=(
     "librte-net-af-xdp23    ports on kernel interfaces: the tests"
     "iproute2         ip: network namespaces of the tests"
     "ethtool          checksum offload of interfaces: the tests"
+    "iputils-ping     ping: the tests"
     "valgrind         counts instructions: scripts/instructions.sh"
     "tcpdump          to look at what the demo sent"
 )

@@ -88,6 +88,7 @@ impl Turn {
             headers: headers.clone(),
             linear: vec![None, None],
             clock: Some(clock.clone()),
+            slow_path: None,
         };
         let control = Arc::new(Control::new(&plan));
         let worker = Worker::new(plan, parts, Arc::clone(&counters), control);

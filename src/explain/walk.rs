@@ -71,7 +71,7 @@ pub(super) fn walk(config: &Config, text: &PacketText) -> Result<Explanation, Ex
         nearest: None,
         outputs: Vec::new(),
     };
-    Parse.inspect(&mut burst, &plan, &mut tally);
+    Parse::default().inspect(&mut burst, &plan, &mut tally);
     let Some(packet) = burst.first() else {
         ended(&mut told, "parse", &tally);
         return Ok(told);

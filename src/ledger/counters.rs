@@ -153,6 +153,14 @@ pub struct PortCounters {
     pub sent: Counter,
     /// Their bytes, without frame overhead.
     pub bytes_sent: Counter,
+    /// Packets that went to the slow path.
+    pub punted: Counter,
+    /// Packets that it did not take.
+    pub punt_full: Counter,
+    /// Frames of our own that the port accepted.
+    pub originated: Counter,
+    /// Frames of our own that found no buffer, or no room at the port.
+    pub unsent: Counter,
     /// Times that the port refused a part of what was handed to it.
     pub tx_refused: Counter,
     /// When it began to take nothing at all, in ticks; 0 where it took something last.

@@ -9,6 +9,7 @@ use super::interfaces::Interfaces;
 use super::reload::{Diff, ReloadError, Reloader, diff};
 use super::report::{Link, PoolStatus, PortStatus, TxChain};
 use super::serve::RunError;
+use super::slow_path::{Ends, Host, SlowPath};
 use super::unmatched::Unmatched;
 use super::wall;
 use crate::config::{self, ClockSource, Config, Idle, Lcores, Rule};
@@ -20,7 +21,7 @@ use crate::ledger::Counters;
 use crate::packet::{Clock, PacketPool, Ticks};
 use crate::plan::memory::{PoolSize, Pools};
 use crate::plan::{Plan, PortFacts, PortPlan};
-use crate::stages::RxSource;
+use crate::stages::{Originate, Punt, RxSource};
 use crate::worker::{Control, Parts, Phase, Worker};
 
 /// Memory besides the pools, in MiB: rings, port structures and EAL itself.
@@ -52,6 +53,8 @@ pub struct Engine {
     pub breakers: Breakers,
     /// What no rule takes.
     pub unmatched: Unmatched,
+    /// ARP, ICMP and what else we say ourselves.
+    pub slow_path: SlowPath,
     clock: Option<TscClock>,
     /// What the worker is asked for.
     pub control: Arc<Control>,
@@ -109,12 +112,14 @@ impl Engine {
         let linear: Vec<_> = linear.collect::<Result<_, _>>()?;
         let has_linear = linear.iter().map(Option::is_some).collect();
         let counters = Arc::new(Counters::for_plan(&plan));
-        let watched = [&payload, &headers].into_iter().chain(linear.iter().flatten());
+        let own = pools.own.as_ref().map(make).transpose()?;
+        let watched = [&payload, &headers].into_iter().chain(linear.iter().flatten()).chain(&own);
         let pools = watched.cloned().map(WatchedPool::new).collect();
+        let (slow_path, ends) = slow_path(config, &plan, own);
         let control = Arc::new(Control::new(&plan));
         let worker = Worker::<Dpdk>::new(
             Arc::clone(&plan),
-            parts(config, &ports, payload, headers, linear, clock),
+            Parts { slow_path, ..parts(config, &ports, payload, headers, linear, clock) },
             Arc::clone(&counters),
             Arc::clone(&control),
         );
@@ -124,7 +129,7 @@ impl Engine {
             Idle::Auto => lcores.workers.contains(&lcores.management),
         };
         let breakers = Breakers::new(&plan);
-        let reloader = Reloader::new(slots, facts);
+        let reloader = Reloader::new(slots, facts.clone());
         let hears_all = (0..ports.len()).map(|slot| hears_all(config, slot)).collect();
         let mut interfaces =
             Interfaces::watch(ports.iter().map(Port::interface)).map_err(RunError::Interfaces)?;
@@ -140,6 +145,7 @@ impl Engine {
             interfaces,
             breakers,
             unmatched: Unmatched::default(),
+            slow_path: SlowPath::new(ends, vec![0; config.ports.len()], hosts(config, &facts)),
             clock,
             control,
             counters,
@@ -192,6 +198,8 @@ impl Engine {
                 port.set_promiscuous(needed);
             }
         }
+        let hosts = self.slow_path.protocols.hosts.iter_mut().zip(&new.ports);
+        hosts.for_each(|(host, port)| host.addresses.clone_from(&port.address));
         let start = wall::now();
         while !self.is_taken_up() && !self.has_ended() && start.elapsed() < TAKEN_UP_MAX {
             std::thread::sleep(Duration::from_micros(50));
@@ -225,6 +233,7 @@ impl Engine {
     pub fn watch(&mut self, now: Duration, alert: impl FnMut(Of, Change)) {
         self.pools.iter_mut().for_each(WatchedPool::watch);
         self.unmatched.take(&self.counters.misses);
+        self.slow_path.tick(now);
         let (links, looked) = &mut self.links;
         if self.interfaces.look() || now.saturating_sub(*looked) >= LINKS_EVERY {
             (*links, *looked) = (links_up(&self.ports, &self.interfaces), now);
@@ -242,9 +251,10 @@ impl Engine {
         self.breakers.look(now, &self.plan, &self.counters, &news, words, alert);
     }
 
-    /// Waits for the worker's end; ports and pools stay as they are.
-    pub fn join(&mut self) -> Result<(), WorkerPanicked> {
+    /// Waits for the worker's end; ports and pools stay as they are. `now` is since the start.
+    pub fn join(&mut self, now: Duration) -> Result<(), WorkerPanicked> {
         let joined = self.worker.take().map_or(Ok(()), dpdk::Worker::join);
+        self.slow_path.finish(now);
         self.unmatched.take(&self.counters.misses);
         self.reclaim();
         joined
@@ -433,7 +443,29 @@ fn parts(
         headers,
         linear,
         clock,
+        slow_path: None,
     }
+}
+
+/// The rings of the slow path, where there is one: the worker's ends, and management's. By the
+/// capture's clock there is none, for what is said would hang on how fast management is.
+fn slow_path(
+    config: &Config,
+    plan: &Plan,
+    own: Option<Pool>,
+) -> (Option<(Punt, Originate<Pool>)>, Vec<Ends>) {
+    let Some(pool) = own.filter(|_| config.clock == ClockSource::Tsc) else {
+        return (None, vec![]);
+    };
+    let (punt, punted) = Punt::new(plan);
+    let (originate, own) = Originate::new(plan, pool);
+    (Some((punt, originate)), vec![Ends { punted, own }])
+}
+
+/// Who we are, by port slot.
+fn hosts(config: &Config, facts: &[PortFacts]) -> Vec<Host> {
+    let ports = config.ports.iter().zip(facts);
+    ports.map(|(port, facts)| Host { mac: facts.mac, addresses: port.address.clone() }).collect()
 }
 
 fn launch(

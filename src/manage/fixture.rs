@@ -264,6 +264,9 @@ fn count(counters: &Counters) {
     count_outputs(counters);
     counters.ports[0].received.add(1_000);
     counters.ports[0].bytes_received.add(1_234_567);
+    counters.ports[0].punted.add(5);
+    counters.ports[1].originated.add(6);
+    counters.ports[1].unsent.add(1);
     counters.ports[1].sent.add(1_044);
     counters.ports[1].bytes_sent.add(1_345_678);
     counters.worker.turns.add(8_000);
@@ -318,7 +321,6 @@ fn ports() -> Vec<PortStatus> {
     let output = PortStatus {
         link: Link::Up,
         tx_errors: 1,
-        originated: 6,
         tx_chain: TxChain::Linear,
         driver: "net_af_xdp",
         mtu: 1_500,

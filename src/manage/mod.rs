@@ -7,6 +7,7 @@ pub mod wall;
 pub mod text;
 pub mod run;
 pub mod breaker;
+pub mod slow_path;
 pub mod alerts;
 pub mod reload;
 pub mod nearest;

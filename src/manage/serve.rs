@@ -110,7 +110,7 @@ pub fn serve(
     let uptime = watch(&mut in_force, looked_after, policy, &signals, &desks, &mut told);
     drop(telemetry);
     drop(http);
-    engine.join()?;
+    engine.join(uptime)?;
     captures.finish();
     let report = view(&in_force, &engine, &told.alerts, uptime).report(true);
     if let Some(service) = &mut service {

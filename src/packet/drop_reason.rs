@@ -44,6 +44,7 @@ drop_reasons! {
     Fragment "fragment" "parse: an IP fragment",
     UdpLength "udp_length" "parse: the UDP length does not fit the packet",
     UdpChecksum "udp_checksum" "parse: no UDP checksum where IPv6 requires one",
+    PuntFull "punt_full" "parse: the slow path takes no more of it",
     NoRule "no_rule" "classify: no rule matches destination, UDP port, VLAN and input port",
     Source "source" "classify: a rule matches but for its source prefixes",
     Policed "policed" "police: the flow is over its rate and burst",

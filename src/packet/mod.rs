@@ -5,11 +5,13 @@
 
 mod burst;
 mod drop_reason;
+mod frame_ring;
 mod meta;
 mod port;
 
 pub use burst::{BURST, Burst, keep};
 pub use drop_reason::DropReason;
+pub use frame_ring::{FrameSink, FrameSource, frame_ring};
 pub use meta::{FRAME_OVERHEAD, Headers, Meta};
 pub use port::{Clock, Driver, PacketPool, Received, RxPort, TxPort};
 

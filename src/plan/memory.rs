@@ -7,7 +7,7 @@
 //! out for every lcore that it could have.
 
 use super::Plan;
-use crate::config::{Class, Config, EalMemory};
+use crate::config::{Class, ClockSource, Config, EalMemory};
 use crate::ledger::{BUCKETS, OutputCounters, PortCounters, RuleCounters};
 use crate::packet::{Meta, Ticks};
 use crate::sched::TokenBucket;
@@ -35,6 +35,9 @@ pub const AF_XDP_MTU: u32 = AF_XDP_ROOM - XDP_HEADROOM - super::LINK_HEADERS;
 /// Buffers for linear copies on one port, at most: they wait for one send queue only.
 const LINEAR_PACKETS: u32 = 16_384;
 
+/// Buffers for frames of our own, for each port: more than its send ring may keep.
+const OWN_PACKETS: u32 = 1_280;
+
 /// Bytes of a hugepage, as EAL asks for them by default.
 pub const HUGEPAGE: u64 = 2 << 20;
 
@@ -58,7 +61,7 @@ const WHEELS: u64 = Class::COUNT as u64 * 2 * (4_096 * 16 + 4_096 / 8);
 /// A pool of buffers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolSize {
-    /// `payload`, `headers`, or `linear/` and the port's name.
+    /// `payload`, `headers`, `own`, or `linear/` and the port's name.
     pub name: String,
     /// How many buffers.
     pub packets: u32,
@@ -96,6 +99,8 @@ pub struct Pools {
     pub headers: PoolSize,
     /// By port slot: where linear copies lie, on ports that are sent such.
     pub linear: Vec<Option<PoolSize>>,
+    /// Where frames of our own lie; none where there is no slow path.
+    pub own: Option<PoolSize>,
 }
 
 impl Pools {
@@ -121,13 +126,15 @@ impl Pools {
             payload: pool("payload".into(), config.memory.packets, data_room),
             headers: pool("headers".into(), config.memory.headers, HEADROOM + HEADER_ROOM),
             linear: linear.collect(),
+            own: (config.clock == ClockSource::Tsc)
+                .then(|| pool("own".into(), OWN_PACKETS * config.ports.len() as u32, data_room)),
         }
     }
 
     /// Every pool.
     pub fn all(&self) -> impl Iterator<Item = &PoolSize> {
         let linear = self.linear.iter().flatten();
-        [&self.payload, &self.headers].into_iter().chain(linear)
+        [&self.payload, &self.headers].into_iter().chain(linear).chain(&self.own)
     }
 }
 

@@ -127,6 +127,7 @@ impl<'a> World<'a> {
             headers,
             linear,
             clock: Some(clock.clone()),
+            slow_path: None,
         };
         let control = Arc::new(Control::new(&plan));
         let worker =

@@ -2,24 +2,33 @@
 //!
 //! Expects:  frames as received, their first segment holding the headers.
 //! Leaves:   UDP packets, trimmed to their datagram, `headers` and `bytes` set.
-//! Drops:    `truncated` to `udp_checksum`, as `wire::parse` says; the slow path's are punted.
+//! Drops:    `truncated` to `udp_checksum`, as `wire::parse` says; the slow path's are punted, or
+//!           `punt_full`.
 //! Config:   `port.rx_checksum`.
 //! Bounds:   O(1) a packet; with `rx_checksum = "complete"` it reads the payload.
 
 use crate::config::RxChecksum;
-use crate::packet::{Burst, FRAME_OVERHEAD, Headers, Packet, keep};
+use crate::packet::{Burst, DropReason, FRAME_OVERHEAD, Headers, Packet, keep};
 use crate::plan::Plan;
 use crate::wire::{self, SegmentSum, Verdict};
 
-use super::Tally;
+use super::{Punt, Tally};
 
-/// The stage; it keeps nothing between bursts.
+/// The stage.
 #[derive(Debug, Default)]
-pub struct Parse;
+pub struct Parse {
+    /// Where the slow path's packets go; without it they end here, counted all the same.
+    punt: Option<Punt>,
+}
 
 impl Parse {
+    /// A stage that leaves the slow path's packets to `punt`.
+    pub fn new(punt: Option<Punt>) -> Self {
+        Self { punt }
+    }
+
     /// Parses a burst; what stays in it is UDP.
-    pub fn inspect<P: Packet>(&self, burst: &mut Burst<P>, plan: &Plan, tally: &mut Tally) {
+    pub fn inspect<P: Packet>(&mut self, burst: &mut Burst<P>, plan: &Plan, tally: &mut Tally) {
         keep(burst, |packet| {
             match wire::parse(packet.head(), packet.frame_len(), &plan.own_macs) {
                 Verdict::Udp { headers, frame_len } => {
@@ -35,7 +44,7 @@ impl Parse {
                     true
                 }
                 Verdict::Punt => {
-                    tally.punt(packet, plan);
+                    self.leave(packet, plan, tally);
                     false
                 }
                 Verdict::Drop(reason) => {
@@ -44,6 +53,19 @@ impl Parse {
                 }
             }
         });
+    }
+
+    /// Leaves a packet to the slow path.
+    #[cold]
+    fn leave(&mut self, packet: &impl Packet, plan: &Plan, tally: &mut Tally) {
+        let port = &tally.counters.ports[usize::from(packet.meta().headers.port)];
+        if self.punt.as_mut().is_none_or(|punt| punt.take(packet)) {
+            port.punted.add(1);
+            tally.punt(packet, plan);
+        } else {
+            port.punt_full.add(1);
+            tally.drop_unmatched(DropReason::PuntFull, packet, plan);
+        }
     }
 }
 

@@ -195,6 +195,13 @@ impl<T: TxPort> Tx<T> {
         }
     }
 
+    /// Sends frames that are no copies, ahead of those; what the port refuses stays in `frames`.
+    pub fn originate(&mut self, frames: &mut Burst<T::Packet>, tally: &Tally) -> usize {
+        let accepted = self.port.send(frames);
+        tally.counters.ports[self.slot].originated.add(accepted as u64);
+        accepted
+    }
+
     /// Whether there is no room for another copy.
     pub fn is_full(&self) -> bool {
         self.copies.is_full()

@@ -164,6 +164,11 @@ impl Packet for HeapPacket {
     }
 
     fn replace_front(&mut self, strip: usize, len: usize) -> Option<&mut [u8]> {
+        if strip == self.head().len() && len > self.start + strip {
+            // Nothing follows in this segment, so that what is new may lie where there is room.
+            self.buffer.bytes.resize(len, 0);
+            self.start = len - strip;
+        }
         let behind = self.start + strip;
         if strip > self.head().len() || len > behind {
             return None;

@@ -18,8 +18,8 @@ use crate::packet::{BURST, Burst, Driver, DropReason, PacketPool, Ticks};
 use crate::plan::Plan;
 use crate::sched::Pressure;
 use crate::stages::{
-    Classify, Edf, Egress, EgressDrr, Fanout, Flows, IngressDrr, Parse, Police, Rx, RxSource,
-    TURN_COPIES, TURN_PACKETS, Tally, Tx,
+    Classify, Edf, Egress, EgressDrr, Fanout, Flows, IngressDrr, Originate, Parse, Police, Punt,
+    Rx, RxSource, TURN_COPIES, TURN_PACKETS, Tally, Tx,
 };
 
 /// Turns without a packet before an adaptive worker naps.
@@ -28,7 +28,6 @@ const IDLE_TURNS: u32 = 1_000;
 const NAP: Duration = Duration::from_micros(50);
 
 /// What a worker is made of besides its plan.
-#[derive(Debug)]
 pub struct Parts<D: Driver> {
     /// The receive queues that it owns.
     pub rx: Vec<RxSource<D::Rx>>,
@@ -42,6 +41,8 @@ pub struct Parts<D: Driver> {
     pub linear: Vec<Option<D::Pool>>,
     /// The clock; none for the capture's.
     pub clock: Option<D::Clock>,
+    /// The way to the slow path and back; without one its packets are counted and freed.
+    pub slow_path: Option<(Punt, Originate<D::Pool>)>,
 }
 
 /// One worker: the packet's way from its receive queues to its ports.
@@ -55,6 +56,7 @@ pub struct Worker<D: Driver> {
     edf: Edf<D::Packet>,
     fanout: Fanout<D::Pool>,
     egress: EgressPorts<D>,
+    originate: Option<Originate<D::Pool>>,
     flows: Flows,
     payload: D::Pool,
     /// Buffers of `payload` that there are besides those that drivers hold.
@@ -133,15 +135,17 @@ impl<D: Driver> Worker<D> {
             tx: Tx::new(tx, slot),
         });
         let header_capacity = parts.headers.available();
+        let (punt, originate) = parts.slow_path.unzip();
         Self {
             rx: Rx::new(parts.rx, parts.clock),
-            parse: Parse,
+            parse: Parse::new(punt),
             classify: Classify,
             police: Police,
             ingress_drr: IngressDrr::new(&plan),
             edf: Edf::new(&plan),
             fanout: Fanout::new(parts.headers, parts.linear, &plan, &control.breakers),
             egress: EgressPorts { ports: egress.collect(), free: 0 },
+            originate,
             flows: Flows::new(&plan),
             capacity: parts.payload.available(),
             payload: parts.payload,
@@ -186,7 +190,7 @@ impl<D: Driver> Worker<D> {
     pub fn turn(&mut self) -> usize {
         self.adopt();
         let Self { plan, rx, parse, classify, police, ingress_drr, edf, fanout, .. } = self;
-        let Self { egress, flows, payload, pressure, tally, .. } = self;
+        let Self { egress, originate, flows, payload, pressure, tally, .. } = self;
         fanout.breakers.refresh(&self.control.breakers);
         let ready = payload.available();
         pressure.update(self.capacity.saturating_sub(ready), self.capacity);
@@ -239,6 +243,10 @@ impl<D: Driver> Worker<D> {
             rx.read_clock();
         }
         let mut moved = received + self.served;
+        if let Some(originate) = originate.as_mut().filter(|originate| !originate.is_idle()) {
+            let ports = &mut egress.ports;
+            moved += originate.flush(tally, |slot, frames| ports[slot].tx.originate(frames, tally));
+        }
         for (slot, EgressPort { drr, tx }) in egress.ports.iter_mut().enumerate() {
             if fanout.breakers.is_open(slot) {
                 moved += tx.give_up(drr, plan, tally);
@@ -298,7 +306,9 @@ impl<D: Driver> Worker<D> {
 
     /// Whether nothing waits anywhere.
     pub fn is_quiet(&self) -> bool {
-        !self.receiving && self.tally.ledger.is_quiet()
+        !self.receiving
+            && self.tally.ledger.is_quiet()
+            && self.originate.as_ref().is_none_or(Originate::is_quiet)
     }
 
     /// Ends a turn: what waits is counted, and others may see the totals.
@@ -330,6 +340,7 @@ impl<D: Driver> Worker<D> {
     fn discard(&mut self) {
         let (plan, tally) = (&*self.plan, &mut self.tally);
         self.rx.discard(|packet| tally.drop_unmatched(DropReason::Stopped, packet, plan));
+        self.originate.iter_mut().for_each(Originate::discard);
         while let Some(packet) = self.ingress_drr.dequeue(|_| true).or_else(|| self.edf.take()) {
             tally.drop_before(DropReason::Stopped, &packet, plan);
         }

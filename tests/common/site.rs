@@ -11,9 +11,9 @@ use punctual::dpdk::ring::RingPort;
 use punctual::dpdk::{Dpdk, Eal, EalConfig, HEADROOM, Mbuf, Pool, PoolConfig, Port, PortConfig};
 use punctual::dpdk::{DpdkTx, TscClock};
 use punctual::ledger::{Counters, Ledger};
-use punctual::packet::{Clock, DropReason, Packet, PacketPool};
+use punctual::packet::{Clock, DropReason, FrameSink, FrameSource, Packet, PacketPool};
 use punctual::plan::{Plan, PortFacts};
-use punctual::stages::RxSource;
+use punctual::stages::{Originate, Punt, RxSource};
 use punctual::worker::{Control, Parts, Phase, Worker};
 
 use crate::common::instance_name;
@@ -67,6 +67,12 @@ pub struct Site {
     pub headers: Pool,
     /// Where linear copies lie.
     pub linear: Pool,
+    /// Where frames of management's own lie.
+    pub own_frames: Pool,
+    /// What the worker leaves to management.
+    pub punted: FrameSource,
+    /// What management has the worker send.
+    pub own: FrameSink,
     /// EAL.
     pub eal: Eal,
 }
@@ -91,6 +97,7 @@ impl Site {
         let payload = pool("payload", sizes.payload, HEADROOM + ROOM as u16);
         let headers = pool("headers", sizes.headers, HEADROOM + 128);
         let linear = pool("linear", 64, HEADROOM + 9_100);
+        let own_frames = pool("own", 256, HEADROOM + ROOM as u16);
         let mut rings = vec![];
         let mut ports = vec![];
         for (slot, (port, capacity)) in config.ports.iter().zip(&sizes.rings).enumerate() {
@@ -108,6 +115,8 @@ impl Site {
         let slots = (plan.rules.len(), plan.outputs.len(), plan.ports.len());
         let counters = Arc::new(Counters::new(slots.0, slots.1, slots.2));
         let tx: Vec<DpdkTx> = ports.iter().filter_map(Port::tx).collect();
+        let (punt, punted) = Punt::new(&plan);
+        let (originate, own) = Originate::new(&plan, own_frames.clone());
         let parts = Parts {
             rx: vec![RxSource {
                 port: ports[0].rx(0).expect("it has a receive queue"),
@@ -119,11 +128,26 @@ impl Site {
             headers: headers.clone(),
             linear: ports.iter().map(|_| Some(linear.clone())).collect(),
             clock,
+            slow_path: Some((punt, originate)),
         };
         let control = Arc::new(Control::new(&plan));
         let worker =
             Worker::new(Arc::clone(&plan), parts, Arc::clone(&counters), Arc::clone(&control));
-        Self { worker, control, counters, plan, ports, rings, payload, headers, linear, eal }
+        Self {
+            worker,
+            control,
+            counters,
+            plan,
+            ports,
+            rings,
+            payload,
+            headers,
+            linear,
+            own_frames,
+            punted,
+            own,
+            eal,
+        }
     }
 
     /// A packet of one segment or, where that is too short, of several, each but the last full.
@@ -169,7 +193,8 @@ impl Site {
         let ledger = self.ledger();
         assert_eq!(ledger.residual(), 0);
         assert!(ledger.is_quiet());
-        for pool in [&mut self.payload, &mut self.headers, &mut self.linear] {
+        let (headers, own) = (&mut self.headers, &mut self.own_frames);
+        for pool in [&mut self.payload, headers, &mut self.linear, own] {
             is_whole(pool);
         }
         ledger

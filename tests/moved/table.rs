@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use punctual::manage::metrics::counters;
 
-use Mover::{Buffers, Kernel, Nobody, Relay, Simulation, Worker};
+use Mover::{Buffers, Kernel, Relay, Simulation, Worker};
 
 /// A case of this test, in which a counter moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub enum Mover {
     /// `devices::frames_that_the_kernel_drops_or_refuses`: the binary on interfaces of the kernel.
     Kernel,
     /// None of them, and why.
+    #[allow(dead_code, reason = "each has one at present")]
     Nobody(&'static str),
 }
 
@@ -48,6 +49,7 @@ pub const MOVERS: &[(&str, Mover)] = &[
     ("punctual_ledger_dropped_packets{fragment}", Relay),
     ("punctual_ledger_dropped_packets{udp_length}", Relay),
     ("punctual_ledger_dropped_packets{udp_checksum}", Relay),
+    ("punctual_ledger_dropped_packets{punt_full}", Worker),
     ("punctual_ledger_dropped_packets{no_rule}", Relay),
     ("punctual_ledger_dropped_packets{source}", Worker),
     ("punctual_ledger_dropped_packets{policed}", Worker),
@@ -114,7 +116,10 @@ pub const MOVERS: &[(&str, Mover)] = &[
     ("punctual_port_no_mbuf_packets", Buffers),
     ("punctual_port_rx_errors", Buffers),
     ("punctual_port_tx_errors", Kernel),
-    ("punctual_port_originated_packets", Nobody("nothing is originated before groups are joined")),
+    ("punctual_port_originated_packets", Worker),
+    ("punctual_port_unsent_packets", Worker),
+    ("punctual_port_punted_packets", Worker),
+    ("punctual_port_punt_full_packets", Worker),
     ("punctual_port_breaker{closed}", Relay),
     ("punctual_port_breaker{open}", Worker),
     ("punctual_port_breaker{half_open}", Worker),

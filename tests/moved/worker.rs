@@ -241,6 +241,23 @@ fn managed(moved: &mut Moved) {
     moved.view(&view);
 }
 
+/// More for the slow path than it takes, and more from it than a port takes.
+fn beside_the_way(moved: &mut Moved) {
+    let config = load(FAN_OUT);
+    let (site, from, mut own) = Site::with_slow_path(&config);
+    let mut live = Live { config, site };
+    (0..100).for_each(|_| live.site.push(&v4().with(|f| f.protocol = 1)));
+    live.site.tx[1].allow(1);
+    for _ in 0..40 {
+        assert!(own.put(1, 60, |buffer| buffer.resize(60, 2)));
+    }
+    live.site.turns(5);
+    moved.view(&live.view());
+    drop(from);
+    live.site.tx[1].allow(usize::MAX);
+    live.site.finish();
+}
+
 pub fn what_a_worker_on_memory_ports_moves() {
     let mut moved = Moved::default();
     refused(&mut moved);
@@ -248,5 +265,6 @@ pub fn what_a_worker_on_memory_ports_moves() {
     removed(&mut moved);
     pressed(&mut moved);
     managed(&mut moved);
+    beside_the_way(&mut moved);
     moved.is_as_the_table_says(Mover::Worker);
 }

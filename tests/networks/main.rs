@@ -18,6 +18,7 @@ mod harness;
 mod links;
 mod relay;
 mod site;
+mod slow_path;
 
 fn main() -> std::process::ExitCode {
     common::run(&common::cases![
@@ -38,5 +39,6 @@ fn main() -> std::process::ExitCode {
         relay::an_interface_is_promiscuous_as_long_as_a_rule_takes_unicast,
         links::a_hundred_flaps_over_af_packet,
         links::a_hundred_flaps_over_af_xdp,
+        slow_path::a_kernel_finds_and_pings_the_port,
     ])
 }

@@ -181,6 +181,13 @@ fn drive(site: &mut Site, traffic: &[Vec<u8>], packets: u64) -> u64 {
             }
             pushed += 1;
         }
+        // Management speaks now and then, and reads now and then.
+        if turn.is_multiple_of(10) {
+            site.own.put(1, 60, |buffer| buffer.resize(60, 2));
+        }
+        if turn.is_multiple_of(5_000) {
+            while site.punted.take(|_, _| ()).is_some() {}
+        }
         let before = calls();
         site.worker.step();
         allocated += calls() - before;
@@ -206,6 +213,7 @@ fn saw_everything(site: &Site, ledger: &Ledger, reasons: &[DropReason]) {
     let missing: Vec<&str> = reasons.iter().filter(|r| dropped(r) == 0).map(|r| r.name()).collect();
     assert!(missing.is_empty(), "never dropped for {missing:?}");
     assert!(ledger.punted > 0 && ledger.residual() == 0);
+    assert!(site.counters.ports[1].originated.get() > 0);
     assert!(site.plan.rules.iter().any(|rule| rule.flow == FlowKind::Source));
     for (rule, counters) in site.plan.rules.iter().zip(&site.counters.rules) {
         assert!(counters.packets.get() > 0, "rule {} had no packet", rule.name);
@@ -230,6 +238,7 @@ const SEEN: &[DropReason] = {
         NotUdp,
         UdpLength,
         UdpChecksum,
+        PuntFull,
         Ttl,
         Martian,
         NoRule,

@@ -9,6 +9,7 @@ mod overload;
 mod reload;
 mod runs;
 mod site;
+mod slow_path;
 
 use frames::{Frame, v4, v6};
 use punctual::config;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use punctual::config::{self, Config};
 use punctual::ledger::{Counters, Ledger};
-use punctual::packet::DropReason;
+use punctual::packet::{DropReason, FrameSink, FrameSource};
 use punctual::plan::{Plan, PortFacts};
-use punctual::stages::RxSource;
+use punctual::stages::{Originate, Punt, RxSource};
 use punctual::testkit::{HeapFrame, HeapPacket, HeapPool, Memory, MemoryRx, MemoryTx, StepClock};
 use punctual::wire::MacAddr;
 use punctual::worker::{Control, Parts, Phase, Worker};
@@ -25,6 +25,7 @@ pub struct Site {
     pub payload: HeapPool,
     pub headers: HeapPool,
     pub linear: HeapPool,
+    pub own: HeapPool,
     pub plan: Arc<Plan>,
     pub control: Arc<Control>,
 }
@@ -74,20 +75,41 @@ impl Site {
             })
             .collect();
         let plan = Arc::new(Plan::build(config, &facts, 1_000_000_000, 1).unwrap());
-        Self::with(config, plan, clock, headers)
+        Self::with(config, plan, clock, headers, false).0
+    }
+
+    /// A site with a slow path, and management's ends of its rings.
+    pub fn with_slow_path(config: &Config) -> (Self, FrameSource, FrameSink) {
+        let plan = Self::build(config, |_| true, true, 1).plan;
+        let (site, ends) = Self::with(config, plan, true, 10_000, true);
+        let (from, own) = ends.expect("there is a slow path");
+        (site, from, own)
     }
 
     /// A site that goes by a plan of ports that send chains.
     pub fn on(config: &Config, plan: Arc<Plan>, headers: usize) -> Self {
-        Self::with(config, plan, true, headers)
+        Self::with(config, plan, true, headers, false).0
     }
 
-    fn with(config: &Config, plan: Arc<Plan>, clock: bool, headers: usize) -> Self {
+    fn with(
+        config: &Config,
+        plan: Arc<Plan>,
+        clock: bool,
+        headers: usize,
+        speaks: bool,
+    ) -> (Self, Option<(FrameSource, FrameSink)>) {
         let counters = Arc::new(Counters::for_plan(&plan));
         let (rx, time) = (MemoryRx::default(), StepClock::default());
         time.step(1 << 40);
         let tx: Vec<_> = config.ports.iter().map(|_| MemoryTx::default()).collect();
         let [payload, headers, linear] = [50_000, headers, 10_000].map(HeapPool::new);
+        let own = HeapPool::new(1_000);
+        let ends = || {
+            let (punt, from) = Punt::new(&plan);
+            let (originate, to) = Originate::new(&plan, own.share());
+            ((punt, originate), (from, to))
+        };
+        let (slow_path, ends) = speaks.then(ends).unzip();
         let parts = Parts {
             rx: vec![RxSource { port: rx.clone(), slot: 0, mode: config.ports[0].rx }],
             tx: tx.clone(),
@@ -95,11 +117,25 @@ impl Site {
             headers: headers.share(),
             linear: config.ports.iter().map(|_| Some(linear.share())).collect(),
             clock: clock.then(|| time.clone()),
+            slow_path,
         };
         let control = Arc::new(Control::new(&plan));
         let worker =
             Worker::new(Arc::clone(&plan), parts, Arc::clone(&counters), Arc::clone(&control));
-        Self { worker, rx, tx, clock: time, counters, payload, headers, linear, plan, control }
+        let site = Self {
+            worker,
+            rx,
+            tx,
+            clock: time,
+            counters,
+            payload,
+            headers,
+            linear,
+            own,
+            plan,
+            control,
+        };
+        (site, ends)
     }
 
     pub fn push(&self, frame: &Frame) {
@@ -129,6 +165,7 @@ impl Site {
         assert_eq!(self.payload.in_use(), 0, "payload");
         assert_eq!(self.headers.in_use(), 0, "headers");
         assert_eq!(self.linear.in_use(), 0, "linear");
+        assert_eq!(self.own.in_use(), 0, "own");
         ledger
     }
 

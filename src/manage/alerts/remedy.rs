@@ -51,6 +51,10 @@ const fn of_reason(reason: DropReason) -> &'static str {
         }
         DropReason::Ttl => "the sender's TTL is too small: raise it there, or set `ttl` here",
         DropReason::Fragment => "the sender's datagrams exceed its MTU: fragments are not relayed",
+        DropReason::PuntFull => {
+            "someone floods a port with ARP, ICMP or group messages: capture the input; what is \
+             relayed does not suffer"
+        }
         DropReason::NoRule | DropReason::Policed => "none: this is no loss",
         DropReason::Source => {
             "someone else sends to this destination: look at `source` of the rule"

@@ -351,8 +351,21 @@ pub static PORTS: Group<PortReport> = Group {
         counter(
             "punctual_port_originated_packets",
             &["originated"],
-            "Our own that it sent: IGMP, ARP.",
+            "Our own that it sent: ARP, ND, ICMP, IGMP.",
             |p| p.originated,
+        ),
+        counter(
+            "punctual_port_unsent_packets",
+            &["unsent"],
+            "Our own that found no buffer, or no room at the port.",
+            |p| p.unsent,
+        ),
+        counter("punctual_port_punted_packets", &["punted"], "The slow path's.", |p| p.punted),
+        counter(
+            "punctual_port_punt_full_packets",
+            &["punt_full"],
+            "The slow path's, that it did not take.",
+            |p| p.punt_full,
         ),
         breaker("punctual_port_breaker", |p| p.breaker),
         counter(

@@ -148,7 +148,7 @@ pub const AFTER: [DropReason; 8] = [
 ];
 
 /// Reasons that end packets.
-pub const BEFORE: [DropReason; 22] = [
+pub const BEFORE: [DropReason; 23] = [
     DropReason::Foreign,
     DropReason::Segmented,
     DropReason::Truncated,
@@ -163,6 +163,7 @@ pub const BEFORE: [DropReason; 22] = [
     DropReason::Fragment,
     DropReason::UdpLength,
     DropReason::UdpChecksum,
+    DropReason::PuntFull,
     DropReason::NoRule,
     DropReason::Source,
     DropReason::Policed,

@@ -74,8 +74,6 @@ pub struct PortStatus {
     pub rx_errors: u64,
     /// Copies that it accepted and could not send.
     pub tx_errors: u64,
-    /// Packets of our own that it sent.
-    pub originated: u64,
     /// How copies are handed to it.
     pub tx_chain: TxChain,
     /// Its driver's name; empty where there is none.
@@ -215,7 +213,10 @@ fn disagreement(inputs: &Inputs<'_>, total: &Ledger) -> u64 {
         add(&mut dropped, &drops);
     }
     let drops = dropped.iter().zip(&total.dropped_after);
+    let punt_full = total.dropped_before[DropReason::PuntFull.index()];
     total.received.abs_diff(by_port(|port| &port.received))
+        + total.punted.abs_diff(by_port(|port| &port.punted))
+        + punt_full.abs_diff(by_port(|port| &port.punt_full))
         + total.sent.abs_diff(by_port(|port| &port.sent))
         + total.copies.abs_diff(copies + by_output(|output| &output.copies))
         + total.sent.abs_diff(sent + by_output(|output| &output.sent))
@@ -376,7 +377,10 @@ fn port_reports(inputs: &Inputs<'_>) -> Vec<PortReport> {
             no_mbuf: status.no_mbuf,
             rx_errors: status.rx_errors,
             tx_errors: status.tx_errors,
-            originated: status.originated,
+            originated: sum(|port| &port.originated),
+            unsent: sum(|port| &port.unsent),
+            punted: sum(|port| &port.punted),
+            punt_full: sum(|port| &port.punt_full),
             tx_chain: status.tx_chain,
             driver: status.driver.into(),
             mtu: status.mtu,

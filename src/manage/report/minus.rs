@@ -148,6 +148,9 @@ fn port(now: &PortReport, base: &PortReport) -> PortReport {
         rx_errors: now.rx_errors.saturating_sub(base.rx_errors),
         tx_errors: now.tx_errors.saturating_sub(base.tx_errors),
         originated: now.originated.saturating_sub(base.originated),
+        unsent: now.unsent.saturating_sub(base.unsent),
+        punted: now.punted.saturating_sub(base.punted),
+        punt_full: now.punt_full.saturating_sub(base.punt_full),
         breaker_opened: now.breaker_opened.saturating_sub(base.breaker_opened),
         ..now.clone()
     }

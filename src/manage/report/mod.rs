@@ -309,8 +309,17 @@ pub struct PortReport {
     pub rx_errors: u64,
     /// Copies that it accepted and could not send.
     pub tx_errors: u64,
-    /// Packets of our own that it sent: IGMP, ARP.
+    /// Frames of our own that it sent: ARP, ND, ICMP, IGMP.
     pub originated: u64,
+    /// Frames of our own that found no buffer, or no room at it.
+    #[serde(default)]
+    pub unsent: u64,
+    /// Packets that went to the slow path.
+    #[serde(default)]
+    pub punted: u64,
+    /// Packets that the slow path did not take.
+    #[serde(default)]
+    pub punt_full: u64,
     /// How copies are handed to it.
     pub tx_chain: TxChain,
     /// Its driver, such as `net_pcap`.
@@ -348,7 +357,7 @@ pub struct WorkerReport {
 /// One pool of packet buffers: `size = free + in_use`, `in_use = ours + held`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolStatus {
-    /// `payload`, `headers`, or `linear/` and the port's name.
+    /// `payload`, `headers`, `own`, or `linear/` and the port's name.
     pub name: String,
     /// Buffers in all.
     pub size: u64,

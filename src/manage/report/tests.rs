@@ -45,15 +45,17 @@ fn offered_is_what_the_ports_saw() {
 /// Each counter that stands beside the totals is a witness: one packet more or less must show.
 #[test]
 fn at_rest_every_witness_must_agree() {
-    let disturb: [fn(&Counters); 6] = [
+    let disturb: [fn(&Counters); 8] = [
         |c| c.ports[0].received.add(1),
         |c| c.ports[1].sent.add(1),
+        |c| c.ports[0].punted.add(1),
+        |c| c.ports[0].punt_full.add(1),
         |c| c.outputs[2].copies.add(1),
         |c| c.outputs[1].sent.add(1),
         |c| c.outputs[0].drop_one(DropReason::Mtu),
         |c| {
             let ledger = c.ledger.read();
-            c.ledger.publish(&Ledger { punted: ledger.punted + 1, ..ledger });
+            c.ledger.publish(&Ledger { admitted: ledger.admitted + 1, ..ledger });
         },
     ];
     for (i, disturb) in disturb.into_iter().enumerate() {

@@ -1,0 +1,46 @@
+//! ICMP (RFC 792): answers to echo requests for our own addresses.
+
+use etherparse::checksum::Sum16BitWords;
+use etherparse::{EtherType, Icmpv4Slice, Icmpv4Type, Ipv4Slice, PacketBuilder};
+
+use super::{Host, Outbox, Outcome, Punted};
+
+/// The TTL of what we send (RFC 1122, section 3.2.1.7).
+const TTL: u8 = 64;
+
+/// Reads an ICMP packet that came to `host`.
+pub fn received_v4(
+    host: &Host,
+    packet: &Punted<'_>,
+    ip: &Ipv4Slice<'_>,
+    out: &mut Outbox,
+) -> Outcome {
+    let header = ip.header();
+    // To a group or to all there is no answer (RFC 1122, section 3.2.2).
+    if packet.link.destination != host.mac || !host.owns(header.destination_addr()) {
+        return Outcome::Ignored;
+    }
+    if ip.is_payload_fragmented() {
+        return Outcome::Ignored;
+    }
+    let Ok(icmp) = Icmpv4Slice::from_slice(ip.payload().payload) else {
+        return Outcome::Malformed;
+    };
+    if Sum16BitWords::new().add_slice(icmp.slice()).ones_complement() != 0 {
+        return Outcome::Malformed;
+    }
+    let Icmpv4Type::EchoRequest(echo) = icmp.icmp_type() else {
+        return Outcome::Ignored;
+    };
+    if host.is_broadcast(header.source_addr()) {
+        return Outcome::Ignored;
+    }
+    let reply = PacketBuilder::ipv4(header.destination(), header.source(), TTL)
+        .icmpv4(Icmpv4Type::EchoReply(echo));
+    let mut bytes = Vec::with_capacity(reply.size(icmp.payload().len()));
+    if reply.write(&mut bytes, icmp.payload()).is_err() {
+        return Outcome::Malformed;
+    }
+    out.send(packet.port, packet.link.reply(host.mac).frame(EtherType::IPV4, &bytes));
+    Outcome::Done
+}

@@ -1,0 +1,150 @@
+//! The slow path: what is not ours to relay, and what we say ourselves - ARP and ICMP.
+//!
+//! A worker leaves such packets in a bounded ring, policed (`stages::Punt`); here they are read, a
+//! bounded number a tick. What is to be sent goes into the [`Outbox`], and from there into the ring
+//! of the worker that sends to that port (`stages::Originate`). Nothing here touches a packet of
+//! the workers' or DPDK, and time is an argument, so that all of it runs in tests as it is.
+//!
+//! Each protocol is a module. What it receives comes as
+//! `received(host: &Host, packet: &Punted, now: Duration, out: &mut Outbox)`; one that speaks first
+//! has a `tick(hosts: &[Host], now: Duration, out: &mut Outbox)` too. [`Protocols`] calls them all.
+
+mod arp;
+mod frame;
+mod host;
+mod icmp;
+mod outbox;
+
+pub use frame::{Link, Punted};
+pub use host::Host;
+pub use outbox::Outbox;
+
+use std::time::Duration;
+
+use etherparse::{IpNumber, NetSlice};
+
+use crate::packet::{FrameSink, FrameSource};
+
+/// Packets that are read from a worker's ring a tick, so that a tick stays short.
+const PACKETS_A_TICK: usize = 64;
+
+/// Management's ends of the rings of one worker.
+#[derive(Debug)]
+pub struct Ends {
+    /// What the worker leaves.
+    pub punted: FrameSource,
+    /// What it is to send.
+    pub own: FrameSink,
+}
+
+/// What became of the packets that were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets that were read.
+    pub taken: u64,
+    /// Of these: not what their headers say.
+    pub malformed: u64,
+    /// Of these: nothing of ours.
+    pub ignored: u64,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was of use.
+    Done,
+    /// It is not what its headers say.
+    Malformed,
+    /// It is nothing of ours.
+    Ignored,
+}
+
+/// Management's side of the slow path.
+#[derive(Debug, Default)]
+pub struct SlowPath {
+    /// By worker.
+    workers: Vec<Ends>,
+    /// By port slot: the worker that sends to it.
+    owners: Vec<usize>,
+    /// The protocols, and what they have to send.
+    pub protocols: Protocols,
+}
+
+/// All that is said on the slow path.
+#[derive(Debug, Default)]
+pub struct Protocols {
+    /// By port slot.
+    pub hosts: Vec<Host>,
+    /// Frames to send.
+    pub outbox: Outbox,
+    /// What became of those that came.
+    pub counts: Counts,
+}
+
+impl SlowPath {
+    /// A slow path to `workers`; by port slot, `owners` says who sends to it, `hosts` who we are.
+    pub fn new(workers: Vec<Ends>, owners: Vec<usize>, hosts: Vec<Host>) -> Self {
+        Self { workers, owners, protocols: Protocols { hosts, ..Protocols::default() } }
+    }
+
+    /// Reads what has come and sends what is to be sent, once a tick. `now` is since the start.
+    pub fn tick(&mut self, now: Duration) {
+        let Self { workers, protocols, .. } = self;
+        for worker in workers.iter_mut() {
+            for _ in 0..PACKETS_A_TICK {
+                let received = |port: u8, bytes: &[u8]| protocols.received(port, bytes, now);
+                if worker.punted.take(received).is_none() {
+                    break;
+                }
+            }
+        }
+        self.flush();
+    }
+
+    /// Reads what is left when the workers have ended; nothing is sent any more.
+    pub fn finish(&mut self, now: Duration) {
+        let Self { workers, protocols, .. } = self;
+        for worker in workers.iter_mut() {
+            let mut received = |port: u8, bytes: &[u8]| protocols.received(port, bytes, now);
+            while worker.punted.take(&mut received).is_some() {}
+        }
+    }
+
+    fn flush(&mut self) {
+        let Self { workers, owners, protocols } = self;
+        protocols.outbox.drain(|port, frame| {
+            let own = &mut workers[owners[port]].own;
+            own.put(port as u8, frame.len(), |buffer| buffer.extend_from_slice(frame))
+        });
+    }
+}
+
+impl Protocols {
+    /// Reads one packet.
+    fn received(&mut self, port: u8, bytes: &[u8], now: Duration) {
+        self.counts.taken += 1;
+        let packet = Punted::read(port, bytes);
+        match packet.map_or(Outcome::Malformed, |packet| self.hand_out(&packet, now)) {
+            Outcome::Done => {}
+            Outcome::Malformed => self.counts.malformed += 1,
+            Outcome::Ignored => self.counts.ignored += 1,
+        }
+    }
+
+    /// Gives a packet to the protocol that it is of.
+    fn hand_out(&mut self, packet: &Punted<'_>, _now: Duration) -> Outcome {
+        let Self { hosts, outbox, .. } = self;
+        let host = &hosts[packet.port];
+        match &packet.headers.net {
+            Some(NetSlice::Arp(arp)) => arp::received(host, packet, arp, outbox),
+            Some(NetSlice::Ipv4(ip)) => match ip.payload_ip_number() {
+                IpNumber::ICMP => icmp::received_v4(host, packet, ip, outbox),
+                _ => Outcome::Ignored,
+            },
+            _ => Outcome::Ignored,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
