@@ -15,12 +15,14 @@
 //! once to the number of headers that were built. A port that cannot send chains gets one
 //! linear buffer a copy, from a pool of its own. A copy that finds no buffer is missing alone.
 
+mod run;
+
 use arrayvec::ArrayVec;
 
 use crate::config::OUTPUTS_MAX;
-use crate::packet::{BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool, Payload};
-use crate::plan::{OutputPlan, PlainOutputs, Plan};
-use crate::wire::{self, Origin, PLAIN_HEADER};
+use crate::packet::{BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool};
+use crate::plan::{OutputPlan, Plan};
+use crate::wire::Origin;
 
 use super::{BreakerWords, Breakers, Tally};
 
@@ -31,13 +33,6 @@ const STOCK: usize = BURST;
 pub trait Egress<P: Packet> {
     /// Takes all of these finished copies for one output, whose port has this slot.
     fn take(&mut self, port: u32, copies: &mut Burst<P>, plan: &Plan, tally: &mut Tally);
-}
-
-/// What the copies of a packet are made of.
-struct Original<P: Packet> {
-    meta: Meta,
-    origin: Origin,
-    payload: P::Payload,
 }
 
 /// The stage: its buffers and its scratch space.
@@ -104,112 +99,6 @@ impl<O: PacketPool> Fanout<O> {
                 _ => run.for_each(|packet| self.replicate_one(packet, plan, egress, tally)),
             }
         }
-    }
-
-    /// Rewrites the packets of a run in place, for their only output.
-    fn pass(
-        &mut self,
-        run: impl Iterator<Item = O::Packet>,
-        slot: u32,
-        plain: PlainOutputs,
-        plan: &Plan,
-        egress: &mut impl Egress<O::Packet>,
-        tally: &mut Tally,
-    ) {
-        let output = &plan.outputs[slot as usize];
-        let chained = plan.ports[output.port as usize].sends_chains;
-        let by_words = output.template.is_plain();
-        let mut copies = Burst::new();
-        for mut packet in run {
-            let headers = packet.meta().headers;
-            let fits = chained || packet.segments() == 1;
-            let done = match wire::plain(packet.head(), &headers) {
-                Some(head) if fits && by_words => {
-                    let origin = Origin::read_plain(head);
-                    plain.suit(&origin, output)
-                        && rewrite_plain(&mut packet, PLAIN_HEADER, output, &origin)
-                }
-                _ => fits && rewrite_any(&mut packet, plain, output),
-            };
-            if done {
-                packet.meta_mut().output = slot;
-                copies.push(packet);
-            } else {
-                hand_on(&mut copies, slot, plan, egress, tally);
-                self.replicate_one(packet, plan, egress, tally);
-            }
-        }
-        hand_on(&mut copies, slot, plan, egress, tally);
-    }
-
-    /// Copies the packets of a run for each of `outputs`; there are headers enough.
-    fn multiply(
-        &mut self,
-        run: impl Iterator<Item = O::Packet>,
-        outputs: &[u32],
-        plain: PlainOutputs,
-        plan: &Plan,
-        egress: &mut impl Egress<O::Packet>,
-        tally: &mut Tally,
-    ) {
-        let Some(&first) = outputs.first() else {
-            return;
-        };
-        let first = &plan.outputs[first as usize];
-        let mut originals = ArrayVec::<_, BURST>::new();
-        for packet in run {
-            let meta = *packet.meta();
-            let origin = match wire::plain(packet.head(), &meta.headers) {
-                Some(head) => Origin::read_plain(head),
-                None => Origin::read(packet.head(), &meta.headers),
-            };
-            if meta.bytes - FRAME_OVERHEAD >= plan.copy_below && plain.suit(&origin, first) {
-                let payload = packet.into_payload(meta.headers.payload(), outputs.len());
-                originals.push(Original { meta, origin, payload });
-            } else {
-                self.copy_all(&mut originals, outputs, plan, egress, tally);
-                self.replicate_one(packet, plan, egress, tally);
-            }
-        }
-        self.copy_all(&mut originals, outputs, plan, egress, tally);
-    }
-
-    /// Copies `originals` for each of `outputs`, an output at a time.
-    fn copy_all(
-        &mut self,
-        originals: &mut ArrayVec<Original<O::Packet>, BURST>,
-        outputs: &[u32],
-        plan: &Plan,
-        egress: &mut impl Egress<O::Packet>,
-        tally: &mut Tally,
-    ) {
-        for &slot in outputs {
-            let output = &plan.outputs[slot as usize];
-            let by_words = output.template.is_plain();
-            let mut copies = Burst::new();
-            for Original { meta, origin, payload } in originals.iter_mut() {
-                let made = self.header().and_then(|mut copy| {
-                    let done = match by_words && origin.is_plain() {
-                        true => rewrite_plain(&mut copy, 0, output, origin),
-                        false => rewrite(&mut copy, 0, output, origin),
-                    };
-                    done.then_some(copy)
-                });
-                let Some(mut copy) = made else {
-                    // Whoever shares the pool was faster.
-                    tally.ledger.copies += 1;
-                    tally.counters.outputs[slot as usize].copies.add(1);
-                    tally.count_after(DropReason::HeaderAlloc, slot);
-                    continue;
-                };
-                payload.chain_to(&mut copy);
-                let bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
-                *copy.meta_mut() = Meta { link: None, output: slot, bytes, ..*meta };
-                copies.push(copy);
-            }
-            hand_on(&mut copies, slot, plan, egress, tally);
-        }
-        originals.clear();
     }
 
     /// Makes the copies of one packet, each output by itself, and queues them.
@@ -318,32 +207,6 @@ impl<O: PacketPool> Fanout<O> {
     }
 }
 
-/// Replaces the headers of a packet by those of its only output, where it is fit for it.
-#[inline(never)]
-fn rewrite_any<P: Packet>(packet: &mut P, plain: PlainOutputs, output: &OutputPlan) -> bool {
-    let headers = packet.meta().headers;
-    let origin = Origin::read(packet.head(), &headers);
-    let done = plain.suit(&origin, output) && rewrite(packet, headers.payload(), output, &origin);
-    packet.meta_mut().bytes = packet.frame_len() as u32 + FRAME_OVERHEAD;
-    done
-}
-
-/// [`rewrite`] where packet and copy are IPv4 without tags.
-#[inline(always)]
-fn rewrite_plain<P: Packet>(
-    packet: &mut P,
-    strip: usize,
-    output: &OutputPlan,
-    origin: &Origin,
-) -> bool {
-    let room = packet.replace_front(strip, PLAIN_HEADER);
-    let Some(room) = room.and_then(|room| room.first_chunk_mut()) else {
-        return false;
-    };
-    output.template.write_plain(origin, room);
-    true
-}
-
 /// Replaces the first `strip` bytes of `packet` by the output's headers.
 #[inline(never)]
 fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin: &Origin) -> bool {
@@ -353,20 +216,6 @@ fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin:
     };
     output.template.write(origin, room);
     true
-}
-
-/// Counts copies that were made for the output with this slot, and queues them at its port.
-#[inline(always)]
-fn hand_on<P: Packet>(
-    copies: &mut Burst<P>,
-    slot: u32,
-    plan: &Plan,
-    egress: &mut impl Egress<P>,
-    tally: &mut Tally,
-) {
-    tally.ledger.copies += copies.len() as u64;
-    tally.counters.outputs[slot as usize].copies.add(copies.len() as u64);
-    egress.take(plan.outputs[slot as usize].port, copies, plan, tally);
 }
 
 /// Queues a finished copy at its port.

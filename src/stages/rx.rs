@@ -100,7 +100,7 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
         tally: &mut Tally,
     ) {
         match &mut self.time {
-            Time::Tsc(_) => {
+            Time::Tsc(clock) => {
                 let count = self.sources.len();
                 for _ in 0..count {
                     let source = &mut self.sources[self.next];
@@ -109,20 +109,20 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
                         self.next = 0;
                     }
                     if polls && (room || source.mode == RxMode::Live) {
-                        poll(source, burst, tally);
+                        poll(source, burst, || clock.now(), tally);
                     }
                     if !burst.is_empty() {
                         break;
                     }
                 }
-                let now = self.read_clock();
-                burst.iter_mut().for_each(|packet| packet.meta_mut().arrival = now);
+                self.now = burst.first().map_or_else(|| clock.now(), |p| p.meta().arrival);
             }
             Time::Capture { .. } if !room => {}
             Time::Capture { held } => {
                 for (source, held) in self.sources.iter_mut().zip(held.iter_mut()) {
                     if polls && held.is_empty() {
-                        poll(source, held, tally);
+                        // The arrival is known when its instant comes.
+                        poll(source, held, || 0, tally);
                     }
                 }
                 release(held, burst, &mut self.now);
@@ -131,17 +131,24 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
     }
 }
 
-/// Reads one burst and counts it.
-fn poll<R: RxPort>(source: &mut RxSource<R>, burst: &mut Burst<R::Packet>, tally: &mut Tally) {
+/// Reads one burst, which arrives at `now`, and counts it.
+#[inline(always)]
+fn poll<R: RxPort>(
+    source: &mut RxSource<R>,
+    burst: &mut Burst<R::Packet>,
+    now: impl FnOnce() -> Ticks,
+    tally: &mut Tally,
+) {
     let received = source.port.receive(burst);
     if received.frames == 0 {
         return;
     }
+    let arrival = now();
     let mut bytes = 0;
     let headers = Headers { port: source.slot, ..Headers::default() };
     for packet in burst.iter_mut() {
         // Whole: what a buffer's last packet left there is nothing to go by.
-        *packet.meta_mut() = Meta { headers, ..Meta::default() };
+        *packet.meta_mut() = Meta { arrival, headers, ..Meta::default() };
         bytes += packet.frame_len() as u64;
     }
     tally.ledger.received += u64::from(received.frames);

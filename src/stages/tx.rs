@@ -8,34 +8,24 @@
 //! Config:   `rule.late`.
 //! Bounds:   one burst staged; at most [`BURSTS_A_TURN`] bursts a turn.
 
+mod run;
+
 use arrayvec::ArrayVec;
 
 use crate::packet::{
-    BURST, Burst, Clock, DropReason, FRAME_OVERHEAD, Meta, Packet, RxPort, Ticks, TxPort,
+    BURST, Burst, Clock, DropReason, FRAME_OVERHEAD, Packet, RxPort, Ticks, TxPort,
 };
 use crate::plan::Plan;
 
 use super::egress_drr::is_late;
 use super::{EgressDrr, Rx, Tally};
+use run::Run;
 
 /// Bursts that a port is handed a turn, so that a port with a backlog does not stall the others.
 const BURSTS_A_TURN: usize = 32;
 
 /// Copies that are given up a turn for a port whose breaker is open, so that a turn stays short.
 const GIVEN_UP_A_TURN: usize = 1_024;
-
-/// What must be known of copies once the port has them: those of one output, one behind the other,
-/// that arrived together and are due together. Egress DRR serves outputs in runs, so that runs are
-/// kept and counted, not copies.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    arrival: Ticks,
-    deadline: Ticks,
-    output: u32,
-    rule: u32,
-    copies: u32,
-    bytes: u32,
-}
 
 /// The stage, for one port.
 #[derive(Debug)]
@@ -210,25 +200,29 @@ impl<T: TxPort> Tx<T> {
     /// Puts copies behind those that are staged, as many as there is room for.
     pub fn stage(&mut self, copies: &mut Burst<T::Packet>) {
         let room = self.copies.remaining_capacity().min(copies.len());
-        copies[..room].iter().for_each(|copy| self.note(copy.meta()));
-        self.copies.extend(copies.drain(..room));
+        let mut rest = &copies[..room];
+        while let Some(run) = Run::at(rest) {
+            rest = &rest[run.copies as usize..];
+            self.note(run);
+        }
+        if self.copies.is_empty() && room == copies.len() {
+            std::mem::swap(&mut self.copies, copies);
+        } else {
+            self.copies.extend(copies.drain(..room));
+        }
     }
 
     /// Puts a copy behind those that are staged; there is room.
     fn push(&mut self, copy: T::Packet) {
-        self.note(copy.meta());
+        self.note(Run::of(copy.meta()));
         self.copies.push(copy);
     }
 
-    /// Notes a copy that is to be staged.
-    #[inline(always)]
-    fn note(&mut self, meta: &Meta) {
+    /// Notes copies that are to be staged.
+    fn note(&mut self, next: Run) {
         match self.runs.last_mut() {
-            Some(run) if run.continues(meta) => {
-                run.copies += 1;
-                run.bytes += meta.bytes;
-            }
-            _ => self.runs.push(Run::of(meta)),
+            Some(run) if run.is_one_with(&next) => run.extend(&next),
+            _ => self.runs.push(next),
         }
     }
 
@@ -260,33 +254,5 @@ impl<T: TxPort> Tx<T> {
         port.sent.add(accepted as u64);
         port.bytes_sent.add(bytes);
         tally.ledger.sent += accepted as u64;
-    }
-}
-
-impl Run {
-    fn of(first: &Meta) -> Self {
-        let Meta { arrival, deadline, output, rule, bytes, .. } = *first;
-        Self { arrival, deadline, output, rule, copies: 1, bytes }
-    }
-
-    /// Whether this copy belongs to it.
-    fn continues(&self, next: &Meta) -> bool {
-        self.output == next.output && self.arrival == next.arrival && self.deadline == next.deadline
-    }
-
-    /// Counts its copies as sent at `now`.
-    fn count(&self, now: Ticks, tally: &Tally) {
-        if self.copies == 0 {
-            return;
-        }
-        let copies = u64::from(self.copies);
-        let on_time = if now <= self.deadline { copies } else { 0 };
-        let output = &tally.counters.outputs[self.output as usize];
-        output.sent.add(copies);
-        output.bytes.add(self.bytes.into());
-        output.on_time.add(on_time);
-        output.late_sent.add(copies - on_time);
-        let rule = &tally.counters.rules[self.rule as usize];
-        rule.latency.record(now.saturating_sub(self.arrival), copies);
     }
 }
