@@ -14,6 +14,8 @@ use crate::wire::Key;
 const ANY_UDP_PORT: u16 = 0;
 /// The VLAN of a row for any VLAN; an id has 12 bits.
 const ANY_VLAN: u16 = u16::MAX;
+/// Places of a table that the near caches hold anyway: 128 KiB.
+const NEAR_ROWS: usize = 4_096;
 /// A place without a row.
 const EMPTY: u32 = u32::MAX;
 
@@ -179,6 +181,15 @@ impl RowTable {
     /// Bytes that the table takes.
     pub fn bytes(&self) -> u64 {
         (size_of_val(&*self.places) + size_of_val(&*self.candidates)) as u64
+    }
+
+    /// Loads the rows in which these keys are looked for first, where the table does not fit a
+    /// near cache: what is far away comes for a whole burst at once, not packet by packet.
+    pub fn warm(&self, keys: impl Iterator<Item = Key>) {
+        if self.places.len() > NEAR_ROWS {
+            let first = |key| self.places[place_of(&key, self.places.len())].candidates;
+            std::hint::black_box(keys.fold(0, |loaded, key| loaded ^ first(key)));
+        }
     }
 
     /// The most specific rule for a packet with this key and source that came in by `port`.

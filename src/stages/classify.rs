@@ -32,6 +32,8 @@ impl Classify {
         tally: &mut Tally,
     ) {
         let mut run = Run::default();
+        let mut by_source = false;
+        plan.rows.warm(burst.iter().map(|p| Key::read(p.head(), &p.meta().headers)));
         keep(burst, |packet| {
             let headers = packet.meta().headers;
             let key = Key::read(packet.head(), &headers);
@@ -49,11 +51,8 @@ impl Classify {
                 FlowKind::Rule => found.rule,
                 FlowKind::Row => plan.flows.rules + found.row,
                 FlowKind::Source => {
-                    let idle = |flow| ingress.is_idle(flow);
-                    flows.of_source(rule.id, source, now, idle).unwrap_or_else(|| {
-                        tally.counters.rules[found.rule as usize].flow_overflow.add(1);
-                        found.rule
-                    })
+                    by_source = true;
+                    found.rule
                 }
             };
             let meta = packet.meta_mut();
@@ -68,7 +67,43 @@ impl Classify {
             true
         });
         run.count(tally);
+        if by_source {
+            find_sources(burst, plan, flows, ingress, now, tally);
+        }
     }
+}
+
+/// Finds the flows of packets whose rules have one for each source, and of those that find none
+/// their rule's. There may be a million, none of them near: each table is loaded for the whole
+/// burst before it is used.
+#[inline(never)]
+fn find_sources<P: Packet>(
+    burst: &mut Burst<P>,
+    plan: &Plan,
+    flows: &mut Flows,
+    ingress: &IngressDrr<P>,
+    now: Ticks,
+    tally: &Tally,
+) {
+    let asked = |packet: &P| {
+        let meta = packet.meta();
+        let rule = &plan.rules[meta.rule as usize];
+        let source = || (rule.id, wire::source(packet.head(), &meta.headers));
+        (rule.flow == FlowKind::Source).then(source)
+    };
+    flows.warm(burst.iter().filter_map(asked));
+    for packet in burst.iter_mut() {
+        let Some((rule, source)) = asked(packet) else {
+            continue;
+        };
+        let meta = packet.meta_mut();
+        match flows.of_source(rule, source, now, |flow| ingress.is_idle(flow)) {
+            Some(flow) => meta.flow = flow,
+            None => tally.counters.rules[meta.rule as usize].flow_overflow.add(1),
+        }
+    }
+    flows.warm_states(burst.iter().map(|packet| packet.meta().flow));
+    ingress.warm(burst.iter().map(|packet| packet.meta().flow));
 }
 
 /// Packets of one rule, one behind the other: counted as one.

@@ -69,6 +69,24 @@ impl Flows {
         self.states[flow as usize] = FlowState::default();
     }
 
+    /// Loads the sets of these sources, by rule id and address: what is far away comes for all of
+    /// them at once.
+    pub fn warm(&self, sources: impl Iterator<Item = (u64, u128)>) {
+        let loaded = sources.fold(0, |sum, (rule, address)| {
+            let first = self.set_of(rule, address);
+            let set = self.sources.get(first..first + WAYS).unwrap_or_default();
+            // Two to a cache line.
+            set.iter().step_by(2).fold(sum, |sum, source| sum ^ source.rule)
+        });
+        std::hint::black_box(loaded);
+    }
+
+    /// Loads the states of these flows, as [`Self::warm`].
+    pub fn warm_states(&self, flows: impl Iterator<Item = u32>) {
+        let loaded = |sum, flow: u32| sum ^ self.states[flow as usize].last_deadline;
+        std::hint::black_box(flows.fold(0, loaded));
+    }
+
     /// The flow of `address` under the rule with id `rule`, made anew where it has none and there is room; `idle`
     /// says whether nothing waits in a flow's queue.
     pub fn of_source(

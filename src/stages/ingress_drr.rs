@@ -102,6 +102,11 @@ impl<P: Packet> IngressDrr<P> {
         self.drr.refund(meta.flow, meta.bytes);
     }
 
+    /// Loads the queues of these flows, which will be asked for next.
+    pub fn warm(&self, flows: impl Iterator<Item = u32>) {
+        self.drr.warm(flows);
+    }
+
     /// Packets that wait.
     pub fn packets(&self) -> usize {
         self.drr.packets()
