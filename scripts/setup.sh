@@ -20,6 +20,7 @@ needed=(
     "librte-net-af-packet23 ports on kernel interfaces: the tests"
     "librte-net-af-xdp23    ports on kernel interfaces: the tests"
     "iproute2         ip: network namespaces of the tests"
+    "smcroute         the rival of scripts/bench-networks.sh"
     "ethtool          checksum offload of interfaces: the tests"
     "iputils-ping     ping: the tests"
     "valgrind         counts instructions: scripts/instructions.sh"

@@ -20,8 +20,11 @@ use crate::config;
 use crate::manage::check::{self, Check};
 use crate::manage::logs::{Format, Least};
 use crate::manage::metrics;
+#[cfg(feature = "dpdk")]
+use crate::manage::probe::{self, Finding};
 use crate::manage::run::StopPolicy;
 use crate::manage::text::{Paint, Style};
+use crate::plan::Plan;
 use exit::Exit;
 
 /// `0.1.0 (REVISION, DPDK 22.11.11)`, as the build stamped it.
@@ -122,6 +125,9 @@ struct CheckArgs {
     /// Say what differs from the running instance, and whether a reload would do
     #[arg(long)]
     against: bool,
+    /// Look at this host, too: devices, memory, CPUs. A running instance notices nothing
+    #[arg(long, conflicts_with = "against")]
+    probe: bool,
     #[command(flatten)]
     target: ask::Target,
 }
@@ -172,8 +178,30 @@ fn check(args: &CheckArgs) -> Exit {
         settings: &loaded.settings,
         warnings: &loaded.warnings,
     };
-    print(&check.render(Style::of(&std::io::stdout())));
-    exit::OK
+    let style = Style::of(&std::io::stdout());
+    print(&check.render(style));
+    if args.probe { probe(&loaded.config, &plan, style) } else { exit::OK }
+}
+
+#[cfg(feature = "dpdk")]
+fn probe(config: &config::Config, plan: &Plan, style: Style) -> Exit {
+    let findings = probe::probe(config, plan);
+    print(&probe::render(&findings, style));
+    let is_missing = |finding: &Finding| matches!(finding, Finding::Missing(_));
+    match findings.iter().filter(|finding| is_missing(finding)).count() {
+        0 => exit::OK,
+        1 => fail(exit::UNAVAILABLE, "this host lacks one thing; the line above says what to do"),
+        n => fail(
+            exit::UNAVAILABLE,
+            &format!("this host lacks {n} things; the lines above say what to do"),
+        ),
+    }
+}
+
+/// Without DPDK nothing would run here.
+#[cfg(not(feature = "dpdk"))]
+fn probe(_: &config::Config, _: &Plan, _: Style) -> Exit {
+    fail(exit::UNAVAILABLE, "this build has no data plane; build it with the feature `dpdk`")
 }
 
 /// Writes to the standard output; a reader that left early (`| head`) is no error.

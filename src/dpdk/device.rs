@@ -186,6 +186,14 @@ impl<'a> Device<'a> {
     }
 }
 
+/// The package that a virtual device's driver is missing for; `None` where EAL can load it.
+pub fn driver_package(device: &str) -> Option<String> {
+    let device = Device::parse("", device).ok()?;
+    let (_, library) = device.driver();
+    let package = format!("librte-net-{}", library.replace('_', "-"));
+    (!installed(library)).then(|| format!("the package {package}*"))
+}
+
 /// Whether EAL's drivers' directory has this library.
 fn installed(library: &str) -> bool {
     let directory = CStr::from_bytes_with_nul(dpdk_sys::RTE_EAL_PMD_PATH).unwrap_or_default();

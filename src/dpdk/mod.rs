@@ -25,6 +25,7 @@ mod telemetry;
 pub mod ring;
 
 pub use clock::TscClock;
+pub use device::driver_package;
 pub use eal::{Eal, EalConfig, allowed_cpus};
 pub use error::{DpdkError, Errno};
 pub use lcore::{Worker, WorkerPanicked, launch, lcore_id};

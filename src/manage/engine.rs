@@ -386,7 +386,7 @@ fn hears_all(config: &Config, slot: usize) -> bool {
 
 /// The lcores that are asked for, or the first two CPUs that this process may use; on one CPU
 /// management and worker share it.
-fn lcores(config: &Config, allowed: &[u32]) -> Lcores {
+pub(super) fn lcores(config: &Config, allowed: &[u32]) -> Lcores {
     config.eal.lcores.clone().unwrap_or_else(|| {
         let management = allowed.first().copied().unwrap_or(0);
         let worker = allowed.get(1).copied().unwrap_or(management);

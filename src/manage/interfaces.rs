@@ -8,7 +8,7 @@ use std::io;
 
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// `RTMGRP_LINK`: changes of links.
@@ -122,6 +122,42 @@ fn dropped(link: &LinkMessage) -> u64 {
         _ => None,
     });
     stats.unwrap_or_default()
+}
+
+/// What an interface is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether its link is up.
+    pub is_up: bool,
+    /// Its MTU, in bytes.
+    pub mtu: u32,
+    /// What kind of made-up interface it is, such as `veth`; `None` for a card.
+    pub kind: Option<String>,
+}
+
+/// Asks what an interface is.
+///
+/// # Errors
+/// Where the kernel does not know it.
+pub fn facts(name: &str) -> io::Result<Facts> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let link = ask(&socket, |link| link.attributes.push(LinkAttribute::IfName(name.into())))?;
+    let mut facts = Facts { is_up: is_up(&link), mtu: 0, kind: None };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::Mtu(mtu) => facts.mtu = *mtu,
+            LinkAttribute::LinkInfo(infos) => {
+                facts.kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(format!("{kind:?}").to_lowercase()),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(facts)
 }
 
 /// Asks for one link.

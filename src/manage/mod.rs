@@ -35,6 +35,8 @@ pub mod logs;
 #[cfg(feature = "dpdk")]
 pub mod notify;
 pub mod check;
+#[cfg(feature = "dpdk")]
+pub mod probe;
 
 #[cfg(test)]
 mod fixture;

@@ -117,8 +117,11 @@ impl Pools {
         }
         let data_room = HEADROOM + u16::try_from(room).unwrap_or(u16::MAX - HEADROOM);
         let pool = |name: String, packets, data_room| PoolSize { name, packets, data_room };
-        let linear = plan.ports.iter().map(|port| {
-            let needed = port.lanes > 0 && (!port.sends_chains || plan.copy_below > 0);
+        let linear = plan.ports.iter().enumerate().map(|(slot, port)| {
+            // A port that no rule names waits for outputs that a reload brings.
+            let waits = || !config.rules.iter().any(|rule| rule.input.ports.contains(&slot));
+            let sent_to = port.lanes > 0 || waits();
+            let needed = sent_to && (!port.sends_chains || plan.copy_below > 0);
             let packets = config.memory.headers.min(LINEAR_PACKETS);
             needed.then(|| pool(format!("linear/{}", port.name), packets, data_room))
         });

@@ -16,6 +16,7 @@ mod raw;
 
 mod harness;
 mod links;
+mod probe;
 mod relay;
 mod site;
 mod slow_path;
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
         relay::the_smaller_mtu_holds_over_af_packet,
         relay::the_smaller_mtu_holds_over_af_xdp,
         relay::an_interface_is_promiscuous_as_long_as_a_rule_takes_unicast,
+        probe::a_probe_says_what_is_wrong_and_disturbs_nobody,
         links::a_hundred_flaps_over_af_packet,
         links::a_hundred_flaps_over_af_xdp,
         slow_path::a_kernel_finds_and_pings_the_port,
