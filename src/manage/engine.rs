@@ -198,8 +198,7 @@ impl Engine {
                 port.set_promiscuous(needed);
             }
         }
-        let hosts = self.slow_path.protocols.hosts.iter_mut().zip(&new.ports);
-        hosts.for_each(|(host, port)| host.addresses.clone_from(&port.address));
+        self.slow_path.set_addresses(new.ports.iter().map(|port| &port.address), now);
         let start = wall::now();
         while !self.is_taken_up() && !self.has_ended() && start.elapsed() < TAKEN_UP_MAX {
             std::thread::sleep(Duration::from_micros(50));

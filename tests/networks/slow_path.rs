@@ -13,6 +13,7 @@ fn beside_the_kernel(net: &Net) -> (Instance, Running, Space) {
     let (kernel, relay) = (net.space(), net.space());
     kernel.veth("near", &relay, "wire");
     kernel.ip(&format!("address add {KERNEL}/24 dev near"));
+    kernel.ip("address add fd00::2/64 dev near nodad");
     let instance = Instance::new();
     instance.configure(
         "",
@@ -24,7 +25,7 @@ fn beside_the_kernel(net: &Net) -> (Instance, Running, Space) {
         [[port]]
         name = "wire"
         device = "net_af_packet0,iface=wire,qdisc_bypass=1"
-        address = ["10.0.0.1/24"]
+        address = ["10.0.0.1/24", "fd00::1/64"]
         rx_checksum = "complete"
         "#,
     );
@@ -40,19 +41,19 @@ pub fn a_kernel_finds_and_pings_the_port() {
     net.needs("ping");
     let (instance, running, kernel) = beside_the_kernel(&net);
     let ours = OURS.to_string();
-    for size in ["0", "56", "1472"] {
-        let said = kernel.run("ping", &["-c", "3", "-i", "0.05", "-W", "5", "-s", size, &ours]);
+    for (size, address) in [("0", &*ours), ("1472", &ours), ("0", "fd00::1"), ("1452", "fd00::1")] {
+        let said = kernel.run("ping", &["-c", "3", "-i", "0.05", "-W", "5", "-s", size, address]);
         assert!(said.contains(" 0% packet loss"), "{said}");
+        let neighbour = kernel.ip(&format!("neighbour show {address} dev near"));
+        assert!(neighbour.contains("lladdr"), "{neighbour}");
     }
-    let neighbours = kernel.ip("neighbour show dev near");
-    assert!(neighbours.contains(&ours) && neighbours.contains("lladdr"), "{neighbours}");
     running.signal(libc::SIGTERM);
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let report = instance.report();
     is_whole(&report);
     let port = named(&report["ports"], "wire");
-    // An ARP answer and nine to the pings, at least.
-    assert!(number(&port["originated"]) >= 10, "{port}");
+    // Two announcements, an answer to ARP and ND each, and twelve to the pings, at least.
+    assert!(number(&port["originated"]) >= 16, "{port}");
     assert_eq!((number(&port["unsent"]), number(&report["ledger"]["copies"])), (0, 0));
 }

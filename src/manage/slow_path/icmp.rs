@@ -1,9 +1,12 @@
-//! ICMP (RFC 792): answers to echo requests for our own addresses.
+//! ICMP (RFC 792, RFC 4443): answers to echo requests for our own addresses.
 
 use etherparse::checksum::Sum16BitWords;
-use etherparse::{EtherType, Icmpv4Slice, Icmpv4Type, Ipv4Slice, PacketBuilder};
+use etherparse::{
+    EtherType, Icmpv4Slice, Icmpv4Type, Icmpv6Slice, Icmpv6Type, Ipv4Slice, Ipv6Slice,
+    PacketBuilder,
+};
 
-use super::{Host, Outbox, Outcome, Punted};
+use super::{Host, Outbox, Outcome, Punted, nd};
 
 /// The TTL of what we send (RFC 1122, section 3.2.1.7).
 const TTL: u8 = 64;
@@ -43,4 +46,43 @@ pub fn received_v4(
     }
     out.send(packet.port, packet.link.reply(host.mac).frame(EtherType::IPV4, &bytes));
     Outcome::Done
+}
+
+/// Reads an ICMPv6 packet that came to `host` (RFC 4443); neighbour solicitations among them.
+pub fn received_v6(
+    host: &Host,
+    packet: &Punted<'_>,
+    ip: &Ipv6Slice<'_>,
+    out: &mut Outbox,
+) -> Outcome {
+    let header = ip.header();
+    if ip.is_payload_fragmented() {
+        return Outcome::Ignored;
+    }
+    let Ok(icmp) = Icmpv6Slice::from_slice(ip.payload().payload) else {
+        return Outcome::Malformed;
+    };
+    if !icmp.is_checksum_valid(header.source(), header.destination()) {
+        return Outcome::Malformed;
+    }
+    match icmp.icmp_type() {
+        Icmpv6Type::NeighborSolicitation => nd::received(host, packet, ip, &icmp, out),
+        Icmpv6Type::EchoRequest(echo) => {
+            // To a group there is no answer here: who asks all would hear all at once.
+            let for_us =
+                packet.link.destination == host.mac && host.owns(header.destination_addr());
+            if !for_us || header.source_addr().is_unspecified() {
+                return Outcome::Ignored;
+            }
+            let reply = PacketBuilder::ipv6(header.destination(), header.source(), TTL)
+                .icmpv6(Icmpv6Type::EchoReply(echo));
+            let mut bytes = Vec::with_capacity(reply.size(icmp.payload().len()));
+            if reply.write(&mut bytes, icmp.payload()).is_err() {
+                return Outcome::Malformed;
+            }
+            out.send(packet.port, packet.link.reply(host.mac).frame(EtherType::IPV6, &bytes));
+            Outcome::Done
+        }
+        _ => Outcome::Ignored,
+    }
 }

@@ -1,4 +1,4 @@
-//! The slow path: what is not ours to relay, and what we say ourselves - ARP and ICMP.
+//! The slow path: what is not ours to relay, and what we say ourselves - ARP, ND and ICMP.
 //!
 //! A worker leaves such packets in a bounded ring, policed (`stages::Punt`); here they are read, a
 //! bounded number a tick. What is to be sent goes into the [`Outbox`], and from there into the ring
@@ -9,12 +9,15 @@
 //! `received(host: &Host, packet: &Punted, now: Duration, out: &mut Outbox)`; one that speaks first
 //! has a `tick(hosts: &[Host], now: Duration, out: &mut Outbox)` too. [`Protocols`] calls them all.
 
+mod announce;
 mod arp;
 mod frame;
 mod host;
 mod icmp;
+mod nd;
 mod outbox;
 
+pub use announce::Announcements;
 pub use frame::{Link, Punted};
 pub use host::Host;
 pub use outbox::Outbox;
@@ -22,6 +25,7 @@ pub use outbox::Outbox;
 use std::time::Duration;
 
 use etherparse::{IpNumber, NetSlice};
+use ipnet::IpNet;
 
 use crate::packet::{FrameSink, FrameSource};
 
@@ -75,6 +79,8 @@ pub struct SlowPath {
 pub struct Protocols {
     /// By port slot.
     pub hosts: Vec<Host>,
+    /// What we tell unasked.
+    pub announcements: Announcements,
     /// Frames to send.
     pub outbox: Outbox,
     /// What became of those that came.
@@ -84,7 +90,13 @@ pub struct Protocols {
 impl SlowPath {
     /// A slow path to `workers`; by port slot, `owners` says who sends to it, `hosts` who we are.
     pub fn new(workers: Vec<Ends>, owners: Vec<usize>, hosts: Vec<Host>) -> Self {
-        Self { workers, owners, protocols: Protocols { hosts, ..Protocols::default() } }
+        let mut protocols = Protocols::default();
+        for (slot, host) in hosts.iter().enumerate().filter(|_| !workers.is_empty()) {
+            let own = host.addresses.iter().map(IpNet::addr);
+            own.for_each(|address| protocols.announcements.add(slot, address, Duration::ZERO));
+        }
+        protocols.hosts = hosts;
+        Self { workers, owners, protocols }
     }
 
     /// Reads what has come and sends what is to be sent, once a tick. `now` is since the start.
@@ -98,7 +110,23 @@ impl SlowPath {
                 }
             }
         }
+        protocols.announcements.tick(&protocols.hosts, now, &mut protocols.outbox);
         self.flush();
+    }
+
+    /// Goes by other addresses from now on, by port slot, and announces those that are new.
+    pub fn set_addresses<'a>(
+        &mut self,
+        addresses: impl Iterator<Item = &'a Vec<IpNet>>,
+        now: Duration,
+    ) {
+        let Protocols { hosts, announcements, .. } = &mut self.protocols;
+        for (slot, (host, addresses)) in hosts.iter_mut().zip(addresses).enumerate() {
+            let old = std::mem::replace(&mut host.addresses, addresses.clone());
+            for own in addresses.iter().filter(|own| !old.iter().any(|o| o.addr() == own.addr())) {
+                announcements.add(slot, own.addr(), now);
+            }
+        }
     }
 
     /// Reads what is left when the workers have ended; nothing is sent any more.
@@ -139,6 +167,10 @@ impl Protocols {
             Some(NetSlice::Arp(arp)) => arp::received(host, packet, arp, outbox),
             Some(NetSlice::Ipv4(ip)) => match ip.payload_ip_number() {
                 IpNumber::ICMP => icmp::received_v4(host, packet, ip, outbox),
+                _ => Outcome::Ignored,
+            },
+            Some(NetSlice::Ipv6(ip)) => match ip.payload().ip_number {
+                IpNumber::IPV6_ICMP => icmp::received_v6(host, packet, ip, outbox),
                 _ => Outcome::Ignored,
             },
             _ => Outcome::Ignored,

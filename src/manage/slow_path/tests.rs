@@ -1,9 +1,9 @@
 //! The protocols without a worker: bytes in, frames out.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
-    ArpEthIpv4Packet, ArpOperation, EtherType, Icmpv4Type, PacketBuilder, SlicedPacket,
+    ArpEthIpv4Packet, ArpOperation, EtherType, Icmpv4Type, Icmpv6Type, PacketBuilder, SlicedPacket,
     TransportSlice,
 };
 use proptest::prelude::*;
@@ -18,7 +18,8 @@ const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const THERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 77);
 
 fn protocols() -> Protocols {
-    let host = Host { mac: OWN, addresses: vec!["10.0.0.1/24".parse().unwrap()] };
+    let addresses = ["10.0.0.1/24", "fd00::1/64"].map(|text| text.parse().unwrap());
+    let host = Host { mac: OWN, addresses: addresses.to_vec() };
     Protocols { hosts: vec![host], ..Protocols::default() }
 }
 
@@ -126,15 +127,141 @@ fn a_ping_is_answered_whole_and_only_where_it_is_for_us_alone() {
     assert_eq!(all.counts.malformed, 1);
 }
 
+const HERE6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+const THERE6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x77);
+const NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 1);
+
+/// A solicitation from `source`, with this hop limit and MAC in its option.
+fn solicitation(
+    source: Ipv6Addr,
+    target: Ipv6Addr,
+    hop_limit: u8,
+    mac: Option<MacAddr>,
+) -> Vec<u8> {
+    let mut payload = target.octets().to_vec();
+    if let Some(mac) = mac {
+        payload.extend_from_slice(&[1, 1]);
+        payload.extend_from_slice(&mac.0);
+    }
+    let mut bytes = vec![];
+    PacketBuilder::ipv6(source.octets(), NODES.octets(), hop_limit)
+        .icmpv6(Icmpv6Type::NeighborSolicitation)
+        .write(&mut bytes, &payload)
+        .unwrap();
+    from_peer(MacAddr::from_group_v6(NODES), &[]).frame(EtherType::IPV6, &bytes)
+}
+
+/// What an advertisement says: to whom, of which target, at which MAC, whether asked for.
+fn advertised(frame: &[u8]) -> (Ipv6Addr, Ipv6Addr, [u8; 6], bool) {
+    let headers = SlicedPacket::from_ethernet(frame).unwrap();
+    let Some(NetSlice::Ipv6(ip)) = &headers.net else {
+        panic!("{headers:?}");
+    };
+    let (source, to) = (ip.header().source(), ip.header().destination_addr());
+    assert_eq!(ip.header().hop_limit(), 255);
+    let Some(TransportSlice::Icmpv6(icmp)) = &headers.transport else {
+        panic!("{headers:?}");
+    };
+    assert!(icmp.is_checksum_valid(source, to.octets()));
+    let Icmpv6Type::NeighborAdvertisement(says) = icmp.icmp_type() else {
+        panic!("{icmp:?}");
+    };
+    let payload = icmp.payload();
+    let target: [u8; 16] = payload[..16].try_into().unwrap();
+    assert_eq!(payload[16..18], [2, 1]);
+    (to, target.into(), payload[18..24].try_into().unwrap(), says.solicited)
+}
+
+#[test]
+fn who_solicits_our_address_is_told_our_mac_and_nobody_else_is_spoken_for() {
+    let none = Ipv6Addr::UNSPECIFIED;
+    let mut all = protocols();
+    let frames = answers(&mut all, &solicitation(THERE6, HERE6, 255, Some(PEER)));
+    assert_eq!(advertised(&frames[0]), (THERE6, HERE6, OWN.0, true));
+    // Who looks whether an address is taken has none yet: all are told.
+    let frames = answers(&mut all, &solicitation(none, HERE6, 255, None));
+    assert_eq!(advertised(&frames[0]), ("ff02::1".parse().unwrap(), HERE6, OWN.0, false));
+    assert_eq!(frames[0][..6], [0x33, 0x33, 0, 0, 0, 1]);
+    assert_eq!((all.counts.malformed, all.counts.ignored), (0, 0));
+    for (frame, malformed) in [
+        (solicitation(THERE6, THERE6, 255, Some(PEER)), 0),
+        (solicitation(THERE6, HERE6, 64, Some(PEER)), 1),
+        (solicitation(THERE6, HERE6, 255, Some(OWN)), 1),
+        (solicitation(none, HERE6, 255, Some(PEER)), 1),
+    ] {
+        let mut all = protocols();
+        assert!(answers(&mut all, &frame).is_empty());
+        assert_eq!(all.counts.malformed, malformed);
+    }
+}
+
+#[test]
+fn a_ping_by_ipv6_is_answered_and_one_to_a_group_is_not() {
+    let ping = |to: Ipv6Addr, mac| {
+        let mut bytes = vec![];
+        PacketBuilder::ipv6(THERE6.octets(), to.octets(), 5)
+            .icmpv6_echo_request(7, 9)
+            .write(&mut bytes, &[3; 1_000])
+            .unwrap();
+        from_peer(mac, &[]).frame(EtherType::IPV6, &bytes)
+    };
+    let frames = answers(&mut protocols(), &ping(HERE6, OWN));
+    let headers = SlicedPacket::from_ethernet(&frames[0]).unwrap();
+    let Some(TransportSlice::Icmpv6(icmp)) = &headers.transport else {
+        panic!("{headers:?}");
+    };
+    assert!(icmp.is_checksum_valid(HERE6.octets(), THERE6.octets()));
+    assert!(
+        matches!(icmp.icmp_type(), Icmpv6Type::EchoReply(echo) if (echo.id, echo.seq) == (7, 9))
+    );
+    assert_eq!(icmp.payload(), [3; 1_000]);
+    let group = "ff02::1".parse().unwrap();
+    let frame = ping(group, MacAddr::from_group_v6(group));
+    assert!(answers(&mut protocols(), &frame).is_empty());
+}
+
+#[test]
+fn addresses_are_announced_twice_at_the_start_and_when_a_reload_adds_one() {
+    let host = protocols().hosts.remove(0);
+    let (_punted, source) = crate::packet::frame_ring(1, 64);
+    let (own, mut said) = crate::packet::frame_ring(64, 1_500);
+    let mut path = SlowPath::new(vec![Ends { punted: source, own }], vec![0], vec![host]);
+    let mut tick = |path: &mut SlowPath, seconds: u64| {
+        path.tick(Duration::from_secs(seconds));
+        let frames = std::iter::from_fn(|| said.take(|_, bytes| bytes.to_vec()));
+        frames.collect::<Vec<_>>()
+    };
+    for seconds in [0, 2] {
+        let frames = tick(&mut path, seconds);
+        assert_eq!(frames.len(), 2, "after {seconds} s");
+        let mut v4 = frames.iter().filter(|frame| frame[12..14] == [0x08, 0x06]);
+        let packet = Punted::read(0, v4.next().unwrap()).unwrap();
+        let arp = packet.headers.net.unwrap().arp_ref().unwrap().to_packet();
+        let arp = arp.try_eth_ipv4().unwrap();
+        assert_eq!((arp.sender_ipv4_addr(), arp.target_ipv4_addr()), (HERE, HERE));
+        assert_eq!((packet.link.destination, arp.sender_mac), (BROADCAST, OWN.0));
+        let v6 = frames.iter().find(|frame| frame[12..14] == [0x86, 0xdd]).unwrap();
+        assert_eq!(advertised(v6), ("ff02::1".parse().unwrap(), HERE6, OWN.0, false));
+        assert!(tick(&mut path, seconds + 1).is_empty());
+    }
+    assert!(tick(&mut path, 10).is_empty());
+    let new = ["10.0.0.1/24", "10.0.0.5/24"].map(|text| text.parse().unwrap()).to_vec();
+    path.set_addresses([&new].into_iter(), Duration::from_secs(10));
+    assert_eq!(tick(&mut path, 10).len(), 1, "the new one alone");
+    assert_eq!(tick(&mut path, 12).len(), 1);
+    assert!(tick(&mut path, 60).is_empty());
+}
+
 proptest! {
     #[test]
-    fn any_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..3) {
+    fn any_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..4) {
         let mut protocols = protocols();
         let link = from_peer(OWN, &[]);
         let frame = match kind {
             0 => bytes,
             1 => link.frame(EtherType::ARP, &bytes),
-            _ => link.frame(EtherType::IPV4, &bytes),
+            2 => link.frame(EtherType::IPV4, &bytes),
+            _ => link.frame(EtherType::IPV6, &bytes),
         };
         answers(&mut protocols, &frame);
         let counts = protocols.counts;
@@ -142,11 +269,12 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_does_no_harm(at in 0_usize..100, value in any::<u8>(), is_arp in any::<bool>()) {
+    fn a_changed_byte_does_no_harm(at in 0_usize..100, value in any::<u8>(), kind in 0..3) {
         let link = from_peer(OWN, &[]);
-        let mut frame = match is_arp {
-            true => arp(&link, &request(HERE)),
-            false => link.frame(EtherType::IPV4, &ping(HERE, &[1; 80])),
+        let mut frame = match kind {
+            0 => arp(&link, &request(HERE)),
+            1 => solicitation(THERE6, HERE6, 255, Some(PEER)),
+            _ => link.frame(EtherType::IPV4, &ping(HERE, &[1; 80])),
         };
         let at = at.min(frame.len() - 1);
         frame[at] = value;
