@@ -10,6 +10,7 @@ pub mod breaker;
 pub mod slow_path;
 pub mod alerts;
 pub mod reload;
+pub mod groups;
 pub mod nearest;
 pub mod unmatched;
 pub mod report;
