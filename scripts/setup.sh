@@ -19,12 +19,12 @@ needed=(
     "librte-net-memif23     ports on shared memory: the tests"
     "librte-net-af-packet23 ports on kernel interfaces: the tests"
     "librte-net-af-xdp23    ports on kernel interfaces: the tests"
-    "iproute2         ip: network namespaces of the tests"
+    "iproute2         ip, bridge: networks of the tests"
     "smcroute         the rival of scripts/bench-networks.sh"
     "ethtool          checksum offload of interfaces: the tests"
     "iputils-ping     ping: the tests"
     "valgrind         counts instructions: scripts/instructions.sh"
-    "tcpdump          to look at what the demo sent"
+    "tcpdump          reads what the demo sent, and what the tests say of groups"
 )
 
 fail() {

@@ -72,11 +72,11 @@ fn write_config(out: &mut String, config: &Config) -> std::fmt::Result {
     for rule in &config.rules {
         write_rule(out, config, rule)?;
     }
-    let Limits { rules, outputs, rows, sources } = config.limits;
+    let Limits { rules, outputs, rows, sources, groups } = config.limits;
     writeln!(out, "\n[edf]\nwindow = {}", config.edf_window)?;
     writeln!(out, "\n[fanout]\ncopy_below = \"{}\"", show_bytes(config.copy_below.into()))?;
     writeln!(out, "\n[limits]\nrules = {rules}\noutputs = {outputs}")?;
-    writeln!(out, "rows = {rows}\nsources = {sources}")?;
+    writeln!(out, "rows = {rows}\nsources = {sources}\ngroups = {groups}")?;
     write_alerts(out, &config.alerts)?;
     let socket = match &config.socket {
         ControlSocket::Auto => "auto".into(),
@@ -143,6 +143,7 @@ fn write_port(out: &mut String, port: &Port) -> std::fmt::Result {
     }
     writeln!(out, "address = {}", array(&port.address, |net| quote(&net.to_string())))?;
     writeln!(out, "mtu = {}\nrx = \"{rx}\"\nrx_checksum = \"{rx_checksum}\"", port.mtu)?;
+    writeln!(out, "join = {}", port.join)?;
     if let Some(RateLimit { rate, burst }) = port.shaper {
         writeln!(out, "rate = \"{}\"\nburst = \"{}\"", show_rate(rate), show_bytes(burst))?;
     }
@@ -205,8 +206,9 @@ fn show_input(config: &Config, input: &Input) -> String {
         true => String::new(),
         false => format!(", source = {}", nets(&input.source)),
     };
+    let join = if input.join { "" } else { ", join = false" };
     format!(
-        "{{ port = {ports}, destination = {destination}, udp_port = {udp_port}{vlan}{source} }}"
+        "{{ port = {ports}, destination = {destination}, udp_port = {udp_port}{vlan}{source}{join} }}"
     )
 }
 

@@ -29,11 +29,13 @@ mod check_output;
 mod conflicts;
 mod canonical;
 mod expand;
+mod joins;
 mod reference;
 
 pub use alert_kind::{AlertKind, AlertLimits, Threshold};
 pub use canonical::canonical;
 pub use expand::{address_count, addresses, rows};
+pub use joins::{joins, names_hosts};
 pub use reference::reference;
 pub use report::{ConfigErrors, Diagnostic, Diagnostics, Severity};
 pub use source::FILE_BYTES_MAX;
@@ -182,7 +184,7 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
     let classes = read_site::read_classes(tops);
     let (memory, memory_at) = read_site::read_memory(main);
     let limits = read_site::read_limits(main);
-    let (ports, port_names) = read_port::read_ports(tops);
+    let (ports, port_names) = read_port::read_ports(tops, clock);
     read_site::check_memory(cx, memory, memory_at, &ports);
     let mut layers = Layers {
         ports: port_names,
@@ -208,6 +210,7 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
     let rules = read_rules(tops, &site);
     let edf_window = read_site::read_edf_window(main);
     conflicts::check_rules(cx, &rules, &limits, edf_window);
+    joins::check_joins(cx, &rules, &ports, &limits);
     let (socket, metrics, detail) = read_site::read_management(main);
     Config {
         instance: read_site::read_instance(main),

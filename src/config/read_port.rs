@@ -29,8 +29,11 @@ const BURSTS_A_SECOND: u64 = 5_000;
 /// Drivers whose source waits: lossless by default.
 const PATIENT_DRIVERS: [&str; 3] = ["net_pcap", "net_ring", "net_memif"];
 
+/// Drivers behind which no switch or router asks for members.
+const LONELY_DRIVERS: [&str; 4] = ["net_pcap", "net_ring", "net_memif", "net_null"];
+
 /// All ports of all files.
-pub(super) fn read_ports(tops: &[Table<'_>]) -> (Vec<Port>, Names) {
+pub(super) fn read_ports(tops: &[Table<'_>], clock: ClockSource) -> (Vec<Port>, Names) {
     let mut ports = Vec::new();
     let mut names = Names::new("port");
     let mut devices = HashMap::new();
@@ -46,7 +49,7 @@ pub(super) fn read_ports(tops: &[Table<'_>]) -> (Vec<Port>, Names) {
                 );
             }
             let name = name.map_or_else(String::new, |n| n.value.to_owned());
-            ports.push(read_port(&table, name, &mut devices));
+            ports.push(read_port(&table, name, clock, &mut devices));
         }
     }
     if let (true, Some(main)) = (ports.is_empty(), tops.first()) {
@@ -58,7 +61,12 @@ pub(super) fn read_ports(tops: &[Table<'_>]) -> (Vec<Port>, Names) {
     (ports, names)
 }
 
-fn read_port(table: &Table<'_>, name: String, devices: &mut HashMap<String, Place>) -> Port {
+fn read_port(
+    table: &Table<'_>,
+    name: String,
+    clock: ClockSource,
+    devices: &mut HashMap<String, Place>,
+) -> Port {
     let cx = table.cx;
     let driver = table.choice("driver", &[KernelDriver::AfPacket, KernelDriver::AfXdp]);
     let driver = driver.map(|driver| driver.value);
@@ -69,6 +77,7 @@ fn read_port(table: &Table<'_>, name: String, devices: &mut HashMap<String, Plac
     });
     let device = device.unwrap_or_default();
     let eal_name = device.trim_start_matches("vdev:");
+    let lonely = driver.is_none() && LONELY_DRIVERS.iter().any(|d| eal_name.starts_with(d));
     let patient = driver.is_none() && PATIENT_DRIVERS.iter().any(|d| eal_name.starts_with(d));
     let rx = table.choice("rx", &[RxMode::Live, RxMode::Lossless]);
     let preset = if patient { RxMode::Lossless } else { RxMode::Live };
@@ -82,6 +91,7 @@ fn read_port(table: &Table<'_>, name: String, devices: &mut HashMap<String, Plac
         rx: rx.map_or(preset, |rx| rx.value),
         rx_checksum: table
             .choice_or_preset("rx_checksum", &[RxChecksum::Trust, RxChecksum::Complete]),
+        join: read_join(table, clock).unwrap_or(!lonely && clock == ClockSource::Tsc),
         device,
         driver,
     }
@@ -98,6 +108,18 @@ fn check_mtu(table: &Table<'_>, mtu: u32, driver: Option<KernelDriver>) {
                 .label(format!("allowed: 68 to {}, which this driver carries", driver.mtu_max())),
         );
     }
+}
+
+/// `join` where it is written.
+fn read_join(table: &Table<'_>, clock: ClockSource) -> Option<bool> {
+    let At { value, at } = table.flag("join")?;
+    if value && clock == ClockSource::Capture {
+        table.cx.report(
+            Diagnostic::error(at, "`join` with `clock = \"capture\"`")
+                .label("allowed: false, or `clock = \"tsc\"`: queries are answered in real time"),
+        );
+    }
+    Some(value)
 }
 
 /// `rate` and `burst`, where `frame` is the largest frame of the port.

@@ -253,6 +253,7 @@ fn read_input(rule: &Table<'_>, site: &Site<'_>) -> (Input, Place, bool) {
         udp_port: None,
         vlan: VlanMatch::Untagged,
         source: Vec::new(),
+        join: true,
     };
     let Some(table) = rule.table("input", &keys::INPUT) else {
         return (nothing, rule.at, false);
@@ -276,8 +277,9 @@ fn read_input(rule: &Table<'_>, site: &Site<'_>) -> (Input, Place, bool) {
     let vlan = read_vlan_match(&table);
     let at = table.peek("destination").map_or(table.at, |n| n.at);
     let nets = |list: Vec<At<IpNet>>| list.into_iter().map(|n| n.value).collect();
-    let input =
-        Input { ports, destination: nets(destination), udp_port, vlan, source: nets(source) };
+    let join = table.flag("join").is_none_or(|join| join.value);
+    let (destination, source) = (nets(destination), nets(source));
+    let input = Input { ports, destination, udp_port, vlan, source, join };
     (input, at, table.cx.errors() == before)
 }
 

@@ -160,6 +160,7 @@ pub(super) fn read_limits(top: &Table<'_>) -> Limits {
         outputs: section.number("outputs"),
         rows: section.number("rows"),
         sources: section.number("sources"),
+        groups: section.number("groups"),
     }
 }
 

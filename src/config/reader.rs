@@ -262,6 +262,18 @@ impl<'a> Table<'a> {
         clamp32(self.number_or_preset(name))
     }
 
+    /// True or false.
+    pub(super) fn flag(&self, name: &str) -> Option<At<bool>> {
+        let node = self.get(name)?;
+        match node.value {
+            DeValue::Boolean(value) => Some(At { value: *value, at: node.at }),
+            _ => {
+                self.cx.wrong(self.key(name), node);
+                None
+            }
+        }
+    }
+
     /// A string.
     pub(super) fn text(&self, name: &str) -> Option<At<&'a str>> {
         let node = self.get(name)?;

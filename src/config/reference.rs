@@ -45,7 +45,7 @@ fn row(section: &Section, key: &Key) -> String {
     let default = match key.preset {
         Preset::Required => "**required**".to_owned(),
         Preset::Is(value) => match key.kind {
-            Kind::Integer(..) => value.to_owned(),
+            Kind::Integer(..) | Kind::Flag => value.to_owned(),
             _ => format!("\"{value}\""),
         },
         Preset::Told(words) => words.to_owned(),

@@ -161,6 +161,8 @@ pub struct Port {
     pub rx: RxMode,
     /// `rx_checksum = "trust" | "complete"`.
     pub rx_checksum: RxChecksum,
+    /// `join`: whether the groups of the rules are joined here; default true where hosts may be.
+    pub join: bool,
     /// `rate` and `burst`: how fast it is sent to, at most; `None` is as fast as it takes.
     pub shaper: Option<RateLimit>,
 }
@@ -320,6 +322,8 @@ pub struct Input {
     pub vlan: VlanMatch,
     /// `source`: prefixes; empty is any.
     pub source: Vec<IpNet>,
+    /// `join`, default true: whether its groups are joined on those of its ports that join.
+    pub join: bool,
 }
 
 /// UDP ports, both ends included.
@@ -478,4 +482,6 @@ pub struct Limits {
     pub rows: u32,
     /// Flows that `flow = "source"` rules share, default 65,536.
     pub sources: u32,
+    /// Groups joined on all ports, default 4,096.
+    pub groups: u32,
 }

@@ -7,8 +7,8 @@ use super::report::{show_destination, show_udp_port};
 use super::text::{Cell, Grid, Paint, Style, grouped, size, wrapped};
 use crate::config::{
     Class, ClockSource, Config, EalMemory, FlowKind, Idle, Late, Output, QueueBound, RateLimit,
-    Rule, RxChecksum, RxMode, SourcePortRewrite, TtlRewrite, VlanMatch, VlanRewrite, rows,
-    show_bytes, show_duration, show_rate,
+    Rule, RxChecksum, RxMode, SourcePortRewrite, TtlRewrite, VlanMatch, VlanRewrite, joins,
+    names_hosts, rows, show_bytes, show_duration, show_rate,
 };
 use crate::plan::{Plan, PlanError, PortFacts, memory};
 use crate::wire::MacAddr;
@@ -285,6 +285,12 @@ fn input_phrases(config: &Config, rule: &Rule) -> Vec<String> {
     let rows = rows(rule);
     let s = if rows == 1 { "" } else { "s" };
     phrases.push(format!("{} row{s}", grouped(rows)));
+    let joins = joins(input, &config.ports).count() as u64;
+    if joins > 0 {
+        let s = if joins == 1 { "" } else { "s" };
+        let sources = if names_hosts(input) { " for its sources" } else { "" };
+        phrases.push(format!("joins {} group{s}{sources}", grouped(joins)));
+    }
     phrases
 }
 

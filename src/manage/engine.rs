@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::breaker::{Breakers, Change, News, Of};
 use super::check;
+use super::groups::{Groups, Speaker, wanted};
 use super::interfaces::Interfaces;
 use super::reload::{Diff, ReloadError, Reloader, diff};
 use super::report::{Link, PoolStatus, PortStatus, TxChain};
@@ -30,6 +31,8 @@ const MEGABYTES_BESIDES: u64 = 32;
 const LINKS_WAIT: Duration = Duration::from_secs(1);
 /// How long a worker may take to take up a plan: some thousand turns.
 const TAKEN_UP_MAX: Duration = Duration::from_secs(1);
+/// How long a stop waits for what is to be said of groups that are left.
+const LEAVE_MAX: Duration = Duration::from_millis(200);
 /// How often links are looked at.
 const LINKS_EVERY: Duration = Duration::from_millis(10);
 /// How long the end waits for buffers that drivers hold.
@@ -55,6 +58,8 @@ pub struct Engine {
     pub unmatched: Unmatched,
     /// ARP, ICMP and what else we say ourselves.
     pub slow_path: SlowPath,
+    /// Since when groups are being left, because the instance stops.
+    leaving: Option<Duration>,
     clock: Option<TscClock>,
     /// What the worker is asked for.
     pub control: Arc<Control>,
@@ -115,11 +120,11 @@ impl Engine {
         let own = pools.own.as_ref().map(make).transpose()?;
         let watched = [&payload, &headers].into_iter().chain(linear.iter().flatten()).chain(&own);
         let pools = watched.cloned().map(WatchedPool::new).collect();
-        let (slow_path, ends) = slow_path(config, &plan, own);
+        let (rings, ends) = slow_path(config, &plan, own);
         let control = Arc::new(Control::new(&plan));
         let worker = Worker::<Dpdk>::new(
             Arc::clone(&plan),
-            Parts { slow_path, ..parts(config, &ports, payload, headers, linear, clock) },
+            Parts { slow_path: rings, ..parts(config, &ports, payload, headers, linear, clock) },
             Arc::clone(&counters),
             Arc::clone(&control),
         );
@@ -129,7 +134,8 @@ impl Engine {
             Idle::Auto => lcores.workers.contains(&lcores.management),
         };
         let breakers = Breakers::new(&plan);
-        let reloader = Reloader::new(slots, facts.clone());
+        let slow_path = protocols(config, &facts, ends);
+        let reloader = Reloader::new(slots, facts);
         let hears_all = (0..ports.len()).map(|slot| hears_all(config, slot)).collect();
         let mut interfaces =
             Interfaces::watch(ports.iter().map(Port::interface)).map_err(RunError::Interfaces)?;
@@ -145,7 +151,8 @@ impl Engine {
             interfaces,
             breakers,
             unmatched: Unmatched::default(),
-            slow_path: SlowPath::new(ends, vec![0; config.ports.len()], hosts(config, &facts)),
+            slow_path,
+            leaving: None,
             clock,
             control,
             counters,
@@ -199,6 +206,10 @@ impl Engine {
             }
         }
         self.slow_path.set_addresses(new.ports.iter().map(|port| &port.address), now);
+        let groups = &mut self.slow_path.protocols.groups;
+        let speakers = speakers(new, self.reloader.facts()).enumerate();
+        speakers.for_each(|(port, speaker)| groups.set_speaker(port, speaker));
+        groups.set(wanted(new), now);
         let start = wall::now();
         while !self.is_taken_up() && !self.has_ended() && start.elapsed() < TAKEN_UP_MAX {
             std::thread::sleep(Duration::from_micros(50));
@@ -220,6 +231,17 @@ impl Engine {
     /// Steers the worker.
     pub fn set_phase(&self, phase: Phase) {
         self.control.set(phase);
+    }
+
+    /// Leaves all groups, before the drain begins; true while there is more to say of them, but
+    /// not for long.
+    pub fn is_leaving(&mut self, now: Duration) -> bool {
+        let groups = &mut self.slow_path.protocols.groups;
+        let since = *self.leaving.get_or_insert_with(|| {
+            groups.leave(now);
+            now
+        });
+        now.saturating_sub(since) < LEAVE_MAX && !self.slow_path.is_quiet()
     }
 
     /// Whether the worker has ended.
@@ -398,6 +420,24 @@ fn service_cpus(lcores: &Lcores, allowed: &[u32]) -> Vec<u32> {
     let free = allowed.iter().copied().filter(|cpu| !lcores.workers.contains(cpu));
     let free: Vec<_> = free.collect();
     if free.is_empty() { allowed.to_vec() } else { free }
+}
+
+/// Management's side of the slow path, whose groups are to be joined at once.
+fn protocols(config: &Config, facts: &[PortFacts], ends: Vec<Ends>) -> SlowPath {
+    let owners = vec![0; config.ports.len()];
+    let mut slow_path = SlowPath::new(ends, owners, hosts(config, facts));
+    let groups = &mut slow_path.protocols.groups;
+    *groups = Groups::new(speakers(config, facts), wall::unix_ms());
+    groups.set(wanted(config), Duration::ZERO);
+    slow_path
+}
+
+/// From where the ports speak of groups, by slot.
+fn speakers(config: &Config, facts: &[PortFacts]) -> impl Iterator<Item = Speaker> {
+    config.ports.iter().zip(facts).map(|(port, facts)| {
+        let addresses = port.address.iter().map(|net| net.addr());
+        Speaker::new(facts.mac, addresses, facts.mtu as usize)
+    })
 }
 
 fn eal_config(config: &Config, lcores: &Lcores, pools: &Pools) -> EalConfig {

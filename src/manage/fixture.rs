@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::alerts::{Alert, Level};
 use super::breaker::{Breakers, News};
+use super::groups;
 use super::reload::Retired;
 use super::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
 use super::unmatched::Unmatched;
@@ -29,6 +30,7 @@ pub struct Fixture {
     pub breakers: Breakers,
     pub pools: Vec<PoolStatus>,
     pub unmatched: Unmatched,
+    pub groups: groups::State,
     pub alerts: Vec<Alert>,
 }
 
@@ -48,6 +50,7 @@ impl Fixture {
             breakers,
             pools: pools(),
             unmatched: unmatched(),
+            groups: joined(),
             alerts: alerts(),
         }
     }
@@ -69,6 +72,7 @@ impl Fixture {
             breakers: &self.breakers,
             pools: &self.pools,
             unmatched: &self.unmatched,
+            groups: &self.groups,
             alerts: &self.alerts,
             now: Some(12 * TICKS_PER_SECOND),
             uptime: Duration::from_millis(12_345),
@@ -91,6 +95,7 @@ pub fn view(fixture: Fixture) -> View {
         breakers: fixture.breakers,
         pools: fixture.pools,
         unmatched: fixture.unmatched,
+        groups: fixture.groups,
         alerts: fixture.alerts,
         now: Some(12 * TICKS_PER_SECOND),
         uptime: Duration::from_millis(12_345),
@@ -132,7 +137,13 @@ pub fn config() -> Config {
         rules: vec![itch(), syslog()],
         edf_window: 1024,
         copy_below: 0,
-        limits: Limits { rules: 4_096, outputs: 65_536, rows: 1_048_576, sources: 65_536 },
+        limits: Limits {
+            rules: 4_096,
+            outputs: 65_536,
+            rows: 1_048_576,
+            sources: 65_536,
+            groups: 4_096,
+        },
         alerts: AlertLimits::default(),
         socket: ControlSocket::Auto,
         metrics: None,
@@ -149,6 +160,7 @@ fn port(name: &str, device: &str, rx: RxMode, address: &[&str]) -> Port {
         mtu: 1_500,
         rx,
         rx_checksum: RxChecksum::Trust,
+        join: false,
         shaper: (!address.is_empty()).then_some(RateLimit { rate: 10_000_000_000, burst: 250_000 }),
     }
 }
@@ -205,6 +217,7 @@ fn itch() -> Rule {
             udp_port: Some(PortRange { first: 5_000, last: 5_007 }),
             vlan: VlanMatch::Untagged,
             source: vec!["10.9.0.0/16".parse().unwrap()],
+            join: true,
         },
         class: Class::High,
         budget: Duration::from_micros(500),
@@ -227,6 +240,7 @@ fn syslog() -> Rule {
             udp_port: None,
             vlan: VlanMatch::Any,
             source: Vec::new(),
+            join: true,
         },
         class: Class::Low,
         budget: Duration::from_millis(100),
@@ -364,6 +378,29 @@ fn unmatched() -> Unmatched {
     let source = 0xfd00 << 112 | 9;
     unmatched.add(Missed { port: 1, key: six, source, miss: Miss::NoRule }, 3);
     unmatched
+}
+
+/// Two groups, one of them for one source, on a VLAN where nobody has asked yet.
+fn joined() -> groups::State {
+    let place = |vlan, group: &str| groups::Place { port: 0, vlan, group: group.parse().unwrap() };
+    let itch = groups::Row {
+        place: place(0, "239.1.0.7"),
+        sources: None,
+        version: groups::Version::Igmp2,
+        query: Some(("10.9.0.254".parse().unwrap(), Duration::from_secs(3))),
+        reported: Some(Duration::from_millis(1_500)),
+    };
+    let six = groups::Row {
+        place: place(12, "ff35::7"),
+        sources: Some(vec!["fd00::9".parse().unwrap()]),
+        version: groups::Version::Mld2,
+        query: None,
+        reported: Some(Duration::from_millis(9_500)),
+    };
+    let mut heeded = groups::Heeded { queries: 4, others: 2, ..groups::Heeded::default() };
+    heeded.ignored[groups::Ignored::Ttl as usize] = 3;
+    heeded.ignored[groups::Ignored::Checksum as usize] = 1;
+    groups::State { rows: vec![itch, six], heeded: vec![heeded] }
 }
 
 /// One that is over, and one that is not.

@@ -81,6 +81,11 @@ impl Reloader {
         Self { slots, facts, gone, retired: Retired::default() }
     }
 
+    /// What is known of the ports, by slot.
+    pub fn facts(&self) -> &[PortFacts] {
+        &self.facts
+    }
+
     /// What was counted in slots that others have now.
     pub fn retired(&self) -> &Retired {
         &self.retired

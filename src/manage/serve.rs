@@ -233,7 +233,10 @@ fn watch(
             told.reloaded(&in_force.reload(None, engine, now));
         }
         let ends = asked || signals.stop.load(Ordering::Relaxed);
-        let phase = stop.decide(now, last_activity, ends);
+        let phase = match stop.decide(now, last_activity, ends) {
+            Phase::Drain if engine.is_leaving(now) => Phase::Run,
+            phase => phase,
+        };
         engine.set_phase(phase);
         if let Some(http) = desks.http {
             http.set_draining(phase != Phase::Run);
@@ -268,6 +271,7 @@ fn view(in_force: &InForce, engine: &Engine, alerts: &Alerts, uptime: Duration) 
         breakers: engine.breakers.clone(),
         pools: engine.pool_status(),
         unmatched: engine.unmatched.clone(),
+        groups: engine.slow_path.protocols.groups.state(uptime),
         alerts: alerts.list(),
         now: engine.now(),
         uptime,

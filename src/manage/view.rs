@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alerts::Alert;
 use super::breaker::Breakers;
+use super::groups;
 use super::reload::Retired;
 use super::report::{Distribution, Inputs, PoolStatus, PortStatus, Report, WorkerView};
 use super::unmatched::Unmatched;
@@ -36,6 +37,8 @@ pub struct View {
     pub pools: Vec<PoolStatus>,
     /// What no rule takes.
     pub unmatched: Unmatched,
+    /// The groups that are joined, and what was heard of groups.
+    pub groups: groups::State,
     /// The newest alerts.
     pub alerts: Vec<Alert>,
     /// The time by the workers' clock; none where it is the capture's.
@@ -63,6 +66,7 @@ impl View {
             breakers: &self.breakers,
             pools: &self.pools,
             unmatched: &self.unmatched,
+            groups: &self.groups,
             alerts: &self.alerts,
             now: self.now,
             uptime: self.uptime,

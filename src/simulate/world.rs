@@ -15,6 +15,7 @@ use super::{frames, loads};
 use crate::config::{ClockSource, Config, RxMode};
 use crate::ledger::Counters;
 use crate::manage::alerts::Seen;
+use crate::manage::groups;
 use crate::manage::reload::Retired;
 use crate::manage::report::{Inputs, Link, PortStatus, Report, TxChain, WorkerView};
 use crate::manage::run::DRAIN_MAX;
@@ -308,6 +309,7 @@ impl<'a> World<'a> {
             retired: &Retired::default(),
             pools: &pools,
             unmatched: &Unmatched::default(),
+            groups: &groups::State::default(),
             alerts: &self.watch.told.list(),
             now: Some(self.clock.now()),
             uptime: Duration::from_nanos(elapsed),

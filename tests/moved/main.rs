@@ -12,11 +12,15 @@ mod frames;
 mod harness;
 #[path = "../common/netns.rs"]
 mod netns;
+#[allow(dead_code)]
+#[path = "../groups/queries.rs"]
+mod queries;
 #[allow(dead_code, reason = "the tests of the way need the rest")]
 #[path = "../way/site.rs"]
 mod site;
 
 mod devices;
+mod groups;
 mod moved;
 mod relay;
 mod simulated;
@@ -29,6 +33,7 @@ fn main() -> std::process::ExitCode {
         worker::what_a_worker_on_memory_ports_moves,
         simulated::what_a_simulation_with_faults_moves,
         relay::what_a_running_instance_moves,
+        groups::what_is_heard_of_groups_moves,
         devices::buffers_that_a_driver_lacks,
         devices::frames_that_the_kernel_drops_or_refuses,
     ])

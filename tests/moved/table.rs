@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use punctual::manage::metrics::counters;
 
-use Mover::{Buffers, Kernel, Relay, Simulation, Worker};
+use Mover::{Buffers, Groups, Kernel, Relay, Simulation, Worker};
 
 /// A case of this test, in which a counter moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Mover {
     Buffers,
     /// `devices::frames_that_the_kernel_drops_or_refuses`: the binary on interfaces of the kernel.
     Kernel,
+    /// `groups`: the binary on a capture with queries.
+    Groups,
     /// None of them, and why.
     #[allow(dead_code, reason = "each has one at present")]
     Nobody(&'static str),
@@ -120,10 +122,15 @@ pub const MOVERS: &[(&str, Mover)] = &[
     ("punctual_port_unsent_packets", Worker),
     ("punctual_port_punted_packets", Worker),
     ("punctual_port_punt_full_packets", Worker),
+    ("punctual_port_group_queries", Groups),
+    ("punctual_port_group_others", Groups),
+    ("punctual_port_group_ignored_packets", Groups),
     ("punctual_port_breaker{closed}", Relay),
     ("punctual_port_breaker{open}", Worker),
     ("punctual_port_breaker{half_open}", Worker),
     ("punctual_port_breaker_openings", Simulation),
+    ("punctual_group_query_age_seconds", Groups),
+    ("punctual_group_report_age_seconds", Groups),
     ("punctual_worker_turns", Relay),
     ("punctual_worker_busy_turns", Relay),
     ("punctual_worker_busy_ratio", Relay),

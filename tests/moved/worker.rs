@@ -60,6 +60,7 @@ impl Live {
             breakers: Breakers::new(&site.plan),
             pools: vec![pool("payload", &site.payload), pool("headers", &site.headers)],
             unmatched: Unmatched::default(),
+            groups: Default::default(),
             alerts: Vec::new(),
             now: Some(site.clock.now() + 1_000),
             uptime: Duration::from_millis(1),

@@ -54,6 +54,8 @@ pub enum Kind {
     Rate(u64, u64),
     /// Packets a minute with a unit, both ends included.
     PacketRate(u64, u64),
+    /// `true` or `false`.
+    Flag,
     /// One of these strings.
     Choice(&'static [&'static str]),
     /// A name of up to so many letters, digits, `_`, `-`, and `.` where true.
@@ -83,6 +85,7 @@ impl Kind {
             Self::Duration(..) => "duration",
             Self::Bytes(..) => "bytes",
             Self::Rate(..) | Self::PacketRate(..) => "rate",
+            Self::Flag => "boolean",
             Self::Choice(_) | Self::Name(..) => "string",
             Self::Other(name, _) => name,
             Self::Table(_) => "table",
@@ -118,6 +121,7 @@ impl Kind {
             Self::PacketRate(min, max) => {
                 format!("{} to {}", show_packet_rate(min), show_packet_rate(max))
             }
+            Self::Flag => "true, false".to_owned(),
             Self::Choice(choices) => {
                 let mut text = String::new();
                 for (i, choice) in choices.iter().enumerate() {
@@ -189,6 +193,7 @@ mod tests {
                         Kind::Choice(choices) => {
                             assert_eq!(preset_choice(key, choices), text);
                         }
+                        Kind::Flag => assert!(["true", "false"].contains(&text)),
                         Kind::Name(..) | Kind::Other(..) => {}
                         _ => assert!(key.kind.allows(preset_number(key)), "{}", key.name),
                     }

@@ -191,6 +191,13 @@ pub static PORT: Section = Section {
             "complete: a kernel on the same host may leave UDP checksums unfinished",
         ),
         key(
+            "join",
+            Kind::Flag,
+            Preset::Told("false for net_pcap, net_ring, net_memif, net_null; else true"),
+            "whether the groups of the rules are joined here (IGMP, MLD), with `clock = \"tsc\"`; \
+             false where a fabric brings them; see [networks.md](networks.md)",
+        ),
+        key(
             "rate",
             Kind::Rate(1_000, 1_000_000_000_000),
             Preset::Told("none"),
@@ -297,6 +304,7 @@ pub static LIMITS: Section = Section {
             Preset::Is("65536"),
             "flows that rules with `flow = \"source\"` share",
         ),
+        key("groups", Kind::Integer(1, 65_536), Preset::Is("4096"), "groups joined on all ports"),
     ],
     later: &[],
 };

@@ -16,6 +16,8 @@ mod receive;
 mod send;
 mod member;
 mod host;
+mod wanted;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +30,9 @@ use fastrand::Rng;
 pub use member::Interest;
 pub use message::{Family, Version};
 pub use receive::Ignored;
+pub use report::{GroupReport, State};
 pub use send::Speaker;
+pub use wanted::wanted;
 
 use host::Host;
 use message::Heard;
@@ -101,6 +105,13 @@ struct PortOfGroups {
     heeded: Heeded,
 }
 
+impl Default for Groups {
+    /// A member of nothing, without ports.
+    fn default() -> Self {
+        Self::new([], 0)
+    }
+}
+
 impl Groups {
     /// A member of nothing, on ports that speak as these, by slot. The same `seed` draws the same
     /// times.
@@ -127,6 +138,13 @@ impl Groups {
             let mut host = Host::new(at.2);
             host.set(&wanted, now);
             self.hosts.insert(at, host);
+        }
+    }
+
+    /// The port with this slot speaks so from now on.
+    pub fn set_speaker(&mut self, port: usize, speaker: Speaker) {
+        if let Some(port) = self.ports.get_mut(port) {
+            port.speaker = speaker;
         }
     }
 
@@ -178,13 +196,19 @@ impl Groups {
         self.said.pop_front()
     }
 
-    /// What was heard, by port slot.
-    pub fn heeded(&self) -> impl Iterator<Item = &Heeded> {
-        self.ports.iter().map(|port| &port.heeded)
+    /// Whether nothing is joined and nothing is left to be said.
+    pub fn is_quiet(&self) -> bool {
+        self.said.is_empty() && self.hosts.values().all(|host| host.members().is_empty())
+    }
+
+    /// All that is shown of it.
+    pub fn state(&self, now: Duration) -> State {
+        let heeded = self.ports.iter().map(|port| port.heeded);
+        State { rows: self.rows(now), heeded: heeded.collect() }
     }
 
     /// The groups that are joined, by port, VLAN and group.
-    pub fn rows(&self, now: Duration) -> Vec<Row> {
+    fn rows(&self, now: Duration) -> Vec<Row> {
         let rows = self.hosts.iter().flat_map(|(&(port, vlan, _), host)| {
             let joined = host.members().iter().filter(|(_, m)| !m.interest().is_none());
             joined.map(move |(&group, member)| {

@@ -7,6 +7,7 @@ use super::metric::{
 };
 use super::text::STATES;
 use crate::config::Detail;
+use crate::manage::groups::GroupReport;
 use crate::manage::report::{
     ClassReport, LedgerReport, Link, OutputReport, PoolStatus, PortReport, ReceiverReport, Report,
     RuleReport, WorkerReport,
@@ -367,12 +368,55 @@ pub static PORTS: Group<PortReport> = Group {
             "The slow path's, that it did not take.",
             |p| p.punt_full,
         ),
+        counter(
+            "punctual_port_group_queries",
+            &["group_queries"],
+            "IGMP and MLD queries that it brought.",
+            |p| p.group_queries,
+        ),
+        counter(
+            "punctual_port_group_others",
+            &["group_others"],
+            "Reports and leaves of others.",
+            |p| p.group_others,
+        ),
+        drops(
+            "punctual_port_group_ignored_packets",
+            &["group_ignored"],
+            "IGMP and MLD messages that were ignored, by reason.",
+            |p| &p.group_ignored,
+        ),
         breaker("punctual_port_breaker", |p| p.breaker),
         counter(
             "punctual_port_breaker_openings",
             &["breaker_opened"],
             "How often the breaker has opened; failed probes are not counted.",
             |p| p.breaker_opened,
+        ),
+    ],
+};
+
+/// Each group that is joined.
+pub static GROUPS: Group<GroupReport> = Group {
+    place: "groups",
+    labels: &["port", "vlan", "group"],
+    detail: Detail::Rules,
+    metrics: &[
+        info("punctual_group", "A group that is joined: by which protocol, for whom.", |g| {
+            vec![("protocol", g.version.clone()), ("mode", g.mode.clone())]
+        }),
+        Metric {
+            name: "punctual_group_query_age_seconds",
+            kind: Kind::Gauge,
+            help: "Since a querier asked last on its network.",
+            from: &["last_query_ns_ago"],
+            read: Read::Known(|g| Some(g.last_query_ns_ago).filter(|&age| age > 0)),
+        },
+        gauge(
+            "punctual_group_report_age_seconds",
+            &["last_report_ns_ago"],
+            "Since it was reported last.",
+            |g| g.last_report_ns_ago,
         ),
     ],
 };
@@ -439,6 +483,7 @@ pub fn all() -> Vec<Described> {
     let mut all: Vec<_> = INSTANCE.describe().chain(LEDGER.describe()).collect();
     all.extend(CLASSES.describe().chain(RULES.describe()).chain(OUTPUTS.describe()));
     all.extend(RECEIVERS.describe().chain(PORTS.describe()));
+    all.extend(GROUPS.describe());
     all.extend(WORKERS.describe().chain(POOLS.describe()));
     all
 }

@@ -1,7 +1,7 @@
 //! How many series a configuration's metrics make, and how many it may.
 
 use super::list;
-use crate::config::{Class, Config, Detail};
+use crate::config::{Class, Config, Detail, joins};
 
 /// Most series where no detail is written: what any monitoring takes.
 pub const DEFAULT_MAX: u64 = 10_000;
@@ -41,6 +41,7 @@ pub fn count(config: &Config, detail: Detail) -> u64 {
         "rules.outputs" => config.rules.iter().map(|rule| rule.outputs.len()).sum(),
         "receivers" => config.receivers.len(),
         "ports" => config.ports.len(),
+        "groups" => config.rules.iter().map(|rule| joins(&rule.input, &config.ports).count()).sum(),
         // A pool of linear copies for each port, besides the two.
         "pools" => config.ports.len() + 2,
         _ => 1,

@@ -5,6 +5,7 @@ use super::list;
 use super::metric::{Group, Metric, Read};
 use super::text::STATES;
 use crate::config::AlertKind;
+use crate::manage::groups::GroupReport;
 use crate::manage::report::{Breaker, Report};
 use crate::packet::DropReason;
 
@@ -51,7 +52,7 @@ const fn command(
 }
 
 /// All commands.
-pub static COMMANDS: [Command; 21] = [
+pub static COMMANDS: [Command; 23] = [
     command("/punctual/info", "", "The instance: versions, generation, uptime.", |r, _| {
         Some(values(&list::INSTANCE, r))
     }),
@@ -98,6 +99,13 @@ pub static COMMANDS: [Command; 21] = [
     }),
     command("/punctual/port", "PORT", "One port.", |r, name| {
         Some(values(&list::PORTS, r.ports.iter().find(|port| port.name == name)?))
+    }),
+    command("/punctual/groups", "[PAGE]", "The groups that are joined.", |r, page| {
+        let all: Vec<_> = r.groups.iter().map(GroupReport::label).collect();
+        names(all.iter().map(String::as_str), page)
+    }),
+    command("/punctual/group", "PORT,VLAN,GROUP", "One group.", |r, text| {
+        Some(values(&list::GROUPS, r.groups.iter().find(|group| group.label() == text)?))
     }),
     command("/punctual/workers", "[PAGE]", "The workers' lcores.", |r, page| {
         let lcores: Vec<_> = r.workers.iter().map(|worker| worker.lcore.to_string()).collect();

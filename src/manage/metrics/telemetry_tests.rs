@@ -18,6 +18,7 @@ fn parameters(parameter: &str) -> &'static [&'static str] {
         "RULE,OUTPUT" => &["itch,desk-eq/239.101.0.0/24", "itch,out/10.0.0.77", "syslog,out/keep"],
         "RECEIVER" => &["desk-eq"],
         "PORT" => &["in", "out"],
+        "PORT,VLAN,GROUP" => &["in,0,239.1.0.7", "in,12,ff35::7"],
         "LCORE" => &["1"],
         "POOL" => &["payload", "headers"],
         other => panic!("no example of {other}"),
@@ -96,6 +97,7 @@ fn every_metric_is_told_by_a_command() {
         ("rules.outputs", "/punctual/output"),
         ("receivers", "/punctual/receiver"),
         ("ports", "/punctual/port"),
+        ("groups", "/punctual/group"),
         ("workers", "/punctual/worker"),
         ("pools", "/punctual/pool"),
     ];

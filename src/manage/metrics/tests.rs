@@ -58,7 +58,10 @@ fn numbers(value: &Value, path: &str, found: &mut HashSet<String>) {
         Value::Object(object) => {
             for (key, value) in object {
                 let dot = if path.is_empty() { "" } else { "." };
-                let is_reason = path.rsplit('.').next().is_some_and(|p| p.starts_with("dropped"));
+                let is_reason = path
+                    .rsplit('.')
+                    .next()
+                    .is_some_and(|p| p.starts_with("dropped") || p == "group_ignored");
                 let path = if is_reason { path.into() } else { format!("{path}{dot}{key}") };
                 numbers(value, &path, found);
             }
@@ -85,6 +88,7 @@ fn every_number_of_the_report_has_a_metric() {
     found.remove("alerts.since_ns");
     // It is in a label.
     told.insert("workers.lcore".into());
+    told.insert("groups.vlan".into());
     let missing: Vec<_> = found.difference(&told).collect();
     assert!(missing.is_empty(), "no metric for {missing:?}");
     // The other way round: states are no numbers, all else is.
@@ -93,7 +97,10 @@ fn every_number_of_the_report_has_a_metric() {
     let surplus: Vec<_> = told.difference(&found).filter(|path| !states(path)).collect();
     assert_eq!(
         surplus,
-        ["workers.lcore"].iter().filter(|l| !found.contains(**l)).collect::<Vec<_>>()
+        ["workers.lcore", "groups.vlan"]
+            .iter()
+            .filter(|l| !found.contains(**l))
+            .collect::<Vec<_>>()
     );
 }
 

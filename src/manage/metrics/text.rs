@@ -66,6 +66,15 @@ pub fn exposition(report: &Report, latency: &[RuleLatency], detail: Detail) -> S
     }
     group(&mut out, &list::RECEIVERS, &named("receiver", &report.receivers, |r| &r.name));
     group(&mut out, &list::PORTS, &named("port", &report.ports, |p| &p.name));
+    if detail >= list::GROUPS.detail {
+        let groups = report.groups.iter().map(|joined| {
+            let (vlan, group) = (joined.vlan.to_string(), joined.group.to_string());
+            let labels =
+                [label("port", &joined.port), label("vlan", &vlan), label("group", &group)];
+            Thing { labels: labels.join(","), value: joined, times: None }
+        });
+        group(&mut out, &list::GROUPS, &groups.collect::<Vec<_>>());
+    }
     let workers = report.workers.iter().map(|worker| {
         let labels = label("lcore", &worker.lcore.to_string());
         Thing { labels, value: worker, times: None }

@@ -100,7 +100,7 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
         return;
     }
     for (old, new) in old.ports.iter().zip(&new.ports) {
-        let Port { name, device, driver, address, mtu, rx, rx_checksum, shaper } = old;
+        let Port { name, device, driver, address, mtu, rx, rx_checksum, join, shaper } = old;
         let fixed = [
             ("device", *device != new.device),
             ("driver", *driver != new.driver),
@@ -113,6 +113,7 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
         let live = [
             ("address", *address != new.address),
             ("rx_checksum", *rx_checksum != new.rx_checksum),
+            ("join", *join != new.join),
             ("rate, burst", *shaper != new.shaper),
         ];
         let keys = keys(&live);

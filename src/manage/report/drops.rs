@@ -48,11 +48,16 @@ impl DropCounts {
     }
 }
 
+impl<'a> FromIterator<(&'a str, u64)> for DropCounts {
+    fn from_iter<I: IntoIterator<Item = (&'a str, u64)>>(all: I) -> Self {
+        let occurred = all.into_iter().filter(|&(_, count)| count > 0);
+        Self(occurred.map(|(name, count)| (name.into(), count)).collect())
+    }
+}
+
 impl From<&Drops> for DropCounts {
     fn from(drops: &Drops) -> Self {
-        let all = DropReason::ALL.iter().map(|r| (r, drops[r.index()]));
-        let occurred = all.filter(|&(_, count)| count > 0);
-        Self(occurred.map(|(r, count)| (r.name().into(), count)).collect())
+        DropReason::ALL.iter().map(|reason| (reason.name(), drops[reason.index()])).collect()
     }
 }
 

@@ -13,6 +13,7 @@ use crate::config::{Class, Config, Output, Rule, UdpPortRewrite};
 use crate::ledger::{Counter, Counters, Drops, Ledger, OutputCounters, RuleCounters};
 use crate::manage::alerts::Alert;
 use crate::manage::breaker::Breakers;
+use crate::manage::groups;
 use crate::manage::reload::Retired;
 use crate::manage::unmatched::Unmatched;
 use crate::packet::{DropReason, Ticks};
@@ -37,6 +38,8 @@ pub struct Inputs<'a> {
     pub pools: &'a [PoolStatus],
     /// What no rule takes.
     pub unmatched: &'a Unmatched,
+    /// The groups that are joined, and what was heard of groups.
+    pub groups: &'a groups::State,
     /// The newest alerts.
     pub alerts: &'a [Alert],
     /// The time by the workers' clock; `None` takes the latest heartbeat, which is all there is
@@ -121,6 +124,7 @@ impl Report {
             pools: inputs.pools.to_vec(),
             unmatched: inputs.unmatched.report(inputs.config),
             unmatched_unseen: inputs.sum(|counters| &counters.misses.unseen),
+            groups: inputs.groups.report(inputs.config),
             alerts: inputs.alerts.to_vec(),
         }
     }
@@ -366,6 +370,7 @@ fn port_reports(inputs: &Inputs<'_>) -> Vec<PortReport> {
         let sum = |counter: fn(&crate::ledger::PortCounters) -> &Counter| {
             inputs.sum(|counters| counter(&counters.ports[slot]))
         };
+        let heeded = inputs.groups.heeded(slot);
         PortReport {
             name: port.name.clone(),
             link: status.link,
@@ -381,6 +386,9 @@ fn port_reports(inputs: &Inputs<'_>) -> Vec<PortReport> {
             unsent: sum(|port| &port.unsent),
             punted: sum(|port| &port.punted),
             punt_full: sum(|port| &port.punt_full),
+            group_queries: heeded.queries,
+            group_others: heeded.others,
+            group_ignored: heeded.ignored(),
             tx_chain: status.tx_chain,
             driver: status.driver.into(),
             mtu: status.mtu,

@@ -151,6 +151,9 @@ fn port(now: &PortReport, base: &PortReport) -> PortReport {
         unsent: now.unsent.saturating_sub(base.unsent),
         punted: now.punted.saturating_sub(base.punted),
         punt_full: now.punt_full.saturating_sub(base.punt_full),
+        group_queries: now.group_queries.saturating_sub(base.group_queries),
+        group_others: now.group_others.saturating_sub(base.group_others),
+        group_ignored: now.group_ignored.minus(&base.group_ignored),
         breaker_opened: now.breaker_opened.saturating_sub(base.breaker_opened),
         ..now.clone()
     }
@@ -180,6 +183,7 @@ mod tests {
             "longest_turn_ns",
             "last_packet_ns_ago",
             "alerts",
+            "groups",
         ];
         let fields = ["mtu", "vlan", "udp_port", "count_error"];
         sum(&json, &[&state[..], &also, &fields].concat())

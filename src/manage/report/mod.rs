@@ -18,6 +18,7 @@ pub use latency::Distribution;
 use serde::{Deserialize, Serialize};
 
 use super::alerts::Alert;
+use super::groups::GroupReport;
 use crate::manage::unmatched::UnmatchedReport;
 use crate::stages::BreakerState;
 
@@ -57,6 +58,9 @@ pub struct Report {
     /// Packets that no rule took and no sample stands for: they came faster than they are counted.
     #[serde(default)]
     pub unmatched_unseen: u64,
+    /// The groups that are joined, by port, VLAN and group.
+    #[serde(default)]
+    pub groups: Vec<GroupReport>,
     /// The newest, the oldest of them first.
     #[serde(default)]
     pub alerts: Vec<Alert>,
@@ -320,6 +324,15 @@ pub struct PortReport {
     /// Packets that the slow path did not take.
     #[serde(default)]
     pub punt_full: u64,
+    /// IGMP and MLD queries that it brought.
+    #[serde(default)]
+    pub group_queries: u64,
+    /// Other good messages of IGMP and MLD: reports and leaves of others.
+    #[serde(default)]
+    pub group_others: u64,
+    /// Messages of IGMP and MLD that were ignored.
+    #[serde(default)]
+    pub group_ignored: DropCounts,
     /// How copies are handed to it.
     pub tx_chain: TxChain,
     /// Its driver, such as `net_pcap`.

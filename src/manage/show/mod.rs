@@ -41,6 +41,8 @@ pub enum What {
     Pools,
     /// The packets that no rule takes, and which rule they just miss
     Unmatched,
+    /// The groups that are joined, who asks for them, and when they were reported
+    Groups,
     /// Residence times of each rule since the start
     Latency,
     /// What the operator should know, the newest last

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Arrange, What};
 use crate::manage::alerts::Alert;
+use crate::manage::groups::GroupReport;
 use crate::manage::report::{
     ClassReport, DropCounts, LedgerReport, OutputReport, PoolStatus, PortReport, ReceiverReport,
     Report, RuleReport, WorkerReport,
@@ -64,6 +65,8 @@ pub enum Part {
     Pools(Vec<Row<PoolStatus>>),
     /// What no rule takes, and how many more there were that nobody looked at.
     Unmatched(Vec<Row<UnmatchedReport>>, u64),
+    /// Each group, and the ports with what was heard there.
+    Groups(Vec<Row<GroupReport>>, Vec<PortReport>),
     /// Each alert.
     Alerts(Vec<Row<Alert>>),
 }
@@ -108,6 +111,10 @@ impl Part {
                 rows.retain(|row| row.now.count > 0);
                 Self::Unmatched(rows, report.unmatched_unseen)
             }
+            What::Groups => {
+                let rows = rows(report, None, |report| report.groups.clone());
+                Self::Groups(rows, report.ports.clone())
+            }
             What::Alerts => Self::Alerts(rows(report, None, |report| report.alerts.clone())),
             What::Latency | What::Plan => return None,
         })
@@ -130,6 +137,7 @@ impl Part {
             Self::Drops(rows) => sort(rows, arrange),
             Self::Pools(rows) => sort(rows, arrange),
             Self::Unmatched(rows, _) => sort(rows, arrange),
+            Self::Groups(rows, _) => sort(rows, arrange),
             Self::Alerts(rows) => sort(rows, arrange),
         }
     }
@@ -147,6 +155,7 @@ impl Part {
             Self::Drops(rows) => list(rows),
             Self::Pools(rows) => list(rows),
             Self::Unmatched(rows, _) => list(rows),
+            Self::Groups(rows, _) => list(rows),
             Self::Alerts(rows) => list(rows),
         }
     }

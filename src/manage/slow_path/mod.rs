@@ -1,4 +1,5 @@
-//! The slow path: what is not ours to relay, and what we say ourselves - ARP, ND and ICMP.
+//! The slow path: what is not ours to relay, and what we say ourselves - ARP, ND, ICMP, and of groups
+//! (`super::groups`).
 //!
 //! A worker leaves such packets in a bounded ring, policed (`stages::Punt`); here they are read, a
 //! bounded number a tick. What is to be sent goes into the [`Outbox`], and from there into the ring
@@ -27,7 +28,9 @@ use std::time::Duration;
 use etherparse::{IpNumber, NetSlice};
 use ipnet::IpNet;
 
+use super::groups::{Groups, Outgoing};
 use crate::packet::{FrameSink, FrameSource};
+use crate::wire::PuntKind;
 
 /// Packets that are read from a worker's ring a tick, so that a tick stays short.
 const PACKETS_A_TICK: usize = 64;
@@ -81,6 +84,8 @@ pub struct Protocols {
     pub hosts: Vec<Host>,
     /// What we tell unasked.
     pub announcements: Announcements,
+    /// IGMP and MLD.
+    pub groups: Groups,
     /// Frames to send.
     pub outbox: Outbox,
     /// What became of those that came.
@@ -111,7 +116,16 @@ impl SlowPath {
             }
         }
         protocols.announcements.tick(&protocols.hosts, now, &mut protocols.outbox);
+        while protocols.outbox.has_room() {
+            let Some(Outgoing { port, frame }) = protocols.groups.next(now) else { break };
+            protocols.outbox.send(port, frame);
+        }
         self.flush();
+    }
+
+    /// Whether nothing is left to be sent, and no group is joined.
+    pub fn is_quiet(&self) -> bool {
+        self.protocols.outbox.is_empty() && self.protocols.groups.is_quiet()
     }
 
     /// Goes by other addresses from now on, by port slot, and announces those that are new.
@@ -151,6 +165,10 @@ impl Protocols {
     /// Reads one packet.
     fn received(&mut self, port: u8, bytes: &[u8], now: Duration) {
         self.counts.taken += 1;
+        if PuntKind::of(bytes).0 == PuntKind::Groups {
+            // It counts for itself, by port and reason.
+            return self.groups.received(port.into(), bytes, now);
+        }
         let packet = Punted::read(port, bytes);
         match packet.map_or(Outcome::Malformed, |packet| self.hand_out(&packet, now)) {
             Outcome::Done => {}

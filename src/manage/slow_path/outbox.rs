@@ -23,6 +23,11 @@ impl Outbox {
         }
     }
 
+    /// Whether there is room for more of those who can wait for it.
+    pub fn has_room(&self) -> bool {
+        self.frames.len() < FRAMES / 2
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()

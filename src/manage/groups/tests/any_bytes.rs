@@ -105,7 +105,7 @@ proptest! {
         cuts in any::<bool>(),
     ) {
         let mut frame = query.frame();
-        prop_assert!(cuts || changes.len() > 0 || receive(&frame).is_ok(), "{:02x?}", frame);
+        prop_assert!(cuts || !changes.is_empty() || receive(&frame).is_ok(), "{:02x?}", frame);
         for (at, byte) in changes {
             let at = at.index(frame.len());
             frame[at] = byte;
@@ -122,7 +122,7 @@ proptest! {
                 wire::read(&frame);
             }
         }
-        let heeded = groups.heeded().next().unwrap();
+        let heeded = groups.state(s(0)).heeded(0);
         prop_assert_eq!(heeded.queries + heeded.others + heeded.ignored.iter().sum::<u64>(), 3);
         prop_assert_eq!(groups.hosts.len(), 2);
         prop_assert_eq!(groups.rows(s(99)).len(), 2);

@@ -161,7 +161,7 @@ fn one_report_is_enough_for_an_older_querier() {
         report[2..4].copy_from_slice(&sum);
         let frame = wire::in_ip(report, ip("10.0.0.9"), ip("239.1.1.1"), 1, true);
         groups.received(0, &frame, s(60));
-        assert_eq!(groups.heeded().next().unwrap().others, 1);
+        assert_eq!(groups.state(s(0)).heeded(0).others, 1);
         // By source lists each host is known to the querier, so nobody is silent for another.
         assert_eq!(until(&mut groups, s(120)).len(), usize::from(version == Version::Igmp3));
     }
@@ -229,5 +229,5 @@ fn each_vlan_is_a_network_of_its_own() {
     assert_eq!(answers[0][12..16], [0x81, 0, 0, 7]);
     query[15] = 8;
     groups.received(0, &query, s(62));
-    assert_eq!(groups.heeded().next().unwrap().ignored[Ignored::NotJoined as usize], 1);
+    assert_eq!(groups.state(s(0)).heeded(0).ignored[Ignored::NotJoined as usize], 1);
 }

@@ -119,7 +119,7 @@ proptest! {
         loses in any::<bool>(),
     ) {
         // Of as many rounds as the robustness variable says, all but one may be lost.
-        let lost = |round: u64, robustness: u8| round % u64::from(robustness) != 0;
+        let lost = |round: u64, robustness: u8| !round.is_multiple_of(robustness.into());
         let mut world = World::new(settings, seed, if loses { lost } else { |_, _| false });
         let version = settings.version;
         world.groups.set(wanted(version, &draft), s(2));
