@@ -1,8 +1,7 @@
-//! Writes the demo's capture, or with `--bench` the bench's:
+//! Writes the demo's capture:
 //!
 //! ```text
 //! cargo run --example demo_capture -- config/demo.pcap
-//! cargo run --example demo_capture -- --bench target/bench/in.pcap
 //! ```
 
 #[path = "../tests/frames/mod.rs"]
@@ -14,11 +13,9 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (file, bytes) = match &arguments[..] {
-        [file] if !file.starts_with('-') => (file, demo_traffic::demo()?),
-        [flag, file] if flag == "--bench" => (file, demo_traffic::bench()?),
-        _ => return Err("usage: demo_capture [--bench] FILE".into()),
+    let [file] = &arguments[..] else {
+        return Err("usage: demo_capture FILE".into());
     };
-    std::fs::write(file, bytes).map_err(|error| format!("{file}: {error}"))?;
+    std::fs::write(file, demo_traffic::demo()?).map_err(|error| format!("{file}: {error}"))?;
     Ok(())
 }

@@ -1,13 +1,25 @@
 #!/usr/bin/env bash
-# A first measure of speed: 64-byte frames from memory through the whole way into nothing, to 1, 4
-# and 16 outputs, in turn with dpdk-testpmd swapping headers on the same devices and the same CPU.
-# Takes about two minutes. Options are those of scripts/bench.py: --rounds N, --seconds N.
-# The schedulers alone: cargo bench --no-default-features --bench schedulers
+# The one way to measure: Punctual in turn with dpdk-testpmd, with the floor of plain DPDK calls and
+# with the two ways of DPDK's multicast sample (benches/floor/), on the same devices and CPUs.
+#   scripts/bench.sh --quick            the cases that have a goal, and whether each was reached
+#   scripts/bench.sh [--rounds N]       every case
+#   scripts/bench.sh --case 1-4 ...     these alone; --help names them
+# The table is kept as JSON in target/bench/. Where the binary is built already: PUNCTUAL=FILE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/setup.sh
-cargo build --release
-mkdir -p target/bench
-cargo run --quiet --example demo_capture -- --bench target/bench/in.pcap
-exec python3 scripts/bench.py --punctual "${CARGO_TARGET_DIR:-target}/release/punctual" "$@"
+tools=target/bench
+mkdir -p "$tools"
+if [[ -z ${PUNCTUAL:-} ]]; then
+    scripts/setup.sh
+    cargo build --release --bin punctual
+    PUNCTUAL=${CARGO_TARGET_DIR:-target}/release/punctual
+fi
+for tool in floor load; do
+    # The two lists of flags are words.
+    # shellcheck disable=SC2046
+    cc -std=gnu11 -O3 -Wall -Wextra -Werror $(pkg-config --cflags libdpdk) "benches/floor/$tool.c" \
+        -o "$tools/$tool" $(pkg-config --libs libdpdk)
+done
+export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=scripts
+exec python3 -m measure --punctual "$PUNCTUAL" --tools "$tools" "$@"

@@ -1,4 +1,4 @@
-//! The traffic of `config/demo.toml` and of the bench, the same bytes every time.
+//! The traffic of `config/demo.toml`, the same bytes every time.
 //!
 //! Three streams such as a relay meets, one in each class, and around them what else is on a wire:
 //! ARP, IGMP, streams nobody asked for, and frames that are broken in ways that have a name.
@@ -24,19 +24,6 @@ pub fn demo() -> Result<Vec<u8>, PcapError> {
     let mut frames = [market(), media(), telemetry(), around(), broken()].concat();
     frames.sort_by_key(|(at, _)| *at);
     write(frames)
-}
-
-/// The bench's capture file: 64-byte frames (with FCS) to the groups of one /24.
-pub fn bench() -> Result<Vec<u8>, PcapError> {
-    let frame = |i: u8| v4().with(|f| f.destination = Ipv4Addr::new(239, 1, 0, i).into());
-    let frames = (0..=255).map(|i| {
-        let mut payload = vec![0; 18];
-        payload[0] = i;
-        let bytes = frame(i).with(|f| f.payload = payload).bytes();
-        assert_eq!(bytes.len(), 60, "the FCS makes it 64");
-        (u64::from(i), bytes)
-    });
-    write(frames.collect())
 }
 
 fn write(frames: Vec<Timed>) -> Result<Vec<u8>, PcapError> {

@@ -1,0 +1,1 @@
+"""The one way to measure Punctual; scripts/bench.sh runs it."""
