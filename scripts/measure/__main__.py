@@ -10,12 +10,13 @@ import argparse
 import os
 import sys
 
-from . import cases, host, memif, ratios, sizes, table
+from . import cases, host, memif, profile, ratios, sizes, table
 from .programs import HERE, Bench
 
 
 # Cases that are not blocks of a rate.
 OTHERS = {"memif": memif.measure, "sizes": sizes.measure}
+PROFILE = {"profile": profile.measure}
 NAMES = (*cases.CASES, *OTHERS)
 
 
@@ -28,6 +29,8 @@ def read_arguments():
     parser.add_argument("--quick", action="store_true", help="only the cases that have a goal, two rounds")
     parser.add_argument("--case", action="append", metavar="NAME",
                         help=f"this case alone; may be repeated:\n{', '.join(NAMES)}")
+    parser.add_argument("--profile", action="store_true",
+                        help="instructions of each stage, by callgrind, and nothing else")
     parser.add_argument("--rounds", type=int, help="rounds of each case (default: 10, quick 2)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each block (default: 0.5)")
     parser.add_argument("--noisy", action="store_true",
@@ -43,8 +46,8 @@ def read_arguments():
 def measure(bench, name, arguments, goals):
     """One case: its table, its goals, and what is kept."""
     host.say(f"case {name}")
-    if name in OTHERS:
-        return OTHERS[name](bench, max(1, arguments.rounds // 2), goals)
+    if name in OTHERS | PROFILE:
+        return (OTHERS | PROFILE)[name](bench, max(1, arguments.rounds // 2), goals)
     case = cases.CASES[name](bench)
     found = ratios.halves(case.programs, arguments.rounds, not arguments.noisy)
     rows = ratios.summarise(found)
@@ -64,7 +67,7 @@ def main():
     huge = host.huge_pages()
     bench = Bench(arguments.punctual, f"{arguments.tools}/floor", f"{arguments.tools}/load",
                   arguments.seconds, huge, management, worker)
-    names = arguments.case or ((*cases.QUICK, *OTHERS) if arguments.quick else NAMES)
+    names = list(PROFILE) if arguments.profile else arguments.case or ((*cases.QUICK, *OTHERS) if arguments.quick else NAMES)
     facts, goals, results = host.facts(huge), [], {}
     for name in names:
         results[name] = measure(bench, name, arguments, goals)
@@ -78,7 +81,8 @@ def main():
             "rounds": arguments.rounds, "seconds": arguments.seconds,
             "thrown_out": ratios.Count.thrown_out, "kept_disturbed": ratios.Count.kept_disturbed,
             "goals": goals, "results": results}
-    table.keep(HERE / ("quick.json" if arguments.quick else "bench.json"), kept)
+    kind = "profile" if arguments.profile else "quick" if arguments.quick else "bench"
+    table.keep(HERE / f"{kind}.json", kept)
 
 
 if __name__ == "__main__":
