@@ -14,12 +14,10 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use cases::{Case, SCHEDULERS, turn};
+use cases::{Case, SCHEDULERS, reload, turn};
 
 /// What a case may differ from its baseline.
 const TOLERANCE: f64 = 0.03;
-/// Packets or copies that are counted, at least.
-const PACKETS: u64 = 100_000;
 /// How the schedulers' instructions may grow from 1,000 to 100,000 flows or packets.
 const GROWTH_MAX: f64 = 1.5;
 /// How many times the trio's instructions the origin's way takes, at least, at each size.
@@ -78,14 +76,16 @@ fn main() -> ExitCode {
     })
 }
 
-/// The names of all cases, in the packet's order.
+/// The names of all cases that are judged, in the packet's order. `reload-RULES` is one for profiles
+/// only: `valgrind --tool=callgrind` with `--case reload-1000`.
 fn names() -> Vec<String> {
     let schedulers = SCHEDULERS.iter().flat_map(|scheduler| {
         ["", "origin-"]
             .into_iter()
             .flat_map(move |way| SIZES.map(|size| format!("{way}{}-{size}", scheduler.name)))
     });
-    schedulers.chain(FAN_OUTS.map(|fan_out| format!("turn-{fan_out}"))).collect()
+    let turns = FAN_OUTS.map(|fan_out| format!("turn-{fan_out}"));
+    schedulers.chain(turns).collect()
 }
 
 fn build(name: &str) -> Option<Box<dyn Case>> {
@@ -93,6 +93,9 @@ fn build(name: &str) -> Option<Box<dyn Case>> {
     let size = size.parse().ok()?;
     if way == "turn" {
         return Some(Box::new(turn::Turn::new(size)));
+    }
+    if way == "reload" {
+        return Some(Box::new(reload::Reload::new(size)));
     }
     let named = |name: &str| SCHEDULERS.iter().find(|scheduler| scheduler.name == name);
     match way.strip_prefix("origin-") {
@@ -105,7 +108,7 @@ fn build(name: &str) -> Option<Box<dyn Case>> {
 fn run_case(name: &str) -> Result<ExitCode, Box<dyn Error>> {
     let mut case = build(name).ok_or_else(|| format!("no case is named {name}"))?;
     let mut packets = 0;
-    while packets < PACKETS {
+    while packets < case.least() {
         case.prepare();
         packets += measured(case.as_mut());
     }

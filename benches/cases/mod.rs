@@ -1,5 +1,6 @@
 //! What the benches measure: each scheduler with a standing backlog, ours and the origin's way, and
-//! the worker's whole turn. A case takes packets out and puts as many in, so it can go on forever.
+//! the worker's whole turn; and a reload. A case takes packets out and puts as many in, so it can go
+//! on forever.
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
@@ -7,6 +8,7 @@ pub mod ours;
 pub mod origin;
 pub mod pooled;
 pub mod turn;
+pub mod reload;
 
 use punctual::packet::{BURST, Ticks};
 
@@ -18,7 +20,12 @@ pub trait Case {
     /// What a batch needs and nobody measures.
     fn prepare(&mut self) {}
 
-    /// One batch; returns how many packets or copies it was.
+    /// Packets, copies or rules that are counted, at least.
+    fn least(&self) -> u64 {
+        100_000
+    }
+
+    /// One batch; returns how many packets, copies or rules it was.
     fn run(&mut self) -> u64;
 
     /// Panics where packets were lost or made.

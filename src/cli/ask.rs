@@ -366,6 +366,10 @@ fn reload_it(args: &ReloadArgs) -> Result<(), AskError> {
         diff.summary(),
         reloaded.generation
     ));
+    if reloaded.plan_turn_ns > 0 {
+        let [turn, longest] = [reloaded.plan_turn_ns, reloaded.longest_turn_ns].map(span);
+        print(&format!("the worker took it up in a turn of {turn}; its longest was {longest}\n"));
+    }
     Ok(())
 }
 

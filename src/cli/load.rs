@@ -3,7 +3,8 @@
 use std::io::{stderr, stdout};
 use std::path::Path;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigErrors};
+use crate::manage::metrics;
 use crate::manage::text::Style;
 
 /// What a command needs of a file.
@@ -14,6 +15,9 @@ pub struct Loaded {
     pub settings: String,
     /// The warnings, as text.
     pub warnings: String,
+    /// The warnings without colours.
+    #[cfg(feature = "dpdk")]
+    pub plain_warnings: String,
 }
 
 /// Reads and validates a file.
@@ -21,15 +25,31 @@ pub struct Loaded {
 /// # Errors
 /// Every mistake, rendered.
 pub fn load(path: &Path) -> Result<Loaded, String> {
-    match config::load(path) {
-        Ok(loaded) => Ok(Loaded {
+    config::load(path).map(Loaded::from).map_err(rendered)
+}
+
+/// [`load`] for an instance, which is asked for its metrics too.
+///
+/// # Errors
+/// Every mistake, rendered.
+pub fn load_instance(path: &Path) -> Result<Loaded, String> {
+    let loaded = config::load(path).map_err(rendered)?;
+    metrics::check_loaded(&loaded).map_err(rendered)?;
+    Ok(loaded.into())
+}
+
+impl From<config::Loaded> for Loaded {
+    fn from(loaded: config::Loaded) -> Self {
+        Self {
             settings: config::canonical(&loaded.config),
             warnings: loaded.warnings.render(Style::of(&stdout()).is_coloured()),
+            #[cfg(feature = "dpdk")]
+            plain_warnings: loaded.warnings.render(false),
             config: loaded.config,
-        }),
-        Err(errors) => {
-            let styled = Style::of(&stderr()).is_coloured();
-            Err(errors.diagnostics().render(styled))
         }
     }
+}
+
+fn rendered(errors: ConfigErrors) -> String {
+    errors.diagnostics().render(Style::of(&stderr()).is_coloured())
 }

@@ -19,7 +19,6 @@ use clap::{Args, Parser, Subcommand};
 use crate::config;
 use crate::manage::check::{self, Check};
 use crate::manage::logs::{Format, Least};
-use crate::manage::metrics;
 #[cfg(feature = "dpdk")]
 use crate::manage::probe::{self, Finding};
 use crate::manage::run::StopPolicy;
@@ -157,7 +156,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
 
 fn check(args: &CheckArgs) -> Exit {
     let path = &args.file;
-    let loaded = match load::load(path) {
+    let loaded = match load::load_instance(path) {
         Ok(loaded) => loaded,
         Err(rendered) => return fail_as_rendered(exit::CONFIG, &rendered),
     };
@@ -165,9 +164,6 @@ fn check(args: &CheckArgs) -> Exit {
         Ok(plan) => plan,
         Err(error) => return fail(exit::CONFIG, &error.to_string()),
     };
-    if let Err(error) = metrics::check(&loaded.config) {
-        return fail(exit::CONFIG, &error.to_string());
-    }
     if args.against {
         return ask::against(&loaded, &args.target);
     }

@@ -6,17 +6,21 @@ use super::exit::{self, Exit};
 /// Runs the configuration until it is to stop.
 #[cfg(feature = "dpdk")]
 pub fn run(args: &RunArgs) -> Exit {
+    use crate::manage::logs::Format;
     use crate::manage::serve::{RunError, serve};
 
-    let loaded = match super::load::load(&args.file) {
+    let loaded = match super::load::load_instance(&args.file) {
         Ok(loaded) => loaded,
         Err(rendered) => return super::fail_as_rendered(exit::CONFIG, &rendered),
     };
-    if !loaded.warnings.is_empty() {
+    let mut warnings = "";
+    if args.log().0 == Format::Json {
+        warnings = &loaded.plain_warnings;
+    } else if !loaded.warnings.is_empty() {
         super::warn(&loaded.warnings);
     }
-    let report = args.report.as_deref();
-    match serve(&loaded.config, &args.file, args.stop_policy(), report, args.log()) {
+    let (config, report) = (&loaded.config, args.report.as_deref());
+    match serve((config, warnings), &args.file, args.stop_policy(), report, args.log()) {
         Ok(()) => exit::OK,
         Err(error) => {
             let exit = match error {

@@ -1,8 +1,8 @@
 //! Makes an output of what was read: defaults filled in, checked against its rule and port.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use ipnet::IpNet;
 
 use super::canonical::show_net;
@@ -214,6 +214,10 @@ fn group_mac(net: &IpNet) -> Option<MacAddr> {
 
 /// Names as reports show them, made unique within the rule.
 pub(super) fn name_outputs(outputs: &mut [Output], site: &Site<'_>) {
+    if let [only] = outputs {
+        only.name = base_name(only, site);
+        return;
+    }
     let base: Vec<String> = outputs.iter().map(|o| base_name(o, site)).collect();
     let mut uses = HashMap::new();
     for name in &base {
@@ -257,6 +261,9 @@ fn base_name(output: &Output, site: &Site<'_>) -> String {
 
 /// Two outputs with one identity would send everything twice.
 pub(super) fn check_same_outputs(cx: &Context<'_>, rule: &Rule, at: &[Place], sound: &[bool]) {
+    if at.len() < 2 {
+        return;
+    }
     let mut seen = HashMap::new();
     for ((output, at), _) in rule.outputs.iter().zip(at).zip(sound).filter(|(_, sound)| **sound) {
         let vlan = match output.vlan {

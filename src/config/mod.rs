@@ -65,6 +65,23 @@ pub struct Loaded {
     pub warnings: Diagnostics,
     /// The files it came from, the main one first.
     pub files: Vec<PathBuf>,
+    /// What asks for metrics: `detail`, else `metrics`.
+    metrics_at: Option<Place>,
+}
+
+impl Loaded {
+    /// A mistake in what is asked of metrics, which only those who know all metrics can find.
+    pub fn refuse_metrics(
+        &self,
+        found: impl Into<String>,
+        allowed: impl Into<String>,
+    ) -> ConfigErrors {
+        let diagnostic = match self.metrics_at {
+            Some(at) => Diagnostic::error(at, found).label(allowed),
+            None => Diagnostic::file(found).label(allowed),
+        };
+        ConfigErrors(self.warnings.with(diagnostic))
+    }
 }
 
 /// Reads a file, what it includes, and the environment variables it names.
@@ -125,7 +142,7 @@ pub fn load_bytes(
     };
     sources.extend(includes);
     let cx = Context::new(&sources, variable);
-    let config = read(&cx, &undecodable);
+    let (config, metrics_at) = read(&cx, &undecodable);
     let errors = cx.errors();
     list.extend(cx.into_list());
     let (mut warnings, mut mistakes) = (Vec::new(), Vec::new());
@@ -139,11 +156,11 @@ pub fn load_bytes(
     if errors > 0 || !mistakes.is_empty() {
         return Err(ConfigErrors(Diagnostics::new(sources, mistakes)));
     }
-    Ok(Loaded { config, warnings: Diagnostics::new(sources, warnings), files })
+    Ok(Loaded { config, warnings: Diagnostics::new(sources, warnings), files, metrics_at })
 }
 
 /// Reads all files; the configuration counts only where no error was reported.
-fn read(cx: &Context<'_>, undecodable: &[(usize, usize)]) -> Config {
+fn read(cx: &Context<'_>, undecodable: &[(usize, usize)]) -> (Config, Option<Place>) {
     let trees: Vec<_> = cx
         .sources
         .iter()
@@ -172,7 +189,7 @@ fn read(cx: &Context<'_>, undecodable: &[(usize, usize)]) -> Config {
             Table::root(cx, section, tree.get_ref(), Place::new(file, 0..0))
         })
         .collect();
-    read_tables(cx, &tops)
+    (read_tables(cx, &tops), read_site::metrics_place(&tops[0]))
 }
 
 fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {

@@ -1,7 +1,7 @@
 //! Names of ports, receivers and rules: unique over all files, what refers to them, and what may
 //! have been meant.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 use super::reader::{At, Context, FOUND_CHARS_MAX};
 use super::report::Diagnostic;

@@ -1,6 +1,7 @@
 //! Reads `[[rule]]` and `[default.rule]`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -103,11 +104,15 @@ pub(super) fn read_queue(table: &Table<'_>) -> Option<At<QueueBound>> {
 
 /// The bound of a queue that nothing was said of.
 pub(super) fn preset_queue() -> QueueBound {
-    let preset = |name| keys::QUEUE.keys.iter().find(|k| k.name == name).map(preset_number);
-    QueueBound {
-        packets: clamp32(preset("packets").unwrap_or(1)),
-        bytes: preset("bytes").unwrap_or(1),
-    }
+    // Read once: every rule and output that says nothing of its queue has this one.
+    static PRESET: LazyLock<QueueBound> = LazyLock::new(|| {
+        let preset = |name| keys::QUEUE.keys.iter().find(|k| k.name == name).map(preset_number);
+        QueueBound {
+            packets: clamp32(preset("packets").unwrap_or(1)),
+            bytes: preset("bytes").unwrap_or(1),
+        }
+    });
+    *PRESET
 }
 
 /// Reports a queue that cannot hold one largest frame.
@@ -134,17 +139,32 @@ pub(super) fn parse_net(text: &str) -> Result<IpNet, String> {
     Ok(net)
 }
 
+const fn v4([a, b, c, d]: [u8; 4], bits: u8) -> IpNet {
+    IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), bits)
+}
+
+const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], bits: u8) -> IpNet {
+    IpNet::new_assert(IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)), bits)
+}
+
 /// Why packets to a prefix are never relayed.
 pub(super) fn unroutable(net: &IpNet) -> Option<&'static str> {
-    let overlaps = |other: &str| {
-        let other = other.parse::<IpNet>();
-        other.is_ok_and(|other| net.contains(&other) || other.contains(net))
-    };
-    let groups = ["224.0.0.0/24", "ff01::/16", "ff02::/16"];
-    let hosts = ["0.0.0.0/8", "127.0.0.0/8", "255.255.255.255/32", "::/128", "::1/128"];
-    if groups.into_iter().any(overlaps) {
+    const GROUPS: [IpNet; 3] = [
+        v4([224, 0, 0, 0], 24),
+        v6([0xff01, 0, 0, 0, 0, 0, 0, 0], 16),
+        v6([0xff02, 0, 0, 0, 0, 0, 0, 0], 16),
+    ];
+    const HOSTS: [IpNet; 5] = [
+        v4([0, 0, 0, 0], 8),
+        v4([127, 0, 0, 0], 8),
+        v4([255, 255, 255, 255], 32),
+        v6([0; 8], 128),
+        v6([0, 0, 0, 0, 0, 0, 0, 1], 128),
+    ];
+    let overlaps = |other: &IpNet| net.contains(other) || other.contains(net);
+    if GROUPS.iter().any(overlaps) {
         Some("it holds link-local groups (224.0.0.0/24, ff02::/16), which are never relayed")
-    } else if hosts.into_iter().any(overlaps) {
+    } else if HOSTS.iter().any(overlaps) {
         Some("it holds addresses that are no destination (unspecified, loopback, broadcast)")
     } else {
         None

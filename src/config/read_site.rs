@@ -180,6 +180,16 @@ pub(super) fn read_management(
     }
 }
 
+/// Where metrics are asked for: `detail`, else `metrics`. What is wrong with it is told elsewhere.
+pub(super) fn metrics_place(top: &Table<'_>) -> Option<Place> {
+    let node = top.peek("management")?;
+    let DeValue::Table(map) = node.value else {
+        return None;
+    };
+    let at = |key: &str| map.get(key).map(|value| Place::new(node.at.file, value.span()));
+    at("detail").or_else(|| at("metrics"))
+}
+
 fn read_socket(table: &Table<'_>) -> ControlSocket {
     let Some(text) = table.text("socket") else {
         return ControlSocket::Auto;

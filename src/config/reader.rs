@@ -144,6 +144,9 @@ pub(super) struct Table<'a> {
     pub section: &'static Section,
     pub at: Place,
     map: &'a DeTable<'a>,
+    /// The keys of the section that are there, a bit each in its order: most are not, and are
+    /// not looked for.
+    present: u64,
 }
 
 impl<'a> Table<'a> {
@@ -171,9 +174,12 @@ impl<'a> Table<'a> {
         map: &'a DeTable<'a>,
         at: Place,
     ) -> Self {
-        let table = Self::unchecked(cx, section, map, at);
+        let mut table = Self { present: 0, ..Self::unchecked(cx, section, map, at) };
         for (name, _) in map {
-            table.check_key(name.get_ref(), Place::new(at.file, name.span()));
+            match table.position(name.get_ref()) {
+                Some(position) => table.present |= 1 << position,
+                None => table.unknown_key(name.get_ref(), Place::new(at.file, name.span())),
+            }
         }
         table
     }
@@ -185,14 +191,16 @@ impl<'a> Table<'a> {
         map: &'a DeTable<'a>,
         at: Place,
     ) -> Self {
-        Self { cx, section, at, map }
+        Self { cx, section, at, map, present: u64::MAX }
     }
 
-    fn check_key(&self, name: &str, at: Place) {
+    /// The place of a key in the section's list.
+    fn position(&self, name: &str) -> Option<usize> {
+        self.section.keys.iter().position(|key| key.name == name)
+    }
+
+    fn unknown_key(&self, name: &str, at: Place) {
         let section = self.section;
-        if section.keys.iter().any(|k| k.name == name) {
-            return;
-        }
         let shown: String = name.chars().take(FOUND_CHARS_MAX).collect();
         if section.later.contains(&name) {
             self.cx.report(
@@ -213,15 +221,20 @@ impl<'a> Table<'a> {
 
     /// The key's entry in the list.
     pub(super) fn key(&self, name: &str) -> &'static Key {
-        let found = self.section.keys.iter().find(|k| k.name == name);
-        found.unwrap_or_else(|| unreachable!("`{name}` is listed in {}", self.section.heading))
+        &self.section.keys[self.listed(name)]
+    }
+
+    /// The place of a key that is in the section's list.
+    fn listed(&self, name: &str) -> usize {
+        let position = self.position(name);
+        position.unwrap_or_else(|| unreachable!("`{name}` is listed in {}", self.section.heading))
     }
 
     /// The value as it is; absence is reported where the key is required.
     pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
-        let key = self.key(name);
-        let node = self.peek(name);
-        if node.is_none() && matches!(key.preset, Preset::Required) {
+        let position = self.listed(name);
+        let node = self.at_position(position);
+        if node.is_none() && matches!(self.section.keys[position].preset, Preset::Required) {
             self.missing(name);
         }
         node
@@ -229,7 +242,15 @@ impl<'a> Table<'a> {
 
     /// The value as it is.
     pub(super) fn peek(&self, name: &str) -> Option<Node<'a>> {
-        let value = self.map.get(name)?;
+        self.at_position(self.position(name)?)
+    }
+
+    /// The value of the key at this place in the section's list.
+    fn at_position(&self, position: usize) -> Option<Node<'a>> {
+        if self.present >> position & 1 == 0 {
+            return None;
+        }
+        let value = self.map.get(self.section.keys[position].name)?;
         Some(Node { value: value.get_ref(), at: Place::new(self.at.file, value.span()) })
     }
 

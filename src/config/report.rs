@@ -121,6 +121,11 @@ impl Diagnostics {
         Self { sources, list }
     }
 
+    /// Another one of the same files, alone.
+    pub(super) fn with(&self, diagnostic: Diagnostic) -> Self {
+        Self::new(self.sources.clone(), vec![diagnostic])
+    }
+
     /// All of them, by file and place.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()

@@ -183,6 +183,8 @@ pub struct WorkerCounters {
     pub generation: Counter,
     /// The longest time from the end of a turn to that of the next, in ticks.
     pub longest_turn: Counter,
+    /// The same of the turn that took up the plan, in ticks; 0 by the first plan.
+    pub plan_turn: Counter,
 }
 
 /// All counters of one worker.

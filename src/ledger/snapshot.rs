@@ -1,6 +1,6 @@
 //! A ledger that one thread publishes and others read whole: a sequence lock over atomic words.
 //!
-//! The writer never waits. A reader that met a writer reads again. (Boehm, "Can Seqlocks Get Along
+//! The writer never waits, and a reader never waits for a writer that stands still. (Boehm, "Can Seqlocks Get Along
 //! With Programming Language Memory Models?", MSPC 2012.)
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -9,10 +9,20 @@ use super::Ledger;
 use crate::packet::DropReason;
 
 /// The ledger as its worker last published it.
+///
+/// There are two copies, and the worker writes the one that was published before the last. So who
+/// reads the last one finds it whole even where the worker stands still in the middle of the next,
+/// and reads again only where the worker has published and begun another meanwhile.
 #[derive(Debug)]
 pub struct Published {
-    /// Odd while the writer is at work.
+    /// Twice as much as was published; odd while the writer is at work.
     sequence: AtomicU64,
+    copies: [Copy; 2],
+}
+
+/// One of the copies.
+#[derive(Debug)]
+struct Copy {
     totals: [AtomicU64; TOTALS],
     dropped_before: [AtomicU64; DropReason::COUNT],
     dropped_after: [AtomicU64; DropReason::COUNT],
@@ -23,21 +33,45 @@ const TOTALS: usize = 7;
 
 impl Default for Published {
     fn default() -> Self {
-        Self {
-            sequence: AtomicU64::new(0),
-            totals: zeros(),
-            dropped_before: zeros(),
-            dropped_after: zeros(),
-        }
+        let copy = || Copy { totals: zeros(), dropped_before: zeros(), dropped_after: zeros() };
+        Self { sequence: AtomicU64::new(0), copies: [copy(), copy()] }
     }
 }
 
 impl Published {
     /// Publishes; by the owning worker only.
     pub fn publish(&self, ledger: &Ledger) {
+        let next = self.begin();
+        self.copies[next as usize % 2].store(ledger);
+        self.sequence.store(2 * next, Ordering::Release);
+    }
+
+    /// Says that a copy is being written: that of the publication whose number this returns.
+    fn begin(&self) -> u64 {
         let sequence = self.sequence.load(Ordering::Relaxed);
-        self.sequence.store(sequence + 1, Ordering::Relaxed);
+        // Whoever sees this may read the copy that was published last.
+        self.sequence.store(sequence + 1, Ordering::Release);
         fence(Ordering::Release);
+        sequence / 2 + 1
+    }
+
+    /// The ledger at the last turn boundary that was published.
+    pub fn read(&self) -> Ledger {
+        loop {
+            let last = self.sequence.load(Ordering::Acquire) / 2;
+            let ledger = self.copies[last as usize % 2].load();
+            fence(Ordering::Acquire);
+            // This copy is written again by the publication after the next.
+            if self.sequence.load(Ordering::Relaxed) < 2 * last + 3 {
+                return ledger;
+            }
+            std::hint::spin_loop();
+        }
+    }
+}
+
+impl Copy {
+    fn store(&self, ledger: &Ledger) {
         let totals = [
             ledger.received,
             ledger.punted,
@@ -50,31 +84,21 @@ impl Published {
         store(&self.totals, &totals);
         store(&self.dropped_before, &ledger.dropped_before);
         store(&self.dropped_after, &ledger.dropped_after);
-        self.sequence.store(sequence + 2, Ordering::Release);
     }
 
-    /// The ledger at one turn boundary.
-    pub fn read(&self) -> Ledger {
-        loop {
-            let before = self.sequence.load(Ordering::Acquire);
-            let totals = load(&self.totals);
-            let [received, punted, admitted, waiting_before, copies, sent, waiting_after] = totals;
-            let ledger = Ledger {
-                received,
-                punted,
-                admitted,
-                waiting_before,
-                copies,
-                sent,
-                waiting_after,
-                dropped_before: load(&self.dropped_before),
-                dropped_after: load(&self.dropped_after),
-            };
-            fence(Ordering::Acquire);
-            if before.is_multiple_of(2) && self.sequence.load(Ordering::Relaxed) == before {
-                return ledger;
-            }
-            std::hint::spin_loop();
+    fn load(&self) -> Ledger {
+        let totals = load(&self.totals);
+        let [received, punted, admitted, waiting_before, copies, sent, waiting_after] = totals;
+        Ledger {
+            received,
+            punted,
+            admitted,
+            waiting_before,
+            copies,
+            sent,
+            waiting_after,
+            dropped_before: load(&self.dropped_before),
+            dropped_after: load(&self.dropped_after),
         }
     }
 }
@@ -95,6 +119,9 @@ fn load<const N: usize>(words: &[AtomicU64; N]) -> [u64; N] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -113,10 +140,30 @@ mod tests {
             let mut last = 0;
             while last < 200_000 {
                 let ledger = published.read();
+                assert_eq!(ledger.dropped_after[DropReason::Mtu.index()], ledger.received);
                 assert_eq!(ledger.residual(), 0);
                 assert!(ledger.received >= last);
                 last = ledger.received;
             }
         });
+    }
+
+    #[test]
+    fn a_writer_that_stands_still_keeps_nobody_waiting() {
+        let published = Arc::new(Published::default());
+        for n in 1..=3 {
+            published.publish(&Ledger { received: n, admitted: n, ..Ledger::default() });
+            // The next one is begun, half of it is written, and the worker goes no further.
+            let next = published.begin();
+            published.copies[next as usize % 2].totals[0].store(77, Ordering::Relaxed);
+            let (done, read) = mpsc::channel();
+            let reader = Arc::clone(&published);
+            std::thread::spawn(move || {
+                let ledger = reader.read();
+                done.send((ledger.received, ledger.residual())).ok()
+            });
+            assert_eq!(read.recv_timeout(Duration::from_secs(20)), Ok((n, 0)), "it does not wait");
+            published.sequence.store(2 * (next - 1), Ordering::Release);
+        }
     }
 }

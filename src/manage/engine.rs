@@ -29,8 +29,6 @@ use crate::worker::{Control, Parts, Phase, Worker};
 const MEGABYTES_BESIDES: u64 = 32;
 /// How long the start waits for the links of ports that are sent to.
 const LINKS_WAIT: Duration = Duration::from_secs(1);
-/// How long a worker may take to take up a plan: some thousand turns.
-const TAKEN_UP_MAX: Duration = Duration::from_secs(1);
 /// How long a stop waits for what is to be said of groups that are left.
 const LEAVE_MAX: Duration = Duration::from_millis(200);
 /// How often links are looked at.
@@ -164,21 +162,17 @@ impl Engine {
         })
     }
 
-    /// Goes by another configuration from now on; `old` is the one in force. Returns what differs
-    /// when the worker runs by it, or a second has passed.
+    /// Goes by another configuration from now on; `old` is the one in force, and taken up. Returns
+    /// what differs; the worker takes it up at its next turn.
     ///
     /// # Errors
-    /// Where it needs a restart or cannot be planned, or the worker has not taken up the one
-    /// before. Nothing has changed then.
+    /// Where it needs a restart or cannot be planned. Nothing has changed then.
     pub fn reload(
         &mut self,
         old: &Config,
         new: &Config,
         now: Duration,
     ) -> Result<Diff, ReloadError> {
-        if !self.is_taken_up() {
-            return Err(ReloadError::Stalled);
-        }
         let lacks = |(slot, port): (usize, &PortPlan)| {
             let linear = !port.sends_chains || new.copy_below > 0;
             let sent_to = new.rules.iter().flat_map(|r| &r.outputs).any(|o| o.port == slot);
@@ -210,10 +204,6 @@ impl Engine {
         let speakers = speakers(new, self.reloader.facts()).enumerate();
         speakers.for_each(|(port, speaker)| groups.set_speaker(port, speaker));
         groups.set(wanted(new), now);
-        let start = wall::now();
-        while !self.is_taken_up() && !self.has_ended() && start.elapsed() < TAKEN_UP_MAX {
-            std::thread::sleep(Duration::from_micros(50));
-        }
         Ok(differs)
     }
 
@@ -226,6 +216,14 @@ impl Engine {
     /// Whether the worker runs by the plan in force.
     pub fn is_taken_up(&self) -> bool {
         self.counters.worker.generation.get() == self.plan.generation
+    }
+
+    /// The turn that took up the plan, and the longest since the start, in nanoseconds.
+    pub fn turns_ns(&self) -> (u64, u64) {
+        let counters = &self.counters.worker;
+        let rate = u128::from(self.plan.ticks_per_second);
+        let nanos = |ticks: u64| (u128::from(ticks) * 1_000_000_000 / rate) as u64;
+        (nanos(counters.plan_turn.get()), nanos(counters.longest_turn.get()))
     }
 
     /// Steers the worker.

@@ -287,6 +287,7 @@ fn count(counters: &Counters) {
     counters.worker.busy_turns.add(1_000);
     counters.worker.heartbeat.set(12 * TICKS_PER_SECOND - 2_000);
     counters.worker.longest_turn.raise_to(90_000);
+    counters.worker.plan_turn.set(7_000);
     counters.worker.generation.set(1);
 }
 

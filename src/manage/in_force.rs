@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::control::{Refusal, Reloaded, code};
 use super::engine::Engine;
+use super::metrics;
 use super::reload::ReloadError;
-use super::{metrics, wall};
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigErrors};
 
 /// What the instance goes by.
 #[derive(Debug)]
@@ -20,7 +20,8 @@ pub struct InForce {
 }
 
 impl InForce {
-    /// Reads `file`, or the one in force again, and goes by it. `now` is since the start.
+    /// Reads `file`, or the one in force again, and goes by it; the worker takes it up at its next
+    /// turn. `now` is since the start. How long it took is not known yet.
     ///
     /// # Errors
     /// What is wrong with it, for people; then nothing has changed.
@@ -30,34 +31,29 @@ impl InForce {
         engine: &mut Engine,
         now: Duration,
     ) -> Result<Reloaded, Refusal> {
-        let start = wall::now();
         let file = file.map_or_else(|| self.file.clone(), |file| self.spelled_alike(file));
-        let loaded = config::load(&file).map_err(|errors| {
+        let wrong = |errors: ConfigErrors| {
             Refusal::new(code::CONFIG, errors.diagnostics().render(false).trim_end())
-        })?;
-        metrics::check(&loaded.config)
-            .map_err(|error| Refusal::new(code::CONFIG, format!("{}: {error}", file.display())))?;
+        };
+        let loaded = config::load(&file).map_err(wrong)?;
+        metrics::check_loaded(&loaded).map_err(wrong)?;
         let diff = engine.reload(&self.config, &loaded.config, now).map_err(|error| {
             let code = match error {
                 ReloadError::NeedsRestart(_) => code::RESTART,
-                ReloadError::Stalled => code::BUSY,
                 ReloadError::Plan(_) => code::CONFIG,
             };
             Refusal::new(code, format!("{}: {error}", file.display()))
         })?;
         self.config = Arc::new(loaded.config);
         self.file = file;
-        let mut warnings = vec![loaded.warnings.render(false).trim_end().to_owned()];
-        if !engine.is_taken_up() {
-            warnings.push("the worker has not taken it up yet: it will when it goes on".into());
-        }
-        warnings.retain(|warning| !warning.is_empty());
         Ok(Reloaded {
             file: self.file.display().to_string(),
             generation: engine.plan.generation,
             diff,
-            warnings: warnings.join("\n"),
-            took_ns: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            warnings: loaded.warnings.render(false).trim_end().to_owned(),
+            took_ns: 0,
+            plan_turn_ns: 0,
+            longest_turn_ns: 0,
         })
     }
     /// A file in the directory of the one in force is named by the same path to it: devices that

@@ -25,6 +25,8 @@ pub mod engine;
 #[cfg(feature = "dpdk")]
 pub mod in_force;
 #[cfg(feature = "dpdk")]
+mod reloads;
+#[cfg(feature = "dpdk")]
 mod told;
 #[cfg(feature = "dpdk")]
 pub mod serve;

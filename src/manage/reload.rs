@@ -8,8 +8,10 @@
 
 mod diff;
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use foldhash::HashSet;
 
 pub use diff::{Diff, diff};
 
@@ -27,9 +29,6 @@ pub enum ReloadError {
     /// Something in it cannot change while running.
     #[error("this needs a restart: {}", .0.join("; "))]
     NeedsRestart(Vec<String>),
-    /// The worker has not taken up the plan before.
-    #[error("the worker has not taken up the last configuration yet; try again when it runs")]
-    Stalled,
     /// It cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -55,12 +54,9 @@ impl Default for Retired {
 /// What is gone from the configuration and may still wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Gone {
-    rules: Vec<u32>,
-    outputs: Vec<u32>,
-    /// When it went.
-    since: Duration,
-    /// Whether what waits is being dropped.
-    swept: bool,
+    /// Slots, each with when it went.
+    rules: BTreeMap<u32, Duration>,
+    outputs: BTreeMap<u32, Duration>,
     /// Whether the slots in which nothing waits have been given up.
     tidy: bool,
 }
@@ -108,7 +104,7 @@ impl Reloader {
         if !diff.needs_restart.is_empty() {
             return Err(ReloadError::NeedsRestart(diff.needs_restart));
         }
-        let next = plan.follow(new, &self.facts, &mut self.slots)?;
+        let next = plan.follow(old, new, &self.facts, &mut self.slots)?;
         for &output in &next.cleared.outputs {
             let counters = &counters.outputs[output as usize];
             self.retired.copies += counters.copies.get();
@@ -119,17 +115,17 @@ impl Reloader {
         let rules: HashSet<_> = next.rule_slots.iter().copied().collect();
         let outputs = next.rule_slots.iter().flat_map(|&rule| next.outputs_of(rule));
         let outputs: HashSet<_> = outputs.copied().collect();
-        let sorted = |gone: HashSet<u32>| {
-            let mut gone: Vec<_> = gone.into_iter().collect();
-            gone.sort_unstable();
-            gone
-        };
+        // What went by an earlier reload goes on counting from then.
+        let since =
+            |gone: &BTreeMap<u32, Duration>, slot| (slot, gone.get(&slot).copied().unwrap_or(now));
         let (held_rules, held_outputs) = self.slots.held();
+        let Gone { rules: old_rules, outputs: old_outputs, .. } = &self.gone;
         self.gone = Gone {
-            rules: sorted(held_rules.difference(&rules).copied().collect()),
-            outputs: sorted(held_outputs.difference(&outputs).copied().collect()),
-            since: now,
-            swept: false,
+            rules: held_rules.difference(&rules).map(|&slot| since(old_rules, slot)).collect(),
+            outputs: held_outputs
+                .difference(&outputs)
+                .map(|&slot| since(old_outputs, slot))
+                .collect(),
             tidy: false,
         };
         Ok(next)
@@ -139,31 +135,37 @@ impl Reloader {
     /// Slots in which nothing waits are given up. Returns a plan that drops what has waited too
     /// long.
     pub fn tick(&mut self, plan: &Plan, counters: &Counters, now: Duration) -> Option<Plan> {
-        let Gone { rules, outputs, since, swept, tidy } = &mut self.gone;
+        let Gone { rules, outputs, tidy } = &mut self.gone;
         let before = (rules.len(), outputs.len());
         if *tidy && before == (0, 0) {
             return None;
         }
         let rule_waits = |slot: u32| counters.rules[slot as usize].waiting() > 0;
         // While packets of a gone rule wait, copies for its outputs may still be made.
-        outputs.retain(|&slot| {
+        outputs.retain(|&slot, _| {
             let rule = plan.outputs[slot as usize].rule;
-            let may_come = rules.contains(&rule) && rule_waits(rule);
+            let may_come = rules.contains_key(&rule) && rule_waits(rule);
             may_come || counters.outputs[slot as usize].waiting() > 0
         });
         // A rule keeps its slot as long as its outputs: they are known by it when it comes back.
         let held: HashSet<_> =
-            outputs.iter().map(|&output| plan.outputs[output as usize].rule).collect();
-        rules.retain(|&slot| held.contains(&slot) || rule_waits(slot));
+            outputs.keys().map(|&output| plan.outputs[output as usize].rule).collect();
+        rules.retain(|&slot, _| held.contains(&slot) || rule_waits(slot));
         let left = (rules.len(), outputs.len());
         if !*tidy || left != before {
-            self.slots.keep_only(plan, rules, outputs);
+            let slots = |gone: &BTreeMap<u32, Duration>| gone.keys().copied().collect::<Vec<_>>();
+            self.slots.keep_only(plan, &slots(rules), &slots(outputs));
             *tidy = true;
         }
-        if *swept || left == (0, 0) || now.saturating_sub(*since) < GONE_MAX {
-            return None;
-        }
-        *swept = true;
-        Some(plan.without(rules, outputs))
+        // What is being dropped already is not told again.
+        let is_due = |since: Duration| now.saturating_sub(since) >= GONE_MAX;
+        let due = |gone: &BTreeMap<u32, Duration>, is_removed: &dyn Fn(u32) -> bool| {
+            let due = gone.iter().filter(|(slot, since)| is_due(**since) && !is_removed(**slot));
+            due.map(|(slot, _)| *slot).collect::<Vec<_>>()
+        };
+        let rules = due(rules, &|slot| plan.rules[slot as usize].removed);
+        let outputs = due(outputs, &|slot| plan.outputs[slot as usize].removed);
+        let nothing = rules.is_empty() && outputs.is_empty();
+        (!nothing).then(|| plan.without(&rules, &outputs))
     }
 }

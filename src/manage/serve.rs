@@ -17,6 +17,7 @@ use super::engine::Engine;
 use super::in_force::InForce;
 use super::logs::{self, Logs};
 use super::metrics::{self, Http, Telemetry, TooManySeries};
+use super::reloads::Reloads;
 use super::report::Report;
 use super::run::{Activity, Stop, StopPolicy};
 use super::text::Style;
@@ -88,7 +89,7 @@ pub enum RunError {
 /// # Errors
 /// Where the instance cannot start or report, or its ledger does not add up.
 pub fn serve(
-    config: &Config,
+    (config, warnings): (&Config, &str),
     file: &Path,
     policy: StopPolicy,
     report: Option<&Path>,
@@ -105,6 +106,9 @@ pub fn serve(
     let desks = Desks { service: service.as_ref(), http: http.as_ref(), telemetry: &telemetry };
     // Its thread runs on the management CPU, as this one has since EAL has started.
     let mut told = Told::new(Logs::start(format, least));
+    if !warnings.is_empty() {
+        tracing::warn!("{warnings}");
+    }
     let mut captures = Captures::default();
     let looked_after = (&mut engine, &mut captures);
     let uptime = watch(&mut in_force, looked_after, policy, &signals, &desks, &mut told);
@@ -206,6 +210,7 @@ fn watch(
     let mut activity = Activity::default();
     told.ready(&in_force.config);
     let mut asked = false;
+    let mut reloads = Reloads::default();
     while !engine.has_ended() {
         let now = start.elapsed();
         for order in desks.orders() {
@@ -214,12 +219,7 @@ fn watch(
                 Order::View(reply) => {
                     drop(reply.try_send(view(in_force, engine, &told.alerts, now)))
                 }
-                Order::Reload(file, reply) => {
-                    told.reloading();
-                    let reloaded = in_force.reload(file.as_deref(), engine, now);
-                    told.reloaded(&reloaded);
-                    drop(reply.try_send(reloaded));
-                }
+                Order::Reload(file, reply) => reloads.ask(file, Some(reply), now),
                 Order::Capture(wanted, reply) => {
                     captures.ask(*wanted, reply, &scene(in_force, engine));
                 }
@@ -229,9 +229,9 @@ fn watch(
         captures.tick(&scene(in_force, engine), now);
         let last_activity = activity.observe(&engine.counters.ledger.read(), now);
         if signals.reload.swap(false, Ordering::Relaxed) {
-            told.reloading();
-            told.reloaded(&in_force.reload(None, engine, now));
+            reloads.ask(None, None, now);
         }
+        reloads.advance(now, in_force, engine, told);
         let ends = asked || signals.stop.load(Ordering::Relaxed);
         let phase = match stop.decide(now, last_activity, ends) {
             Phase::Drain if engine.is_leaving(now) => Phase::Run,

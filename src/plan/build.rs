@@ -1,11 +1,12 @@
 //! Configuration and port facts -> plan.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::HashSet;
 use ipnet::IpNet;
 
+use super::rows::RowsInMaking;
 use super::slots::{Slots, Table, Taken};
 use super::{
     Candidate, ClassPlan, Cleared, FlowSlots, OutputIdentity, OutputPlan, PlainOutputs, Plan,
@@ -17,7 +18,7 @@ use crate::config::{
 };
 use crate::packet::{FRAME_OVERHEAD, Ticks};
 use crate::sched::{BucketRate, MemberSettings};
-use crate::wire::{IpVersion, Key, MacAddr, OwnMacs, Rewrite, Template};
+use crate::wire::{IpVersion, MacAddr, OwnMacs, Rewrite, Template};
 
 /// Ethernet header and two VLAN tags: what a frame has besides its IP packet.
 pub(crate) const LINK_HEADERS: u32 = 14 + 2 * 4;
@@ -87,14 +88,16 @@ impl Plan {
         Ok((plan, slots))
     }
 
-    /// The plan that follows this one, on the same ports. What is in both keeps its slot; what is
-    /// gone stays as it was, without rows, so that what waits can be served.
+    /// The plan that follows this one, which was built from `old`, on the same ports. What is in
+    /// both keeps its slot; what is gone stays as it was, without rows, so that what waits can be
+    /// served. Where no input is another, both share one table of rows.
     ///
     /// # Errors
     /// Where the configuration matches too much, or there is no slot left; then `slots` are as
     /// they were.
     pub fn follow(
         &self,
+        old: &Config,
         config: &Config,
         facts: &[PortFacts],
         slots: &mut Slots,
@@ -102,7 +105,7 @@ impl Plan {
         row_flows(config)?;
         let mut next = slots.clone();
         let time = (self.ticks_per_second, self.generation + 1);
-        let plan = assemble(config, facts, time, &mut next, Some(self))?;
+        let plan = assemble(config, facts, time, &mut next, Some((self, old)))?;
         *slots = next;
         Ok(plan)
     }
@@ -136,8 +139,9 @@ fn assemble(
     facts: &[PortFacts],
     (ticks_per_second, generation): (u64, u64),
     slots: &mut Slots,
-    previous: Option<&Plan>,
+    previous: Option<(&Plan, &Config)>,
 ) -> Result<Plan, PlanError> {
+    let (previous, old) = previous.unzip();
     let mut cleared = Cleared::default();
     let rule_slots = take_all(&mut slots.rules, config.rules.iter().map(|rule| &rule.name))?;
     let receivers = config.receivers.iter().map(|receiver| &receiver.name);
@@ -171,7 +175,12 @@ fn assemble(
     for (rule, &slot) in config.rules.iter().zip(&rule_slots) {
         build.add_rule(slot, rule)?;
     }
-    let rows = Arc::new(build.rows(config, &rule_slots)?);
+    let rows = match previous.zip(old) {
+        Some((plan, old)) if same_rows((old, &plan.rule_slots), (config, &rule_slots)) => {
+            Arc::clone(&plan.rows)
+        }
+        _ => Arc::new(build.rows(config, &rule_slots)?),
+    };
     let classes = config.classes.map(|class| ClassPlan {
         budget: ticks(class.budget, ticks_per_second),
         quantum: class.weight * largest_frame,
@@ -208,6 +217,15 @@ fn assemble(
 
 fn ticks(duration: Duration, ticks_per_second: u64) -> Ticks {
     (duration.as_nanos() * u128::from(ticks_per_second) / 1_000_000_000) as Ticks
+}
+
+/// Whether two configurations with these rule slots have the same rows: the same inputs, in the
+/// same order and the same slots, with row flows for the same of them.
+fn same_rows((old, old_slots): (&Config, &[u32]), (new, new_slots): (&Config, &[u32])) -> bool {
+    let by_row = |rule: &Rule| rule.flow == FlowKind::Row;
+    let mut rules = old.rules.iter().zip(&new.rules);
+    old_slots == new_slots
+        && rules.all(|(old, new)| old.input == new.input && by_row(old) == by_row(new))
 }
 
 /// Whether a class's budget or a rule's class is another than it was.
@@ -363,22 +381,23 @@ impl Building<'_> {
 
     /// Expands the inputs of all rules into exact rows.
     fn rows(&mut self, config: &Config, rule_slots: &[u32]) -> Result<RowTable, PlanError> {
-        let mut rows: HashMap<Key, Vec<Candidate>> = HashMap::new();
+        let count = config.rules.iter().map(config::rows).sum::<u64>() as usize;
+        let mut rows = RowsInMaking::with_room(count);
         for (rule, &slot) in config.rules.iter().zip(rule_slots) {
             let input = &rule.input;
             for &prefix in &input.destination {
-                let candidates = candidates(slot, input, prefix);
+                let candidates = rows.list(candidates(slot, input, prefix));
                 for destination in addresses(prefix) {
                     for udp_port in udp_ports(input.udp_port) {
                         let key = RowTable::row_key(destination, udp_port, input.vlan);
-                        rows.entry(key).or_default().extend_from_slice(&candidates);
+                        rows.add(&key, candidates);
                     }
                 }
             }
         }
         let by_row = |rule: u32| self.rules[rule as usize].flow == FlowKind::Row;
         let rules = self.slots.capacity().rules;
-        RowTable::new(rows, |key, candidates| {
+        rows.finish(|key, candidates| {
             if !candidates.iter().any(|candidate| by_row(candidate.rule)) {
                 return Ok(0);
             }

@@ -5,7 +5,9 @@
 //! "Any" is a value of its own in a row's key, so that a packet is looked up under at most four
 //! keys, and only under those kinds that some rule uses.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+
+use foldhash::{HashMap, HashMapExt};
 
 use crate::config::VlanMatch;
 use crate::wire::Key;
@@ -101,58 +103,107 @@ pub struct Match {
     pub row: u32,
 }
 
-impl RowTable {
-    /// A table of rows; each key's candidates are ordered here. `number` is asked for the row flow
-    /// of each, in the order of the keys.
+/// Candidates that lie side by side in the table: those that one input gives all its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct List {
+    first: u32,
+    count: u32,
+}
+
+/// A table in the making.
+#[derive(Debug)]
+pub(super) struct RowsInMaking {
+    places: Box<[Row]>,
+    candidates: Vec<Candidate>,
+    /// What became of two lists that met in a row.
+    joined: HashMap<(List, List), List>,
+    kinds: [bool; 4],
+    rows: usize,
+}
+
+impl RowsInMaking {
+    /// With room for so many rows.
+    pub fn with_room(rows: usize) -> Self {
+        Self {
+            places: vec![Row::NONE; (rows * 2).next_power_of_two()].into(),
+            candidates: Vec::new(),
+            joined: HashMap::new(),
+            kinds: [false; 4],
+            rows: 0,
+        }
+    }
+
+    /// Takes candidates that rows may share; they are ordered here.
+    pub fn list(&mut self, mut candidates: Vec<Candidate>) -> List {
+        candidates.sort_by_key(|candidate| Reverse(candidate.rank));
+        let first = self.candidates.len() as u32;
+        self.candidates.extend_from_slice(&candidates);
+        List { first, count: candidates.len() as u32 }
+    }
+
+    /// Gives a row these candidates, behind those of the same rank that it has.
+    pub fn add(&mut self, key: &Key, list: List) {
+        let mut place = place_of(key, self.places.len());
+        loop {
+            let row = self.places[place];
+            if row.candidates == EMPTY {
+                break;
+            }
+            if row.is(key) {
+                let list = self.join(List { first: row.candidates, count: row.count }, list);
+                (self.places[place].candidates, self.places[place].count) =
+                    (list.first, list.count);
+                return;
+            }
+            place = (place + 1) & (self.places.len() - 1);
+        }
+        let Key { destination, udp_port, vlan } = *key;
+        let List { first: candidates, count } = list;
+        self.places[place] = Row { destination, udp_port, vlan, candidates, count, number: 0 };
+        self.kinds[usize::from(udp_port == ANY_UDP_PORT) * 2 + usize::from(vlan == ANY_VLAN)] =
+            true;
+        self.rows += 1;
+    }
+
+    /// The candidates of both lists; the same two are put together once.
+    fn join(&mut self, one: List, other: List) -> List {
+        if let Some(&list) = self.joined.get(&(one, other)) {
+            return list;
+        }
+        let both = [one, other]
+            .map(|List { first, count }| &self.candidates[first as usize..][..count as usize]);
+        let list = self.list(both.concat());
+        self.joined.insert((one, other), list);
+        list
+    }
+
+    /// The table. `number` is asked for the row flow of each row, in an order that the keys alone
+    /// decide.
     ///
     /// # Errors
     /// What `number` says.
-    pub fn new<E>(
-        rows: HashMap<Key, Vec<Candidate>>,
+    pub fn finish<E>(
+        mut self,
         mut number: impl FnMut(&Key, &[Candidate]) -> Result<u32, E>,
-    ) -> Result<Self, E> {
-        let mut places = vec![Row::NONE; (rows.len() * 2).next_power_of_two()];
-        let mut candidates: Vec<Candidate> = Vec::new();
-        // Rows of one rule share one list.
-        let mut lists: HashMap<Vec<Candidate>, u32> = HashMap::new();
-        let mut kinds = [false; 4];
-        let count = rows.len();
-        let mut sorted: Vec<_> = rows.into_iter().collect();
-        sorted.sort_unstable_by_key(|(key, _)| (key.destination, key.udp_port, key.vlan));
-        for (key, mut list) in sorted {
-            let number = number(&key, &list)?;
-            list.sort_by_key(|candidate| std::cmp::Reverse(candidate.rank));
-            let length = list.len() as u32;
-            let first = *lists.entry(list).or_insert_with_key(|list| {
-                candidates.extend_from_slice(list);
-                candidates.len() as u32 - length
-            });
-            kinds[usize::from(key.udp_port == ANY_UDP_PORT) * 2
-                + usize::from(key.vlan == ANY_VLAN)] = true;
-            let mut place = place_of(&key, places.len());
-            while places[place].candidates != EMPTY {
-                place = (place + 1) % places.len();
-            }
-            places[place] = Row {
-                destination: key.destination,
-                udp_port: key.udp_port,
-                vlan: key.vlan,
-                candidates: first,
-                count: length,
-                number,
-            };
+    ) -> Result<RowTable, E> {
+        for row in self.places.iter_mut().filter(|row| row.candidates != EMPTY) {
+            let Row { destination, udp_port, vlan, candidates, count, .. } = *row;
+            let candidates = &self.candidates[candidates as usize..][..count as usize];
+            row.number = number(&Key { destination, udp_port, vlan }, candidates)?;
         }
-        let kinds: Vec<_> =
-            (0..4).filter(|&i| kinds[i]).map(|i| (i & 2 != 0, i & 1 != 0)).collect();
-        Ok(Self {
-            places: places.into(),
-            candidates: candidates.into(),
+        let kinds = (0..4).filter(|&i| self.kinds[i]).map(|i| (i & 2 != 0, i & 1 != 0));
+        let kinds: Vec<_> = kinds.collect();
+        Ok(RowTable {
+            places: self.places,
+            candidates: self.candidates.into(),
             exact: kinds == [(false, false)],
             kinds,
-            rows: count,
+            rows: self.rows,
         })
     }
+}
 
+impl RowTable {
     /// The key of a row for any UDP port (`None`) or any VLAN.
     pub fn row_key(destination: u128, udp_port: Option<u16>, vlan: VlanMatch) -> Key {
         let vlan = match vlan {

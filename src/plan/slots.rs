@@ -4,9 +4,10 @@
 //! rule by its name, an output by rule, port, destination, UDP port and VLAN, a receiver by its
 //! name. A slot is given up when nothing waits in it any more, and is taken again last.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::hash::Hash;
 
+use foldhash::{HashMap, HashMapExt, HashSet};
 use ipnet::IpNet;
 
 use super::{Plan, PlanError};
@@ -38,9 +39,13 @@ impl OutputIdentity {
         let mut seen = HashMap::new();
         let identity = |output: &Output| {
             let Output { port, destination, udp_port, vlan, .. } = *output;
+            let identity = Self { rule, port, destination, udp_port, vlan, nth: 1 };
+            if outputs.len() == 1 {
+                return identity;
+            }
             let alike = seen.entry((port, destination, udp_port, vlan)).or_insert(0);
             *alike += 1;
-            Self { rule, port, destination, udp_port, vlan, nth: *alike }
+            Self { nth: *alike, ..identity }
         };
         outputs.iter().map(identity).collect()
     }

@@ -327,7 +327,11 @@ impl<D: Driver> Worker<D> {
         }
         let now = self.rx.now();
         if self.ended > 0 {
-            counters.worker.longest_turn.raise_to(now - self.ended);
+            let turn = now - self.ended;
+            counters.worker.longest_turn.raise_to(turn);
+            if counters.worker.generation.get() != self.plan.generation {
+                counters.worker.plan_turn.set(turn);
+            }
         }
         self.ended = now;
         counters.worker.turns.add(1);

@@ -18,3 +18,4 @@ mod metrics;
 mod capture;
 mod telemetry;
 mod truth;
+mod readers;

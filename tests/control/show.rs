@@ -19,6 +19,7 @@ fn at_rest(mut part: Value) -> Value {
         "busy_permille",
         "heartbeat_age_ns",
         "longest_turn_ns",
+        "plan_turn_ns",
         "in_use",
         "in_use_max",
         "held",

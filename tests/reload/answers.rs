@@ -89,6 +89,14 @@ pub fn what_is_wrong_is_told_with_its_place_and_all_goes_on() {
     assert!(said.stdout.contains("~ rule itch: class"), "{said:?}");
     let said = site.ask(&["check", "config.toml", "--against"]);
     assert_eq!((said.code, said.stdout.contains("nothing differs")), (Some(0), true), "{said:?}");
+    // Another way to the same file is no other device.
+    let spelled = text(NULL, "").replace("${CONFIG_DIR}/in", "${CONFIG_DIR}/./run/../in");
+    site.write("spelled.toml", &spelled);
+    let said = site.ask(&["check", "spelled.toml", "--against"]);
+    assert_eq!((said.code, said.stdout.contains("nothing differs")), (Some(0), true), "{said:?}");
+    site.write("other.pcap", "");
+    site.write("other.toml", &text(NULL, "").replace("/in.pcap", "/other.pcap"));
+    refused(&site.ask(&["check", "other.toml", "--against"]), &["port feed: device"]);
     goes_on(&site);
     assert_eq!(site.show().generation, 1, "nothing has changed");
 
@@ -167,19 +175,31 @@ pub fn a_worker_that_stands_still_is_told_and_takes_the_plan_up_later() {
     site.write("config.toml", &with("class = \"low\""));
     let said = site.ask(&["reload"]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.stderr.contains("the worker has not taken it up yet"), "{said:?}");
+    assert!(said.stderr.contains("generation 2 is in force, but the worker has not"), "{said:?}");
     assert!(said.stdout.contains("generation 2"), "{said:?}");
+    // The next one waits for its turn, in vain.
     site.write("config.toml", &with("class = \"medium\""));
     let said = site.ask(&["reload"]);
     assert_eq!(said.code, Some(69), "{said:?}");
-    assert!(said.stderr.contains("try again when it runs"), "{said:?}");
+    for part in ["has not taken up generation 2 for 5 s", "ask again when it runs"] {
+        assert!(said.stderr.contains(part), "`{part}`: {said:?}");
+    }
     let workers = site.show().workers;
     assert_eq!((site.show().generation, workers[0].generation), (2, 1));
 
-    let reader = std::thread::spawn(move || drain(pipe));
-    wait("the worker to go on", || (site.show().workers[0].generation == 2).then_some(()));
-    let said = site.ask(&["reload"]);
+    // One that waits when the worker goes on is served, behind the one before it.
+    let (reader, said) = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| site.ask(&["reload"]));
+        std::thread::sleep(Duration::from_millis(300));
+        let reader = std::thread::spawn(move || drain(pipe));
+        (reader, waits.join().expect("it was asked"))
+    });
     assert_eq!((said.code, said.stdout.contains("generation 3")), (Some(0), true), "{said:?}");
+    assert!(said.stdout.contains("the worker took it up in a turn of"), "{said:?}");
+    let worker = site.show().workers[0];
+    assert_eq!(worker.generation, 3);
+    assert!((1..=worker.longest_turn_ns).contains(&worker.plan_turn_ns), "{worker:?}");
+    assert!(worker.longest_turn_ns > 1_000_000_000, "it stood still: {worker:?}");
     stop(&site, running);
     reader.join().expect("the pipe has ended");
 }

@@ -122,6 +122,36 @@ fn what_did_not_change_keeps_its_slot_its_queue_and_its_counters() {
 }
 
 #[test]
+fn plans_share_their_rows_exactly_where_no_input_is_another() {
+    let (one, two) = (rule(1, "low", &[("a", 1)]), rule(2, "high", &[("b", 2)]));
+    let moved = two.replace("239.1.1.2", "239.1.1.3");
+    let by_row = two.replace("class", "flow = \"row\"\nclass");
+    // Each follows the one before it.
+    let steps = [
+        (format!("{one}{two}"), true),
+        (format!("{}{two}", rule(1, "high", &[("a", 1), ("b", 3)])), true),
+        (format!("{one}{moved}"), false),
+        (format!("{one}{two}"), false),
+        (format!("{one}{by_row}"), false),
+        (format!("{one}{by_row}").replace("weight = 1", "weight = 2"), true),
+        (format!("{two}{one}"), false),
+        (two.clone(), false),
+    ];
+    let mut live = Live::new(&format!("{one}{two}"));
+    for (rules, shared) in steps {
+        let before = Arc::clone(&live.site.plan.rows);
+        live.reload(&rules).expect("it is live");
+        assert_eq!(Arc::ptr_eq(&before, &live.site.plan.rows), shared, "{rules}");
+    }
+    // What was given up and came back is matched by the rows that are there now.
+    (0..4).for_each(|n| [2, 3].into_iter().for_each(|group| push(&live.site, group, n)));
+    live.site.turns(5);
+    assert_eq!(live.site.sent(2).len(), 4);
+    assert_eq!(live.site.ledger().dropped_before[DropReason::NoRule.index()], 4);
+    live.site.finish();
+}
+
+#[test]
 fn a_removed_rule_drains_by_its_last_outputs_and_gives_its_slot_back() {
     let other = rule(2, "high", &[("b", 2)]);
     let mut live = Live::new(&(rule(1, "high", &[("a", 1), ("b", 1)]) + &other));
@@ -220,6 +250,39 @@ fn a_flow_that_changes_its_class_while_it_waits_keeps_its_order() {
     let numbers: Vec<_> = live.site.sent(2).iter().map(number).collect();
     let of_flow: Vec<_> = numbers.iter().filter(|&&number| number > 0).collect();
     assert_eq!(of_flow, [&1, &2], "{numbers:?}");
+    live.site.finish();
+}
+
+#[test]
+fn the_second_counts_from_each_removal_whatever_is_reloaded_since() {
+    let rules = [rule(1, "high", &[("a", 1)]), rule(2, "high", &[("a", 2)])];
+    let stays = rule(3, "low", &[("b", 3)]);
+    let mut live = Live::new(&format!("{}{}{stays}", rules[0], rules[1]));
+    live.site.tx[1].allow(0);
+    for n in 0..50 {
+        [1, 2].into_iter().for_each(|rule| push(&live.site, rule, n));
+    }
+    live.site.turns(10);
+    let removed = |live: &Live| live.site.ledger().dropped_after[DropReason::Removed.index()];
+    // What is staged at the port is not given up; it refuses for ever here.
+    let staged = |live: &Live| live.site.ledger().waiting_after;
+    live.reload(&format!("{}{stays}", rules[1])).expect("it is live");
+    live.tick(Duration::from_millis(600));
+    live.reload(&stays).expect("it is live");
+    live.tick(Duration::from_millis(399));
+    assert_eq!((live.site.plan.generation, removed(&live)), (3, 0));
+    live.tick(Duration::from_millis(1));
+    assert_eq!(live.site.plan.generation, 4, "the first has had its second");
+    live.tick(Duration::from_millis(1));
+    assert_eq!(live.site.plan.generation, 4, "and is not told again");
+    live.tick(Duration::from_millis(600));
+    assert_eq!(live.site.plan.generation, 5, "so has the second");
+    live.site.turns(1);
+    assert_eq!(removed(&live) + staged(&live), 100);
+    live.site.tx[1].allow(usize::MAX);
+    live.site.turns(5);
+    let (sent, removed) = (live.site.sent(1).len() as u64, removed(&live));
+    assert!(removed > 0 && sent + removed == 100, "{sent} sent, {removed} removed");
     live.site.finish();
 }
 

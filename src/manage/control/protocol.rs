@@ -200,6 +200,13 @@ pub struct Reloaded {
     pub warnings: String,
     /// From reading the file until the worker ran by it, in nanoseconds.
     pub took_ns: u64,
+    /// The worker's turn that took the plan up: from the end of the turn before to its own, in
+    /// nanoseconds; 0 where it has not yet.
+    #[serde(default)]
+    pub plan_turn_ns: u64,
+    /// The longest turn since the start, in nanoseconds, as of then.
+    #[serde(default)]
+    pub longest_turn_ns: u64,
 }
 
 /// The first answer to [`Command::Capture`]: it has begun.

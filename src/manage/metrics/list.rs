@@ -452,6 +452,12 @@ pub static WORKERS: Group<WorkerReport> = Group {
             "From the end of a turn to that of the next: the most since the start.",
             |w| w.longest_turn_ns,
         ),
+        gauge(
+            "punctual_worker_plan_turn_seconds",
+            &["plan_turn_ns"],
+            "The same of the turn that took up the plan; 0 by the first plan.",
+            |w| w.plan_turn_ns,
+        ),
         gauge("punctual_worker_generation", &["generation"], "The plan that it goes by.", |w| {
             w.generation
         }),

@@ -30,7 +30,7 @@ mod socket;
 
 pub use documents::{dashboard, reference};
 pub use list::counters;
-pub use series::{TooManySeries, check};
+pub use series::{TooManySeries, check, check_loaded};
 pub use service::{CONNECTIONS_MAX, Http};
 #[cfg(feature = "dpdk")]
 pub use socket::Telemetry;

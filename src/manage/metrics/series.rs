@@ -1,7 +1,7 @@
 //! How many series a configuration's metrics make, and how many it may.
 
 use super::list;
-use crate::config::{Class, Config, Detail, joins};
+use crate::config::{Class, Config, ConfigErrors, Detail, Loaded, joins};
 
 /// Most series where no detail is written: what any monitoring takes.
 pub const DEFAULT_MAX: u64 = 10_000;
@@ -48,6 +48,16 @@ pub fn count(config: &Config, detail: Detail) -> u64 {
     };
     let told = list::all().into_iter().filter(|metric| metric.detail <= detail);
     told.map(|metric| metric.samples * things(metric.place) as u64).sum()
+}
+
+/// The detail of the metrics of a configuration that was just read.
+///
+/// # Errors
+/// As [`check`], with the place.
+pub fn check_loaded(loaded: &Loaded) -> Result<Detail, ConfigErrors> {
+    let refuse =
+        |error: TooManySeries| loaded.refuse_metrics("too many metrics", error.to_string());
+    check(&loaded.config).map_err(refuse)
 }
 
 /// The detail of a configuration's metrics.

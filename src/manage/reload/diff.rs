@@ -1,7 +1,9 @@
 //! What differs between two configurations, for people, and what of it needs a restart.
 
 use std::fmt;
+use std::path::Path;
 
+use foldhash::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Class, Config, Output, Port, Rule};
@@ -83,11 +85,17 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
     for (key, _) in stages.iter().filter(|(_, differs)| *differs) {
         diff.changed.push((*key).to_owned());
     }
-    let receiver = |receiver: &crate::config::Receiver| receiver.name.clone();
-    by_name(&mut diff, "receiver", &old.receivers, &new.receivers, receiver, |old, new| {
-        if old == new { vec![] } else { vec!["port".to_owned()] }
-    });
-    by_name(&mut diff, "rule", &old.rules, &new.rules, |rule| rule.name.clone(), rule);
+    by_name(
+        &mut diff,
+        "receiver",
+        &old.receivers,
+        &new.receivers,
+        |it| &it.name,
+        |old, new| {
+            if old == new { vec![] } else { vec!["port".to_owned()] }
+        },
+    );
+    by_name(&mut diff, "rule", &old.rules, &new.rules, |rule| &rule.name, rule);
     diff
 }
 
@@ -102,7 +110,7 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
     for (old, new) in old.ports.iter().zip(&new.ports) {
         let Port { name, device, driver, address, mtu, rx, rx_checksum, join, shaper } = old;
         let fixed = [
-            ("device", *device != new.device),
+            ("device", !same_device(device, &new.device)),
             ("driver", *driver != new.driver),
             ("mtu", *mtu != new.mtu),
             ("rx", *rx != new.rx),
@@ -123,6 +131,21 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
     }
 }
 
+/// Whether two texts name one device: the same arguments, where files may be spelled otherwise.
+fn same_device(old: &str, new: &str) -> bool {
+    let same_file = |old: &str, new: &str| {
+        let real = |path: &str| Path::new(path).canonicalize().ok();
+        real(old).is_some_and(|old| Some(old) == real(new))
+    };
+    let same = |(old, new): (&str, &str)| match (old.split_once('='), new.split_once('=')) {
+        _ if old == new => true,
+        (Some((key, old)), Some((other, new))) => key == other && same_file(old, new),
+        _ => false,
+    };
+    let parts = |device: &str| device.matches(',').count();
+    parts(old) == parts(new) && old.split(',').zip(new.split(',')).all(same)
+}
+
 /// The keys that differ.
 fn keys(list: &[(&str, bool)]) -> Vec<String> {
     list.iter().filter(|(_, differs)| *differs).map(|(key, _)| (*key).to_owned()).collect()
@@ -134,30 +157,31 @@ fn by_name<T>(
     kind: &str,
     old: &[T],
     new: &[T],
-    name: impl Fn(&T) -> String,
+    name: impl Fn(&T) -> &str,
     compare: impl Fn(&T, &T) -> Vec<String>,
 ) {
-    let index = |list: &[T]| -> std::collections::HashMap<String, usize> {
-        list.iter().enumerate().map(|(i, item)| (name(item), i)).collect()
-    };
-    let (before, after) = (index(old), index(new));
+    let before: HashMap<&str, &T> = old.iter().map(|item| (name(item), item)).collect();
+    let after: HashSet<&str> = new.iter().map(&name).collect();
     for item in new {
         let name = name(item);
-        match before.get(&name) {
+        match before.get(name) {
             None => diff.added.push(format!("{kind} {name}")),
-            Some(&i) => {
-                let keys = compare(&old[i], item);
+            Some(old) => {
+                let keys = compare(old, item);
                 if !keys.is_empty() {
                     diff.changed.push(format!("{kind} {name}: {}", keys.join(", ")));
                 }
             }
         }
     }
-    let gone = old.iter().map(&name).filter(|name| !after.contains_key(name));
+    let gone = old.iter().map(&name).filter(|name| !after.contains(name));
     diff.removed.extend(gone.map(|name| format!("{kind} {name}")));
 }
 
 fn rule(old: &Rule, new: &Rule) -> Vec<String> {
+    if old == new {
+        return Vec::new();
+    }
     let Rule { name: _, input, class, budget, weight, late, flow, .. } = old;
     let Rule { police, queue, expect, outputs, .. } = old;
     let mut keys = keys(&[

@@ -412,6 +412,7 @@ fn worker_report(inputs: &Inputs<'_>, now: Ticks, worker: &WorkerView<'_>) -> Wo
         busy_permille: busy_turns * 1_000 / turns.max(1),
         heartbeat_age_ns: inputs.nanos_between(counters.heartbeat.get(), now),
         longest_turn_ns: inputs.nanos_between(0, counters.longest_turn.get()),
+        plan_turn_ns: inputs.nanos_between(0, counters.plan_turn.get()),
         generation: counters.generation.get(),
     }
 }

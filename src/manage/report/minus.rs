@@ -181,6 +181,7 @@ mod tests {
             "busy_permille",
             "heartbeat_age_ns",
             "longest_turn_ns",
+            "plan_turn_ns",
             "last_packet_ns_ago",
             "alerts",
             "groups",

@@ -363,6 +363,9 @@ pub struct WorkerReport {
     pub heartbeat_age_ns: u64,
     /// Nanoseconds from the end of a turn to that of the next: the most since the start.
     pub longest_turn_ns: u64,
+    /// The same of the turn that took up the plan; 0 by the first plan.
+    #[serde(default)]
+    pub plan_turn_ns: u64,
     /// The plan that it goes by.
     pub generation: u64,
 }

@@ -255,6 +255,7 @@ fn workers(rows: &[Row<WorkerReport>], elapsed: Duration, style: Style) -> Strin
         Cell::right("busy"),
         Cell::right("last turn"),
         Cell::right("longest"),
+        Cell::right("plan's"),
         Cell::right("generation"),
     ];
     let rates: &Rates<WorkerReport> = &[("turns/s", |worker| worker.turns)];
@@ -266,6 +267,10 @@ fn workers(rows: &[Row<WorkerReport>], elapsed: Duration, style: Style) -> Strin
             Cell::right(format!("{}.{} %", permille / 10, permille % 10)),
             Cell::right(format!("{} ago", span(worker.heartbeat_age_ns))),
             Cell::right(span(worker.longest_turn_ns)),
+            Cell::right(match worker.plan_turn_ns {
+                0 => "-".into(),
+                turn => span(turn),
+            }),
             Cell::number(worker.generation),
         ];
         grid.row(cells.into_iter().chain(rates));

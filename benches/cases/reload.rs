@@ -1,0 +1,91 @@
+//! Management's part of a reload: the file is read, compared with the one in force, planned, and
+//! what was given up is tidied away. One rule of many changes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use punctual::config::{self, Config};
+use punctual::ledger::Counters;
+use punctual::manage::reload::Reloader;
+use punctual::plan::{Plan, PortFacts};
+use punctual::wire::MacAddr;
+
+use super::Case;
+
+/// Ticks in a second.
+const TICKS: u64 = 1_000_000_000;
+
+/// An instance of so many rules, each with one row and one output.
+pub struct Reload {
+    /// The files that take turns.
+    texts: [String; 2],
+    config: Config,
+    plan: Plan,
+    reloader: Reloader,
+    counters: Counters,
+}
+
+/// The file; `weight` is what changes.
+fn text(rules: usize, weight: usize) -> String {
+    let mut text = String::from(
+        "schema = 1\n[instance]\nname = \"reload\"\n\
+         [[port]]\nname = \"in\"\ndevice = \"net_null0\"\n\
+         [[port]]\nname = \"out\"\ndevice = \"net_null1\"\n",
+    );
+    for rule in 0..rules {
+        let (x, y) = (rule / 200, rule % 200);
+        let weight = if rule == 0 { weight } else { 1 };
+        text += &format!(
+            "[[rule]]\nname = \"r{rule}\"\n\
+             input = {{ port = \"in\", destination = \"239.1.{x}.{y}\", udp_port = 5001 }}\n\
+             output = [{{ port = \"out\", destination = \"239.9.0.{y}\", weight = {weight} }}]\n"
+        );
+    }
+    text
+}
+
+fn load(text: &str) -> Config {
+    match config::load_bytes(Path::new("reload.toml"), text.into(), &|_| None) {
+        Ok(loaded) => loaded.config,
+        Err(errors) => panic!("{errors}"),
+    }
+}
+
+impl Reload {
+    pub fn new(rules: usize) -> Self {
+        let texts = [1, 2].map(|weight| text(rules, weight));
+        let config = load(&texts[0]);
+        let facts = [1, 2].map(|last| PortFacts {
+            mac: MacAddr([2, 0, 0, 0, 1, last]),
+            mtu: 1500,
+            sends_chains: true,
+        });
+        let (plan, slots) = Plan::first(&config, &facts, TICKS).expect("the plan is built");
+        let counters = Counters::for_plan(&plan);
+        let reloader = Reloader::new(slots, facts.to_vec());
+        Self { texts, config, plan, reloader, counters }
+    }
+}
+
+impl Case for Reload {
+    fn least(&self) -> u64 {
+        5 * self.config.rules.len() as u64
+    }
+
+    fn run(&mut self) -> u64 {
+        self.texts.swap(0, 1);
+        let config = load(&self.texts[0]);
+        let (reloader, counters) = (&mut self.reloader, &self.counters);
+        let now = Duration::ZERO;
+        let next = reloader.follow(&self.plan, &self.config, &config, counters, now);
+        self.plan = next.expect("the plan is built");
+        self.config = config;
+        assert!(reloader.tick(&self.plan, counters, now).is_none(), "nothing is gone");
+        self.config.rules.len() as u64
+    }
+
+    fn check(&mut self) {
+        assert_eq!(self.plan.rows.len(), self.config.rules.len());
+        assert!(self.plan.generation > 5);
+    }
+}
