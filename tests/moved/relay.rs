@@ -97,12 +97,12 @@ fn finite(moved: &mut Moved) {
     end(&instance, running);
 }
 
-/// The same frame for ever, by the processor's clock; the driver holds the capture in buffers.
+/// The same frame for ever, by the processor's clock; the driver holds the capture in buffers. A
+/// reload brings a rule that takes unicast.
 fn endless(moved: &mut Moved) {
     let instance = Instance::new();
-    instance.configure(
-        "",
-        r#"
+    let configure = |more: &str| {
+        let rest = r#"
         [eal]
         memory = "no-huge"
         [memory]
@@ -119,12 +119,27 @@ fn endless(moved: &mut Moved) {
         output = [{ port = "out", destination = "239.2.2.1" }]
         [management]
         metrics = "127.0.0.1:0"
-        "#,
-    );
+        "#;
+        instance.configure("", &format!("{rest}{more}"));
+    };
+    configure("");
     let frame = v4().bytes();
     instance.capture("in.pcap", (0..32).map(|n| (n, &frame[..])));
     let mut running = instance.start(&ARGS);
     instance.has_received(&mut running, 1_000);
+    configure(
+        r#"
+        [[rule]]
+        name = "one"
+        input = { port = "in", destination = "10.0.0.9", udp_port = 5001 }
+        output = [{ port = "out", destination = "239.2.2.2" }]
+        "#,
+    );
+    running.signal(libc::SIGHUP);
+    while !running.stderr().contains("reloaded config.toml") {
+        assert!(running.is_running(), "{}", running.stderr());
+        std::thread::sleep(Duration::from_millis(5));
+    }
     moved.text(&scrape(&mut running, |work| work()));
     end(&instance, running);
 }
