@@ -225,6 +225,7 @@ fn metrics_say(families: &[Family], report: &Value) -> usize {
                 (None, Value::String(link)) => {
                     is(&row.sample, &labels, f64::from(u8::from(link == "up")));
                 }
+                (None, Value::Bool(on)) => is(&row.sample, &labels, f64::from(u8::from(*on))),
                 (None, Value::Null) if row.field == "alerts.count" => {
                     let alerts = report["alerts"].as_array().expect("a list").iter();
                     let active = alerts.filter(|alert| alert["active"] == true).count();
