@@ -175,12 +175,7 @@ fn assemble(
     for (rule, &slot) in config.rules.iter().zip(&rule_slots) {
         build.add_rule(slot, rule)?;
     }
-    let rows = match previous.zip(old) {
-        Some((plan, old)) if same_rows((old, &plan.rule_slots), (config, &rule_slots)) => {
-            Arc::clone(&plan.rows)
-        }
-        _ => Arc::new(build.rows(config, &rule_slots)?),
-    };
+    let rows = build.rows(config, old, &rule_slots)?;
     let classes = config.classes.map(|class| ClassPlan {
         budget: ticks(class.budget, ticks_per_second),
         quantum: class.weight * largest_frame,
@@ -379,8 +374,19 @@ impl Building<'_> {
         }
     }
 
-    /// Expands the inputs of all rules into exact rows.
-    fn rows(&mut self, config: &Config, rule_slots: &[u32]) -> Result<RowTable, PlanError> {
+    /// Expands the inputs of all rules into exact rows; those of the plan before, where `old` has
+    /// the same.
+    fn rows(
+        &mut self,
+        config: &Config,
+        old: Option<&Config>,
+        rule_slots: &[u32],
+    ) -> Result<Arc<RowTable>, PlanError> {
+        if let Some((plan, old)) = self.previous.zip(old)
+            && same_rows((old, &plan.rule_slots), (config, rule_slots))
+        {
+            return Ok(Arc::clone(&plan.rows));
+        }
         let count = config.rules.iter().map(config::rows).sum::<u64>() as usize;
         let mut rows = RowsInMaking::with_room(count);
         for (rule, &slot) in config.rules.iter().zip(rule_slots) {
@@ -397,7 +403,7 @@ impl Building<'_> {
         }
         let by_row = |rule: u32| self.rules[rule as usize].flow == FlowKind::Row;
         let rules = self.slots.capacity().rules;
-        rows.finish(|key, candidates| {
+        let rows = rows.finish(|key, candidates| {
             if !candidates.iter().any(|candidate| by_row(candidate.rule)) {
                 return Ok(0);
             }
@@ -406,7 +412,8 @@ impl Building<'_> {
                 self.cleared.flows.push(rules + taken.slot);
             }
             Ok(taken.slot)
-        })
+        })?;
+        Ok(Arc::new(rows))
     }
 }
 
