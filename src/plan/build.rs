@@ -172,9 +172,7 @@ fn assemble(
         fan_out: Vec::new(),
     };
     build.keep_gone(&rule_slots);
-    for (rule, &slot) in config.rules.iter().zip(&rule_slots) {
-        build.add_rule(slot, rule)?;
-    }
+    build.add_rules(&config.rules, &rule_slots)?;
     let rows = build.rows(config, old, &rule_slots)?;
     let classes = config.classes.map(|class| ClassPlan {
         budget: ticks(class.budget, ticks_per_second),
@@ -290,6 +288,18 @@ impl Building<'_> {
         }
     }
 
+    /// Plans the rules, and counts the outputs of each port: those that are gone may still hold
+    /// copies, so that a lossless port must leave room for them too.
+    fn add_rules(&mut self, rules: &[Rule], rule_slots: &[u32]) -> Result<(), PlanError> {
+        for (rule, &slot) in rules.iter().zip(rule_slots) {
+            self.add_rule(slot, rule)?;
+        }
+        for (port, lanes) in self.ports.iter_mut().zip(&self.slots.lanes) {
+            port.lanes = lanes.count();
+        }
+        Ok(())
+    }
+
     /// Plans the rule with slot `slot`, its outputs first.
     fn add_rule(&mut self, slot: u32, rule: &Rule) -> Result<(), PlanError> {
         let first = self.fan_out.len() as u32;
@@ -336,7 +346,6 @@ impl Building<'_> {
             if taken.used {
                 self.cleared.outputs.push(taken.slot);
             }
-            self.ports[port].lanes += 1;
             self.fan_out.push(taken.slot);
             let plan = self.output(slot, rule, output, lane);
             put(&mut self.outputs, taken.slot, plan);

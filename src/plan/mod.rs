@@ -127,7 +127,7 @@ pub struct PortPlan {
     pub rx_checksum: RxChecksum,
     /// What it is sent at most; none is as fast as it takes.
     pub shaper: Option<BucketRate>,
-    /// Its outputs, counted.
+    /// Its outputs, counted; those that are gone are among them until nothing of them waits.
     pub lanes: u32,
     /// Members of its egress DRR, taken or not.
     pub lane_slots: u32,

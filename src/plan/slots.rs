@@ -98,6 +98,11 @@ impl<K: Eq + Hash + Clone> Table<K> {
         self.capacity
     }
 
+    /// How many slots someone has.
+    pub fn count(&self) -> u32 {
+        self.taken.len() as u32
+    }
+
     /// Slots that someone has.
     pub fn held(&self) -> HashSet<u32> {
         self.taken.values().copied().collect()

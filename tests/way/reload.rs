@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use punctual::config::Config;
+use punctual::config::{Config, RxMode};
 use punctual::ledger::Counters;
 use punctual::manage::reload::{ReloadError, Reloader};
 use punctual::packet::{DropReason, Packet};
@@ -22,20 +22,28 @@ struct Live {
     config: Config,
     reloader: Reloader,
     now: Duration,
+    /// When its input is polled.
+    rx: RxMode,
 }
 
 impl Live {
     fn new(rules: &str) -> Self {
-        let config = load(rules);
+        Self::on(rules, RxMode::Live)
+    }
+
+    fn on(rules: &str, rx: RxMode) -> Self {
+        let mut config = load(rules);
+        config.ports[0].rx = rx;
         let facts = facts(&config);
         let (plan, slots) = Plan::first(&config, &facts, 1_000_000_000).expect("a good plan");
         let site = Site::on(&config, Arc::new(plan), 10_000);
-        Self { site, config, reloader: Reloader::new(slots, facts), now: Duration::ZERO }
+        Self { site, config, reloader: Reloader::new(slots, facts), now: Duration::ZERO, rx }
     }
 
     /// Reloads, and lets the worker take one turn by the new plan.
     fn reload(&mut self, rules: &str) -> Result<(), ReloadError> {
-        let config = load(rules);
+        let mut config = load(rules);
+        config.ports[0].rx = self.rx;
         let site = &mut self.site;
         let next =
             self.reloader.follow(&site.plan, &self.config, &config, &site.counters, self.now)?;
@@ -119,6 +127,25 @@ fn what_did_not_change_keeps_its_slot_its_queue_and_its_counters() {
     }
     assert_eq!(packets(&live.site.counters.clone(), &live, "r7"), 200);
     live.site.finish();
+}
+
+#[test]
+fn a_lossless_port_leaves_room_for_what_waits_of_rules_that_are_gone() {
+    let gone: String = (2..80).map(|n| rule(n, "low", &[("a", n)])).collect();
+    let kept = rule(1, "low", &[("a", 1)]);
+    let mut live = Live::on(&(kept.clone() + &gone), RxMode::Lossless);
+    live.site.tx[1].allow(0);
+    (2..80).for_each(|n| push(&live.site, n, 0));
+    live.site.turns(10);
+    live.reload(&kept).expect("it is live");
+    (0..5_000).for_each(|n| push(&live.site, 1, n));
+    live.site.turns(300);
+    assert!(live.site.ledger().received < 5_000, "it is held back");
+    live.site.tx[1].allow(usize::MAX);
+    live.site.turns(300);
+    assert_eq!(live.site.sent(1).len(), 78 + 5_000);
+    let ledger = live.site.finish();
+    assert_eq!(ledger.dropped_after.iter().sum::<u64>(), 0, "{:?}", ledger.dropped_after);
 }
 
 #[test]
