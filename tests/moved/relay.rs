@@ -142,4 +142,6 @@ fn endless(moved: &mut Moved) {
     }
     moved.text(&scrape(&mut running, |work| work()));
     end(&instance, running);
+    // The worker has ended by then: only now is all of it some time ago for sure.
+    moved.report(&serde_json::from_value(instance.report()).expect("a report"));
 }

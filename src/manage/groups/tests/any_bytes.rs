@@ -81,7 +81,10 @@ fn any_query() -> impl Strategy<Value = Asks> {
     (prop::sample::select(&super::membership::VERSIONS[..]), fields).prop_map(
         |(version, (code, robustness, interval, group, sources))| {
             let v6 = matches!(version, Version::Mld1 | Version::Mld2);
-            let group = (group > 0).then(|| {
+            // Version 1 asks for all groups only (RFC 1112, appendix I), and a query of version 2
+            // without a response time is one of version 1.
+            let code = if version == Version::Igmp2 { code | 1 } else { code };
+            let group = (group > 0 && version != Version::Igmp1).then(|| {
                 ip(&if v6 { format!("ff15::{group}") } else { format!("239.1.1.{group}") })
             });
             let source = |i| ip(&if v6 { format!("fd00::{i}") } else { format!("10.9.0.{i}") });
