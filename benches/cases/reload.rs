@@ -75,7 +75,7 @@ impl Case for Reload {
     fn run(&mut self) -> u64 {
         self.texts.swap(0, 1);
         let config = load(&self.texts[0]);
-        let (reloader, counters) = (&mut self.reloader, &self.counters);
+        let (reloader, counters) = (&mut self.reloader, &[&self.counters]);
         let now = Duration::ZERO;
         let next = reloader.follow(&self.plan, &self.config, &config, counters, now);
         self.plan = next.expect("the plan is built");

@@ -144,6 +144,9 @@ fn write_port(out: &mut String, port: &Port) -> std::fmt::Result {
     writeln!(out, "address = {}", array(&port.address, |net| quote(&net.to_string())))?;
     writeln!(out, "mtu = {}\nrx = \"{rx}\"\nrx_checksum = \"{rx_checksum}\"", port.mtu)?;
     writeln!(out, "join = {}", port.join)?;
+    if let Some(queues) = port.rx_queues {
+        writeln!(out, "rx_queues = {queues}")?;
+    }
     if let Some(RateLimit { rate, burst }) = port.shaper {
         writeln!(out, "rate = \"{}\"\nburst = \"{}\"", show_rate(rate), show_bytes(burst))?;
     }

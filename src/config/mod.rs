@@ -233,7 +233,7 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
         instance: read_site::read_instance(main),
         clock,
         idle,
-        eal: read_site::read_eal(main),
+        eal: read_site::read_eal(main, clock),
         memory,
         classes,
         rules: rules.into_iter().map(|r| r.rule).collect(),

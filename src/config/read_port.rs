@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::keys;
 use super::names::Names;
-use super::reader::{At, Context, Node, Table};
+use super::reader::{At, Context, Node, Table, clamp32};
 use super::report::Diagnostic;
 use super::source::Place;
 use super::types::*;
@@ -89,6 +89,7 @@ fn read_port(
         mtu,
         shaper: read_shaper(table, u64::from(mtu) + FRAME_EXTRA),
         rx: rx.map_or(preset, |rx| rx.value),
+        rx_queues: table.number("rx_queues").map(|queues| clamp32(queues.value) as u16),
         rx_checksum: table
             .choice_or_preset("rx_checksum", &[RxChecksum::Trust, RxChecksum::Complete]),
         join: read_join(table, clock).unwrap_or(!lonely && clock == ClockSource::Tsc),

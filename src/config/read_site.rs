@@ -12,6 +12,7 @@ use super::reader::{Context, Node, Table, clamp32, number, preset_choice, preset
 use super::report::Diagnostic;
 use super::source::Place;
 use super::types::*;
+use crate::plan::WORKERS_MAX;
 
 /// Buffers that a port's receive ring takes.
 const PORT_PACKETS_MIN: u32 = 512;
@@ -70,8 +71,8 @@ pub(super) fn read_instance(top: &Table<'_>) -> String {
     }
 }
 
-/// `[eal]`.
-pub(super) fn read_eal(top: &Table<'_>) -> Eal {
+/// `[eal]`; `clock` says how many workers there may be.
+pub(super) fn read_eal(top: &Table<'_>, clock: ClockSource) -> Eal {
     let section = Section::new(top, "eal", &keys::EAL);
     let kinds = [EalMemory::Hugepages, EalMemory::InMemory, EalMemory::NoHuge];
     let memory = section.choice("memory", &kinds);
@@ -86,12 +87,12 @@ pub(super) fn read_eal(top: &Table<'_>) -> Eal {
     }
     Eal {
         memory,
-        lcores: read_lcores(&table),
+        lcores: read_lcores(&table, clock),
         extra: extra.iter().map(|a| a.value.to_owned()).collect(),
     }
 }
 
-fn read_lcores(eal: &Table<'_>) -> Option<Lcores> {
+fn read_lcores(eal: &Table<'_>, clock: ClockSource) -> Option<Lcores> {
     let node = eal.get("lcores")?;
     match node.value {
         DeValue::String(text) if text == "auto" => return None,
@@ -110,10 +111,18 @@ fn read_lcores(eal: &Table<'_>) -> Option<Lcores> {
         let one = keys::Key { name: "workers", ..*cpu };
         workers.extend(number(table.cx, &one, *worker).map(clamp32));
     }
-    if let (Some(node), false) = (table.peek("workers"), list.len() == 1) {
+    if let (Some(node), false) = (table.peek("workers"), (1..=WORKERS_MAX).contains(&list.len())) {
         table.cx.report(
             Diagnostic::error(node.at, format!("`workers` has {} CPUs", list.len()))
-                .label("allowed: exactly one; more workers are not available in this version"),
+                .label(format!("allowed: 1 to {WORKERS_MAX}")),
+        );
+    }
+    if let (Some(node), true, ClockSource::Capture) = (table.peek("workers"), list.len() > 1, clock)
+    {
+        table.cx.report(
+            Diagnostic::error(node.at, format!("{} workers by the capture's clock", list.len()))
+                .label("allowed: one; a run repeats exactly only where one worker does all")
+                .help("name one CPU, or set `clock = \"tsc\"`"),
         );
     }
     Some(Lcores { management, workers })

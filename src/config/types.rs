@@ -130,7 +130,7 @@ pub enum EalMemory {
 pub struct Lcores {
     /// CPU of the management lcore (EAL main).
     pub management: u32,
-    /// CPU of each worker; exactly one for now.
+    /// CPU of each worker, 1 to 32; some may share one.
     pub workers: Vec<u32>,
 }
 
@@ -159,6 +159,8 @@ pub struct Port {
     pub mtu: u32,
     /// `rx = "live" | "lossless"`; default lossless for pcap, ring and memif.
     pub rx: RxMode,
+    /// `rx_queues`: receive queues, 1 to 32; `None` is as is best for the workers.
+    pub rx_queues: Option<u16>,
     /// `rx_checksum = "trust" | "complete"`.
     pub rx_checksum: RxChecksum,
     /// `join`: whether the groups of the rules are joined here; default true where hosts may be.

@@ -229,6 +229,22 @@ pub enum DpdkError {
         device: String,
     },
 
+    /// A device with fewer receive queues.
+    #[error(
+        "port `{port}`: device `{device}` has {most} receive queues, not {wanted}; lower rx_queues, \
+         or leave it out"
+    )]
+    RxQueues {
+        /// The port.
+        port: String,
+        /// Its device, as configured.
+        device: String,
+        /// Receive queues that were asked for.
+        wanted: u16,
+        /// Receive queues that it can have.
+        most: u16,
+    },
+
     /// A step of opening the port failed.
     #[error("port `{port}` ({driver}): {step} failed ({errno}): {log}")]
     PortSetup {

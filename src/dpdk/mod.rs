@@ -32,7 +32,7 @@ pub use lcore::{Worker, WorkerPanicked, launch, lcore_id};
 pub use log::after as log_after;
 pub use mbuf::Mbuf;
 pub use mempool::{DEFAULT_CACHE, HEADROOM, Pool, PoolConfig};
-pub use port::{LinkState, Port, PortConfig, PortStats};
+pub use port::{LinkState, Port, PortConfig, PortStats, RxQueues};
 pub use queue::{DpdkRx, DpdkTx};
 pub use telemetry::{Reply, Telemetry, Unanswered};
 

@@ -15,6 +15,8 @@ use crate::wire::MacAddr;
 
 /// Bytes of a frame besides its MTU: Ethernet header, two VLAN tags, FCS.
 const FRAME_OVER_MTU: u32 = 14 + 2 * 4 + 4;
+/// Receive queues at most: the bits that say which are given out.
+const QUEUES_MAX: u16 = 32;
 /// `RTE_ETH_MQ_RX_RSS`.
 const RSS: u32 = 1;
 
@@ -30,8 +32,8 @@ pub struct PortConfig {
     pub driver: Option<KernelDriver>,
     /// The longest IP packet; made to fit what the device takes.
     pub mtu: u16,
-    /// Receive queues; fewer where the device has fewer.
-    pub rx_queues: u16,
+    /// Receive queues.
+    pub rx_queues: RxQueues,
     /// Descriptors of a receive queue; made to fit.
     pub rx_descriptors: u16,
     /// Descriptors of the send queue; made to fit.
@@ -48,12 +50,22 @@ impl PortConfig {
             device: device.into(),
             driver: None,
             mtu: 1500,
-            rx_queues: 1,
+            rx_queues: RxQueues::Exactly(1),
             rx_descriptors: 1024,
             tx_descriptors: 1024,
             promiscuous: true,
         }
     }
+}
+
+/// How many receive queues a port is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxQueues {
+    /// So many. A device that cannot have them is refused; one that only sends has none.
+    Exactly(u16),
+    /// As is best for so many workers: all where each queue is a source of its own (pcap, ring), one
+    /// for each worker where the device spreads flows over them (RSS), else one.
+    For(u16),
 }
 
 /// What a port has counted since it was opened.
@@ -362,7 +374,7 @@ impl Setup<'_> {
         let driver: &'static CStr = unsafe { CStr::from_ptr(info.driver_name) };
         open.driver = driver.to_str().unwrap_or_default();
         self.driver = open.driver.into();
-        open.rx_queues = self.config.rx_queues.min(info.max_rx_queues).min(32);
+        open.rx_queues = self.rx_queues(&info)?;
         if info.max_tx_queues == 0 {
             let (port, device) = (self.config.name.clone(), self.config.device.clone());
             return Err(DpdkError::NoSendQueue { port, device });
@@ -401,6 +413,24 @@ impl Setup<'_> {
         })?;
         (open.rx_descriptors, open.tx_descriptors) = (rx, tx);
         Ok(())
+    }
+
+    /// How many receive queues the device gets.
+    fn rx_queues(&self, info: &c::rte_eth_dev_info) -> Result<u16, DpdkError> {
+        let most = info.max_rx_queues.min(QUEUES_MAX);
+        let spreads = info.flow_type_rss_offloads & u64::from(c::SHIM_RSS_IP_UDP) != 0;
+        match self.config.rx_queues {
+            RxQueues::Exactly(wanted) if wanted > most.max(1) => {
+                let (port, device) = (self.config.name.clone(), self.config.device.clone());
+                Err(DpdkError::RxQueues { port, device, wanted, most })
+            }
+            RxQueues::Exactly(wanted) => Ok(wanted.min(most)),
+            RxQueues::For(_) if ["net_pcap", "net_ring"].contains(&self.driver.as_str()) => {
+                Ok(most)
+            }
+            RxQueues::For(workers) if spreads => Ok(workers.min(most)),
+            RxQueues::For(_) => Ok(most.min(1)),
+        }
     }
 
     /// Makes the queues, starts, and reads what then holds.

@@ -30,6 +30,17 @@ impl Counter {
         }
     }
 
+    /// Overwrites; only by the owning worker. Who sees it by [`Self::acquire`] sees all that was
+    /// counted before.
+    pub fn release(&self, value: u64) {
+        self.0.store(value, Ordering::Release);
+    }
+
+    /// The number now, and with it all that was counted before it was [released](Self::release).
+    pub fn acquire(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
     /// The number now.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -80,10 +91,9 @@ impl RuleCounters {
         latency.clear();
     }
 
-    /// Packets that wait for fan-out.
-    pub fn waiting(&self) -> u64 {
-        let ended = self.admitted.get() + self.dropped().iter().sum::<u64>();
-        self.packets.get().saturating_sub(ended)
+    /// Packets whose wait for fan-out is over.
+    fn ended(&self) -> u64 {
+        self.admitted.get() + self.dropped().iter().sum::<u64>()
     }
 
     /// Counts a packet of this rule that ended before fan-out.
@@ -124,10 +134,9 @@ impl OutputCounters {
         counters.into_iter().chain(&dropped.0).for_each(|counter| counter.set(0));
     }
 
-    /// Copies that wait for their port.
-    pub fn waiting(&self) -> u64 {
-        let ended = self.sent.get() + self.dropped().iter().sum::<u64>();
-        self.copies.get().saturating_sub(ended)
+    /// Copies whose wait for their port is over.
+    fn ended(&self) -> u64 {
+        self.sent.get() + self.dropped().iter().sum::<u64>()
     }
 
     /// Counts a copy for this output that was not sent.
@@ -204,6 +213,21 @@ pub struct Counters {
     pub misses: MissRing,
     /// Where a capture's tap comes to the worker, and goes back.
     pub capture: Place,
+}
+
+/// Packets of the rule with slot `rule` that wait for fan-out, on whichever of `workers`.
+pub fn rule_waiting(workers: &[&Counters], rule: u32) -> u64 {
+    let each = || workers.iter().map(|worker| &worker.rules[rule as usize]);
+    // Read first: what ends meanwhile is then taken to wait still, never the other way round.
+    let ended: u64 = each().map(RuleCounters::ended).sum();
+    each().map(|rule| rule.packets.get()).sum::<u64>().saturating_sub(ended)
+}
+
+/// Copies for the output with slot `output` that wait for their port, on whichever of `workers`.
+pub fn output_waiting(workers: &[&Counters], output: u32) -> u64 {
+    let each = || workers.iter().map(|worker| &worker.outputs[output as usize]);
+    let ended: u64 = each().map(OutputCounters::ended).sum();
+    each().map(|output| output.copies.get()).sum::<u64>().saturating_sub(ended)
 }
 
 impl Counters {

@@ -1,17 +1,21 @@
 //! The ledger: where every packet and every copy is, so that nothing is lost unseen.
 //!
 //! ```text
-//! received = dropped before fan-out + punted + admitted + waiting (ingress, EDF)
-//! copies   = sent + dropped after fan-out + waiting (egress, staged)
+//! received + taken = dropped before fan-out + punted + admitted + waiting (ingress, EDF) + handed
+//! copies   + taken = sent + dropped after fan-out + waiting (egress, staged) + handed
 //! ```
-//! The difference is the residual, and it is 0.
+//! The difference is the residual, and it is 0. What one worker has handed over and another has not
+//! taken yet waits between them.
 
 mod counters;
 mod misses;
 mod histogram;
 mod snapshot;
 
-pub use counters::{Counter, Counters, OutputCounters, PortCounters, RuleCounters, WorkerCounters};
+pub use counters::{
+    Counter, Counters, OutputCounters, PortCounters, RuleCounters, WorkerCounters, output_waiting,
+    rule_waiting,
+};
 pub use histogram::{BUCKETS, LatencyCounts, bucket_of, bucket_top};
 pub use misses::{MISSES_MAX, MissRing, MissSampler, Missed};
 pub use snapshot::Published;
@@ -20,6 +24,15 @@ use crate::packet::DropReason;
 
 /// Packets by [`DropReason`].
 pub type Drops = [u64; DropReason::COUNT];
+
+/// What passes between workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Packets, parsed and with a rule, for the worker that keeps their flow.
+    pub packets: u64,
+    /// Copies, for the worker that sends to their port.
+    pub copies: u64,
+}
 
 /// One worker's totals since start; exact at each turn boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +51,10 @@ pub struct Ledger {
     pub sent: u64,
     /// Copies in egress queues and staged for a port.
     pub waiting_after: u64,
+    /// Packets and copies handed to other workers, whose flow or port they are for.
+    pub handed: Passed,
+    /// Packets and copies taken from other workers.
+    pub taken: Passed,
     /// Packets dropped before fan-out.
     pub dropped_before: Drops,
     /// Copies dropped behind it.
@@ -54,6 +71,8 @@ impl Default for Ledger {
             copies: 0,
             sent: 0,
             waiting_after: 0,
+            handed: Passed::default(),
+            taken: Passed::default(),
             dropped_before: [0; DropReason::COUNT],
             dropped_after: [0; DropReason::COUNT],
         }
@@ -65,9 +84,11 @@ impl Ledger {
     pub fn residual(&self) -> u64 {
         let before = self.dropped_before.iter().sum::<u64>();
         let after = self.dropped_after.iter().sum::<u64>();
-        let packets = before + self.punted + self.admitted + self.waiting_before;
-        let copies = self.sent + after + self.waiting_after;
-        self.received.abs_diff(packets) + self.copies.abs_diff(copies)
+        let Self { handed, taken, .. } = self;
+        let packets = before + self.punted + self.admitted + self.waiting_before + handed.packets;
+        let copies = self.sent + after + self.waiting_after + handed.copies;
+        (self.received + taken.packets).abs_diff(packets)
+            + (self.copies + taken.copies).abs_diff(copies)
     }
 
     /// Whether every packet has come to its end.

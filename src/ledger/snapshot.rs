@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use super::Ledger;
+use super::{Ledger, Passed};
 use crate::packet::DropReason;
 
 /// The ledger as its worker last published it.
@@ -29,7 +29,7 @@ struct Copy {
 }
 
 /// Totals of a ledger besides its drops.
-const TOTALS: usize = 7;
+const TOTALS: usize = 11;
 
 impl Default for Published {
     fn default() -> Self {
@@ -80,6 +80,10 @@ impl Copy {
             ledger.copies,
             ledger.sent,
             ledger.waiting_after,
+            ledger.handed.packets,
+            ledger.handed.copies,
+            ledger.taken.packets,
+            ledger.taken.copies,
         ];
         store(&self.totals, &totals);
         store(&self.dropped_before, &ledger.dropped_before);
@@ -87,8 +91,9 @@ impl Copy {
     }
 
     fn load(&self) -> Ledger {
-        let totals = load(&self.totals);
-        let [received, punted, admitted, waiting_before, copies, sent, waiting_after] = totals;
+        let [received, punted, admitted, waiting_before, copies, sent, waiting_after, passed @ ..] =
+            load(&self.totals);
+        let [packets_handed, copies_handed, packets_taken, copies_taken] = passed;
         Ledger {
             received,
             punted,
@@ -97,6 +102,8 @@ impl Copy {
             copies,
             sent,
             waiting_after,
+            handed: Passed { packets: packets_handed, copies: copies_handed },
+            taken: Passed { packets: packets_taken, copies: copies_taken },
             dropped_before: load(&self.dropped_before),
             dropped_after: load(&self.dropped_after),
         }

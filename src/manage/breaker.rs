@@ -9,7 +9,8 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::ledger::Counters;
+use crate::ledger::{Counters, PortCounters};
+use crate::packet::Ticks;
 use crate::plan::Plan;
 use crate::stages::{BreakerState, BreakerWords, PROBES};
 
@@ -226,7 +227,7 @@ impl Breakers {
         &mut self,
         now: Duration,
         plan: &Plan,
-        counters: &Counters,
+        counters: &[&Counters],
         news: &News<'_>,
         words: &BreakerWords,
         mut alert: impl FnMut(Of, Change),
@@ -235,16 +236,15 @@ impl Breakers {
             if plan.ports[slot].lanes == 0 {
                 continue;
             }
-            let port = &counters.ports[slot];
-            let (until, from) = (port.refused_until.get(), port.refused_from.get());
-            // The worker clears both when a row ends: between the two reads, from is 0 already.
-            let row = if from == 0 { 0 } else { until.saturating_sub(from) };
+            let each = || counters.iter().map(|counters| &counters.ports[slot]);
+            // Only the worker that sends to it counts refusals.
+            let row = each().map(refused).max().unwrap_or_default();
             let nanos = u128::from(row) * 1_000_000_000 / u128::from(plan.ticks_per_second);
             let seen = Evidence {
                 link_up: news.links[slot],
                 refused: Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)),
                 unreachable: false,
-                passed: port.sent.get(),
+                passed: each().map(|port| port.sent.get()).sum(),
             };
             let (set, change) = breaker.look(now, &seen);
             if set {
@@ -257,9 +257,10 @@ impl Breakers {
             if breaker.state() == BreakerState::Closed && !unreachable {
                 continue;
             }
-            let outputs = plan.outputs.iter().zip(&counters.outputs);
-            let its = outputs.filter(|(output, _)| output.receiver == Some(slot as u32));
-            let passed = its.map(|(_, counters)| counters.sent.get()).sum();
+            let outputs = plan.outputs.iter().enumerate();
+            let its = outputs.filter(|(_, output)| output.receiver == Some(slot as u32));
+            let sent = its.flat_map(|(i, _)| counters.iter().map(move |c| c.outputs[i].sent.get()));
+            let passed = sent.sum();
             let seen = Evidence { link_up: true, refused: Duration::ZERO, unreachable, passed };
             let (set, change) = breaker.look(now, &seen);
             if set {
@@ -268,6 +269,13 @@ impl Breakers {
             change.into_iter().for_each(|change| alert(Of::Receiver(slot), change));
         }
     }
+}
+
+/// How long a port has taken nothing, in ticks.
+fn refused(port: &PortCounters) -> Ticks {
+    let (until, from) = (port.refused_until.get(), port.refused_from.get());
+    // The worker clears both when a row ends: between the two reads, from is 0 already.
+    if from == 0 { 0 } else { until.saturating_sub(from) }
 }
 
 /// Whose breaker it is, for people.

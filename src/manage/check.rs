@@ -241,7 +241,8 @@ impl Check<'_> {
         };
         grid.row(total("  EAL memory", pools));
         let mut heap = 0;
-        for table in memory::tables(self.plan) {
+        let workers = self.config.eal.lcores.as_ref().map_or(1, |lcores| lcores.workers.len());
+        for table in memory::tables(self.plan, workers) {
             heap += table.bytes;
             grid.row([
                 Cell::left(format!("  {}", table.name)),

@@ -1,12 +1,14 @@
-//! The engine: EAL, pools, ports and the worker of one configuration, from start to stop.
+//! The engine: EAL, pools, ports and the workers of one configuration, from start to stop.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::breaker::{Breakers, Change, News, Of};
 use super::check;
+use super::crew::{self, Shared};
 use super::groups::{Groups, Speaker, wanted};
 use super::interfaces::Interfaces;
+use super::live::Totals;
 use super::reload::{Diff, ReloadError, Reloader, diff};
 use super::report::{Link, PoolStatus, PortStatus, TxChain};
 use super::serve::RunError;
@@ -15,15 +17,15 @@ use super::unmatched::Unmatched;
 use super::wall;
 use crate::config::{self, ClockSource, Config, Idle, Lcores, Rule};
 use crate::dpdk::{
-    self, DEFAULT_CACHE, Dpdk, DpdkError, Eal, EalConfig, Pool, PoolConfig, Port, PortConfig,
-    TscClock, WorkerPanicked,
+    self, DEFAULT_CACHE, DpdkError, Eal, EalConfig, Pool, PoolConfig, Port, PortConfig, TscClock,
+    WorkerPanicked,
 };
 use crate::ledger::Counters;
 use crate::packet::{Clock, PacketPool, Ticks};
 use crate::plan::memory::{PoolSize, Pools};
-use crate::plan::{Plan, PortFacts, PortPlan};
-use crate::stages::{Originate, Punt, RxSource};
-use crate::worker::{Control, Parts, Phase, Worker};
+use crate::plan::{Plan, PortFacts, PortPlan, Roles};
+use crate::stages::{Originate, Punt};
+use crate::worker::{Control, Left, Phase};
 
 /// Memory besides the pools, in MiB: rings, port structures and EAL itself.
 const MEGABYTES_BESIDES: u64 = 32;
@@ -38,10 +40,10 @@ const RECLAIM_MAX: Duration = Duration::from_millis(200);
 /// The clock of `clock = "capture"` ticks in nanoseconds.
 const CAPTURE_TICKS_PER_SECOND: u64 = 1_000_000_000;
 
-/// A running instance. Fields are dropped in this order: the worker first, EAL last.
+/// A running instance. Fields are dropped in this order: the workers first, EAL last.
 #[derive(Debug)]
 pub struct Engine {
-    worker: Option<dpdk::Worker<()>>,
+    workers: Vec<dpdk::Worker<()>>,
     ports: Vec<Port>,
     pools: Vec<WatchedPool>,
     /// By port slot: whether the link was up when it was looked at last, and when that was.
@@ -59,16 +61,18 @@ pub struct Engine {
     /// Since when groups are being left, because the instance stops.
     leaving: Option<Duration>,
     clock: Option<TscClock>,
-    /// What the worker is asked for.
+    /// What the workers are asked for.
     pub control: Arc<Control>,
-    /// The worker's counters.
-    pub counters: Arc<Counters>,
-    /// The plan that the worker runs by.
+    /// By worker: its counters.
+    pub counters: Vec<Arc<Counters>>,
+    /// The plan that the workers run by.
     pub plan: Arc<Plan>,
     /// What is kept from one plan to the next.
     pub reloader: Reloader,
     /// By port slot: whether it has buffers for linear copies.
     has_linear: Vec<bool>,
+    /// What of lcores and ports is not placed well.
+    pub misplaced: Vec<String>,
     /// CPUs for threads that are not lcores: none of the workers', where there are others.
     pub service_cpus: Vec<u32>,
     eal: Eal,
@@ -90,12 +94,12 @@ impl Engine {
         let pools = Pools::new(config, &check::plan(config)?);
         // Asked before EAL pins this thread to one CPU.
         let allowed = dpdk::allowed_cpus();
-        let lcores = lcores(config, &allowed);
+        let lcores = crew::lcores(config, &allowed);
         let eal = Eal::start(&eal_config(config, &lcores, &pools))?;
-        let make = |size: &PoolSize| Pool::new(&eal, &pool_config(size));
+        let make = |size: &PoolSize| Pool::new(&eal, &pool_config(size, &lcores));
         let payload = make(&pools.payload)?;
         let headers = make(&pools.headers)?;
-        let ports = open_ports(config, &eal, &payload)?;
+        let ports = open_ports(config, &lcores, &eal, &payload)?;
 
         let facts: Vec<_> = ports
             .iter()
@@ -107,41 +111,40 @@ impl Engine {
             .collect();
         let clock = (config.clock == ClockSource::Tsc).then(|| TscClock::new(&eal));
         let rate = clock.as_ref().map_or(CAPTURE_TICKS_PER_SECOND, Clock::ticks_per_second);
-        let (plan, slots) = Plan::first(config, &facts, rate)?;
+        let queues: Vec<_> = ports.iter().map(Port::rx_queues).collect();
+        let roles = Roles::new(config, &queues, lcores.workers.len());
+        let (plan, slots) = Plan::first_for(config, &facts, rate, roles.clone())?;
         let plan = Arc::new(plan);
         // Only the open ports say for sure which of them need linear copies.
         let linear = Pools::new(config, &plan).linear;
         let linear = linear.iter().map(|size| size.as_ref().map(make).transpose());
         let linear: Vec<_> = linear.collect::<Result<_, _>>()?;
         let has_linear = linear.iter().map(Option::is_some).collect();
-        let counters = Arc::new(Counters::for_plan(&plan));
         let own = pools.own.as_ref().map(make).transpose()?;
         let watched = [&payload, &headers].into_iter().chain(linear.iter().flatten()).chain(&own);
         let pools = watched.cloned().map(WatchedPool::new).collect();
-        let (rings, ends) = slow_path(config, &plan, own);
-        let control = Arc::new(Control::new(&plan));
-        let worker = Worker::<Dpdk>::new(
-            Arc::clone(&plan),
-            Parts { slow_path: rings, ..parts(config, &ports, payload, headers, linear, clock) },
-            Arc::clone(&counters),
-            Arc::clone(&control),
-        );
+        let control = Arc::new(Control::for_workers(&plan, roles.workers));
+        let shared = Shared { config, ports: &ports, payload, headers, linear, own, clock };
+        let (workers, counters, ends) = shared.workers(&plan, &roles, &control);
         let adaptive = match config.idle {
             Idle::Spin => false,
             Idle::Adaptive => true,
-            Idle::Auto => lcores.workers.contains(&lcores.management),
+            Idle::Auto => crew::shares_a_cpu(&lcores),
         };
         let breakers = Breakers::new(&plan);
-        let slow_path = protocols(config, &facts, ends);
+        let slow_path = protocols(config, &facts, ends, roles.sends.clone());
         let reloader = Reloader::new(slots, facts);
         let hears_all = (0..ports.len()).map(|slot| hears_all(config, slot)).collect();
         let mut interfaces =
             Interfaces::watch(ports.iter().map(Port::interface)).map_err(RunError::Interfaces)?;
         let links = (wait_for_links(&ports, &mut interfaces, &plan), Duration::ZERO);
-        let service_cpus = service_cpus(&lcores, &allowed);
-        let worker = Some(launch(&eal, worker, adaptive)?);
+        let misplaced = crew::misplaced(&lcores, &roles, &ports);
+        let service_cpus = crew::service_cpus(&lcores, &allowed);
+        let launch = |(me, worker)| crew::launch(&eal, me, worker, adaptive);
+        let workers = workers.into_iter().enumerate().map(launch);
+        let workers = workers.collect::<Result<_, _>>()?;
         Ok(Self {
-            worker,
+            workers,
             ports,
             pools,
             links,
@@ -157,13 +160,14 @@ impl Engine {
             plan,
             reloader,
             has_linear,
+            misplaced,
             service_cpus,
             eal,
         })
     }
 
     /// Goes by another configuration from now on; `old` is the one in force, and taken up. Returns
-    /// what differs; the worker takes it up at its next turn.
+    /// what differs; the workers take it up at their next turns.
     ///
     /// # Errors
     /// Where it needs a restart or cannot be planned. Nothing has changed then.
@@ -188,7 +192,7 @@ impl Engine {
         if differs.is_empty() {
             return Ok(differs);
         }
-        let next = self.reloader.follow(&self.plan, old, new, &self.counters, now)?;
+        let next = self.reloader.follow(&self.plan, old, new, &crew::all(&self.counters), now)?;
         for &slot in &next.cleared.receivers {
             self.breakers.reset_receiver(slot as usize, &self.control.breakers);
         }
@@ -207,26 +211,40 @@ impl Engine {
         Ok(differs)
     }
 
-    /// Puts a plan into the worker's mailbox, and frees the one that comes out of it.
+    /// Puts a plan into the workers' mailbox, and frees those that come out of it.
     fn publish(&mut self, plan: Plan) {
         self.plan = Arc::new(plan);
-        drop(self.control.mailbox.put(Arc::clone(&self.plan)));
+        drop(self.control.mailbox.put(&self.plan));
     }
 
-    /// Whether the worker runs by the plan in force.
+    /// Whether all workers run by the plan in force.
     pub fn is_taken_up(&self) -> bool {
-        self.counters.worker.generation.get() == self.plan.generation
+        let generations = self.counters.iter().map(|all| all.worker.generation.acquire());
+        generations.into_iter().all(|generation| generation == self.plan.generation)
     }
 
-    /// The turn that took up the plan, and the longest since the start, in nanoseconds.
+    /// Of the workers the longest turn that took up the plan, and the longest since the start, in
+    /// nanoseconds.
     pub fn turns_ns(&self) -> (u64, u64) {
-        let counters = &self.counters.worker;
         let rate = u128::from(self.plan.ticks_per_second);
         let nanos = |ticks: u64| (u128::from(ticks) * 1_000_000_000 / rate) as u64;
-        (nanos(counters.plan_turn.get()), nanos(counters.longest_turn.get()))
+        let longest = |turn: fn(&Counters) -> u64| {
+            nanos(self.counters.iter().map(|all| turn(all)).max().unwrap_or_default())
+        };
+        (longest(|all| all.worker.plan_turn.get()), longest(|all| all.worker.longest_turn.get()))
     }
 
-    /// Steers the worker.
+    /// Each worker's lcore and counters.
+    pub fn workers(&self) -> impl Iterator<Item = (u32, Arc<Counters>)> + '_ {
+        (crew::FIRST_LCORE..).zip(self.counters.iter().cloned())
+    }
+
+    /// The totals of all workers.
+    pub fn totals(&self) -> Totals {
+        Totals::read(self.counters.iter().map(|counters| &**counters))
+    }
+
+    /// Steers the workers.
     pub fn set_phase(&self, phase: Phase) {
         self.control.set(phase);
     }
@@ -242,16 +260,25 @@ impl Engine {
         now.saturating_sub(since) < LEAVE_MAX && !self.slow_path.is_quiet()
     }
 
-    /// Whether the worker has ended.
+    /// Whether the workers have ended, or one of them has before its time.
     pub fn has_ended(&mut self) -> bool {
-        self.worker.as_mut().is_none_or(dpdk::Worker::has_ended)
+        let mut left = 0;
+        for (me, worker) in self.workers.iter_mut().enumerate() {
+            if worker.has_ended() {
+                // One that panicked could not say it, and the others wait for it.
+                self.control.leave(me, Left::Copying);
+            } else {
+                left += 1;
+            }
+        }
+        left == 0 || left < self.workers.len() && self.control.word().phase == Phase::Run
     }
 
     /// Looks at pools, for their high-water marks, and at circuit breakers; once a tick. `now` is
     /// since the start; `alert` hears of breakers that open or close.
     pub fn watch(&mut self, now: Duration, alert: impl FnMut(Of, Change)) {
         self.pools.iter_mut().for_each(WatchedPool::watch);
-        self.unmatched.take(&self.counters.misses);
+        self.counters.iter().for_each(|all| self.unmatched.take(&all.misses));
         self.slow_path.tick(now);
         let (links, looked) = &mut self.links;
         if self.interfaces.look() || now.saturating_sub(*looked) >= LINKS_EVERY {
@@ -260,21 +287,27 @@ impl Engine {
         if self.is_taken_up() {
             // The plan before, if it is still there: nobody runs by it.
             drop(self.control.mailbox.take());
-            if let Some(plan) = self.reloader.tick(&self.plan, &self.counters, now) {
+            if let Some(plan) = self.reloader.tick(&self.plan, &crew::all(&self.counters), now) {
                 self.publish(plan);
             }
         }
         let (links, _) = &self.links;
         let news = News { links, unreachable: &[] };
         let words = &self.control.breakers;
-        self.breakers.look(now, &self.plan, &self.counters, &news, words, alert);
+        self.breakers.look(now, &self.plan, &crew::all(&self.counters), &news, words, alert);
     }
 
-    /// Waits for the worker's end; ports and pools stay as they are. `now` is since the start.
+    /// Waits for the workers' end; ports and pools stay as they are. `now` is since the start.
     pub fn join(&mut self, now: Duration) -> Result<(), WorkerPanicked> {
-        let joined = self.worker.take().map_or(Ok(()), dpdk::Worker::join);
+        if self.control.word().phase == Phase::Run {
+            // One has ended before its time.
+            self.control.set(Phase::Abort);
+        }
+        let joined = self.workers.drain(..).map(dpdk::Worker::join);
+        // All of them, whatever became of the first.
+        let joined = joined.fold(Ok(()), Result::and);
         self.slow_path.finish(now);
-        self.unmatched.take(&self.counters.misses);
+        self.counters.iter().for_each(|all| self.unmatched.take(&all.misses));
         self.reclaim();
         joined
     }
@@ -304,7 +337,7 @@ impl Engine {
         }
     }
 
-    /// The time by the worker's clock; none where it is the capture's.
+    /// The time by the workers' clock; none where it is the capture's.
     pub fn now(&self) -> Option<Ticks> {
         self.clock.map(|clock| clock.now())
     }
@@ -331,7 +364,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // A start that fails behind the worker's launch waits for its end, too.
+        // A start that fails behind a worker's launch waits for its end, too.
         self.control.set(Phase::Abort);
     }
 }
@@ -360,11 +393,17 @@ impl WatchedPool {
 }
 
 /// Opens the ports; what they receive goes into `payload`.
-fn open_ports(config: &Config, eal: &Eal, payload: &Pool) -> Result<Vec<Port>, DpdkError> {
+fn open_ports(
+    config: &Config,
+    lcores: &Lcores,
+    eal: &Eal,
+    payload: &Pool,
+) -> Result<Vec<Port>, DpdkError> {
     let open = |(slot, port): (usize, &config::Port)| {
         let mut wanted = PortConfig::new(&port.name, &port.device);
         wanted.driver = port.driver;
         wanted.mtu = u16::try_from(port.mtu).unwrap_or(u16::MAX);
+        wanted.rx_queues = crew::rx_queues(port, lcores);
         wanted.promiscuous = hears_all(config, slot);
         Port::open(eal, &wanted, payload)
     };
@@ -403,26 +442,13 @@ fn hears_all(config: &Config, slot: usize) -> bool {
     config.rules.iter().any(takes_unicast)
 }
 
-/// The lcores that are asked for, or the first two CPUs that this process may use; on one CPU
-/// management and worker share it.
-pub(super) fn lcores(config: &Config, allowed: &[u32]) -> Lcores {
-    config.eal.lcores.clone().unwrap_or_else(|| {
-        let management = allowed.first().copied().unwrap_or(0);
-        let worker = allowed.get(1).copied().unwrap_or(management);
-        Lcores { management, workers: vec![worker] }
-    })
-}
-
-/// What the workers leave of the allowed CPUs; all of them where that is nothing.
-fn service_cpus(lcores: &Lcores, allowed: &[u32]) -> Vec<u32> {
-    let free = allowed.iter().copied().filter(|cpu| !lcores.workers.contains(cpu));
-    let free: Vec<_> = free.collect();
-    if free.is_empty() { allowed.to_vec() } else { free }
-}
-
 /// Management's side of the slow path, whose groups are to be joined at once.
-fn protocols(config: &Config, facts: &[PortFacts], ends: Vec<Ends>) -> SlowPath {
-    let owners = vec![0; config.ports.len()];
+fn protocols(
+    config: &Config,
+    facts: &[PortFacts],
+    ends: Vec<Ends>,
+    owners: Vec<usize>,
+) -> SlowPath {
     let mut slow_path = SlowPath::new(ends, owners, hosts(config, facts));
     let groups = &mut slow_path.protocols.groups;
     *groups = Groups::new(speakers(config, facts), wall::unix_ms());
@@ -452,41 +478,19 @@ fn eal_config(config: &Config, lcores: &Lcores, pools: &Pools) -> EalConfig {
     }
 }
 
-fn pool_config(size: &PoolSize) -> PoolConfig<'_> {
+fn pool_config<'a>(size: &'a PoolSize, lcores: &Lcores) -> PoolConfig<'a> {
     PoolConfig {
         name: &size.name,
         packets: size.packets,
         data_room: size.data_room,
-        cache: DEFAULT_CACHE,
-    }
-}
-
-fn parts(
-    config: &Config,
-    ports: &[Port],
-    payload: Pool,
-    headers: Pool,
-    linear: Vec<Option<Pool>>,
-    clock: Option<TscClock>,
-) -> Parts<Dpdk> {
-    let sources = ports.iter().enumerate().filter_map(|(slot, port)| {
-        let mode = config.ports[slot].rx;
-        Some(RxSource { port: port.rx(0)?, slot: slot as u8, mode })
-    });
-    Parts {
-        rx: sources.collect(),
-        tx: ports.iter().filter_map(Port::tx).collect(),
-        payload,
-        headers,
-        linear,
-        clock,
-        slow_path: None,
+        // What one worker keeps aside no other can take.
+        cache: DEFAULT_CACHE.min(size.packets / 8 / lcores.workers.len().max(1) as u32),
     }
 }
 
 /// The rings of the slow path, where there is one: the worker's ends, and management's. By the
 /// capture's clock there is none, for what is said would hang on how fast management is.
-fn slow_path(
+pub(super) fn slow_path(
     config: &Config,
     plan: &Plan,
     own: Option<Pool>,
@@ -503,14 +507,6 @@ fn slow_path(
 fn hosts(config: &Config, facts: &[PortFacts]) -> Vec<Host> {
     let ports = config.ports.iter().zip(facts);
     ports.map(|(port, facts)| Host { mac: facts.mac, addresses: port.address.clone() }).collect()
-}
-
-fn launch(
-    eal: &Eal,
-    mut worker: Worker<Dpdk>,
-    adaptive: bool,
-) -> Result<dpdk::Worker<()>, DpdkError> {
-    dpdk::launch(eal, 0, move || worker.run(adaptive))
 }
 
 fn port_status(port: &Port) -> PortStatus {

@@ -159,6 +159,7 @@ fn port(name: &str, device: &str, rx: RxMode, address: &[&str]) -> Port {
         address: address.iter().map(|a| a.parse().unwrap()).collect(),
         mtu: 1_500,
         rx,
+        rx_queues: None,
         rx_checksum: RxChecksum::Trust,
         join: false,
         shaper: (!address.is_empty()).then_some(RateLimit { rate: 10_000_000_000, burst: 250_000 }),
@@ -350,7 +351,8 @@ fn breakers(plan: &Plan, counters: &Counters) -> Breakers {
     let mut breakers = Breakers::new(plan);
     for (millis, link, unreachable) in [(1, false, &[][..]), (2, true, &[0])] {
         let news = News { links: &[true, link], unreachable };
-        breakers.look(Duration::from_millis(millis), plan, counters, &news, &words, |_, _| {});
+        let now = Duration::from_millis(millis);
+        breakers.look(now, plan, &[counters], &news, &words, |_, _| {});
     }
     breakers
 }

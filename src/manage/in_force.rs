@@ -20,7 +20,7 @@ pub struct InForce {
 }
 
 impl InForce {
-    /// Reads `file`, or the one in force again, and goes by it; the worker takes it up at its next
+    /// Reads `file`, or the one in force again, and goes by it; the workers take it up at their next
     /// turn. `now` is since the start. How long it took is not known yet.
     ///
     /// # Errors

@@ -18,6 +18,9 @@ pub mod view;
 pub mod capture;
 pub mod control;
 pub mod metrics;
+pub mod placement;
+#[cfg(feature = "dpdk")]
+mod crew;
 #[cfg(feature = "dpdk")]
 pub mod interfaces;
 #[cfg(feature = "dpdk")]

@@ -27,7 +27,7 @@ use Finding::{Good, Missing, Warning};
 /// Looks at everything that `config` needs.
 pub fn probe(config: &Config, plan: &Plan) -> Vec<Finding> {
     let allowed = dpdk::allowed_cpus();
-    let chosen = super::engine::lcores(config, &allowed);
+    let chosen = super::crew::lcores(config, &allowed);
     let mut found = vec![memory(config, plan)];
     found.extend(lcores(&chosen, &allowed));
     for (slot, port) in config.ports.iter().enumerate() {

@@ -2,7 +2,7 @@
 //!
 //! A new configuration is compared with the one in force; what cannot change while running is named,
 //! and then nothing changes at all. Otherwise a plan is built in which everything that is in both
-//! keeps its slot, and put into the worker's mailbox. What is gone has no rows any more but keeps its
+//! keeps its slot, and put into the workers' mailbox. What is gone has no rows any more but keeps its
 //! outputs, so that what waits is served. When nothing of it waits its slots are free for others;
 //! what still waits after [`GONE_MAX`] is dropped as `removed`.
 
@@ -16,7 +16,7 @@ use foldhash::HashSet;
 pub use diff::{Diff, diff};
 
 use crate::config::Config;
-use crate::ledger::{Counters, Drops};
+use crate::ledger::{self, Counters, Drops};
 use crate::packet::DropReason;
 use crate::plan::{Plan, PlanError, PortFacts, Slots};
 
@@ -87,8 +87,8 @@ impl Reloader {
         &self.retired
     }
 
-    /// The plan that follows `plan` for another configuration, at `now`. It must reach the worker
-    /// before the next call.
+    /// The plan that follows `plan` for another configuration, at `now`; `counters` are all
+    /// workers'. It must reach the workers before the next call.
     ///
     /// # Errors
     /// Where it needs a restart or cannot be planned.
@@ -97,7 +97,7 @@ impl Reloader {
         plan: &Plan,
         old: &Config,
         new: &Config,
-        counters: &Counters,
+        counters: &[&Counters],
         now: Duration,
     ) -> Result<Plan, ReloadError> {
         let diff = diff(old, new);
@@ -105,8 +105,10 @@ impl Reloader {
             return Err(ReloadError::NeedsRestart(diff.needs_restart));
         }
         let next = plan.follow(old, new, &self.facts, &mut self.slots)?;
-        for &output in &next.cleared.outputs {
-            let counters = &counters.outputs[output as usize];
+        let cleared = next.cleared.outputs.iter();
+        let cleared =
+            cleared.flat_map(|&slot| counters.iter().map(move |c| &c.outputs[slot as usize]));
+        for counters in cleared {
             self.retired.copies += counters.copies.get();
             self.retired.sent += counters.sent.get();
             let dropped = self.retired.dropped.iter_mut().zip(counters.dropped());
@@ -131,21 +133,21 @@ impl Reloader {
         Ok(next)
     }
 
-    /// Looks after what is gone, at `now`, once a tick and only while the worker runs by `plan`.
+    /// Looks after what is gone, at `now`, once a tick and only while all workers run by `plan`.
     /// Slots in which nothing waits are given up. Returns a plan that drops what has waited too
     /// long.
-    pub fn tick(&mut self, plan: &Plan, counters: &Counters, now: Duration) -> Option<Plan> {
+    pub fn tick(&mut self, plan: &Plan, counters: &[&Counters], now: Duration) -> Option<Plan> {
         let Gone { rules, outputs, tidy } = &mut self.gone;
         let before = (rules.len(), outputs.len());
         if *tidy && before == (0, 0) {
             return None;
         }
-        let rule_waits = |slot: u32| counters.rules[slot as usize].waiting() > 0;
+        let rule_waits = |slot: u32| ledger::rule_waiting(counters, slot) > 0;
         // While packets of a gone rule wait, copies for its outputs may still be made.
         outputs.retain(|&slot, _| {
             let rule = plan.outputs[slot as usize].rule;
             let may_come = rules.contains_key(&rule) && rule_waits(rule);
-            may_come || counters.outputs[slot as usize].waiting() > 0
+            may_come || ledger::output_waiting(counters, slot) > 0
         });
         // A rule keeps its slot as long as its outputs: they are known by it when it comes back.
         let held: HashSet<_> =

@@ -119,7 +119,7 @@ impl Reloads {
         if !engine.is_taken_up() {
             let (wanted, seconds) = (engine.plan.generation, now.saturating_sub(asked).as_secs());
             let message = format!(
-                "the worker has not taken up generation {wanted} for {seconds} s: it stands still or \
+                "a worker has not taken up generation {wanted} for {seconds} s: it stands still or \
                  gets no CPU (see `punctual show workers`); the file was not looked at, ask again \
                  when it runs"
             );
@@ -146,7 +146,7 @@ fn finished(mut reloaded: Reloaded, start: Instant, engine: &Engine) -> Reloaded
     } else {
         let (generation, seconds) = (reloaded.generation, TAKEN_UP_MAX.as_secs());
         let warning = format!(
-            "generation {generation} is in force, but the worker has not taken it up within \
+            "generation {generation} is in force, but a worker has not taken it up within \
              {seconds} s: it will when it goes on (see `punctual show workers`)"
         );
         if !reloaded.warnings.is_empty() {

@@ -32,8 +32,6 @@ use crate::worker::Phase;
 
 /// How often management looks after things.
 const TICK: Duration = Duration::from_millis(1);
-/// The lcore of the only worker; 0 is management.
-pub(super) const WORKER_LCORE: u32 = 1;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +73,7 @@ pub enum RunError {
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(std::io::Error),
-    /// The worker panicked: a bug.
+    /// A worker panicked: a bug.
     #[error(transparent)]
     Worker(#[from] dpdk::WorkerPanicked),
     /// The ledger does not add up: a bug.
@@ -196,7 +194,7 @@ fn serve_metrics(config: &Config, engine: &Engine) -> Result<Option<Http>, RunEr
     Ok(Some(http))
 }
 
-/// Ticks until the worker has ended; returns how long that took.
+/// Ticks until the workers have ended; returns how long that took.
 fn watch(
     in_force: &mut InForce,
     (engine, captures): (&mut Engine, &mut Captures),
@@ -208,7 +206,7 @@ fn watch(
     let start = wall::now();
     let mut stop = Stop::new(policy);
     let mut activity = Activity::default();
-    told.ready(&in_force.config);
+    told.ready(&in_force.config, engine);
     let mut asked = false;
     let mut reloads = Reloads::default();
     while !engine.has_ended() {
@@ -227,7 +225,7 @@ fn watch(
             }
         }
         captures.tick(&scene(in_force, engine), now);
-        let last_activity = activity.observe(&engine.counters.ledger.read(), now);
+        let last_activity = activity.observe(&engine.totals().ledger, now);
         if signals.reload.swap(false, Ordering::Relaxed) {
             reloads.ask(None, None, now);
         }
@@ -254,7 +252,7 @@ fn scene<'a>(in_force: &'a InForce, engine: &'a Engine) -> Scene<'a> {
     Scene {
         config: &in_force.config,
         plan: &engine.plan,
-        workers: std::slice::from_ref(&engine.counters),
+        workers: &engine.counters,
         control: &engine.control,
         now: engine.now(),
     }
@@ -265,7 +263,7 @@ fn view(in_force: &InForce, engine: &Engine, alerts: &Alerts, uptime: Duration) 
     View {
         config: Arc::clone(&in_force.config),
         plan: Arc::clone(&engine.plan),
-        workers: vec![(WORKER_LCORE, Arc::clone(&engine.counters))],
+        workers: engine.workers().collect(),
         ports: engine.port_status(),
         retired: *engine.reloader.retired(),
         breakers: engine.breakers.clone(),

@@ -188,6 +188,7 @@ fn workers(report: &Report, style: Style) -> String {
         Cell::right("last turn"),
         Cell::right("longest"),
         Cell::right("generation"),
+        Cell::right("handed over"),
     ]);
     for worker in &report.workers {
         let permille = worker.busy_permille;
@@ -198,6 +199,7 @@ fn workers(report: &Report, style: Style) -> String {
             Cell::right(format!("{} ago", span(worker.heartbeat_age_ns))),
             Cell::right(span(worker.longest_turn_ns)),
             Cell::number(worker.generation),
+            Cell::number(worker.packets_handed + worker.copies_handed),
         ]);
     }
     grid.render(style)

@@ -12,7 +12,6 @@ use super::live::{Live, Totals};
 use super::logs::{self, Logs};
 use super::notify::Notify;
 use super::report::WorkerView;
-use super::serve::WORKER_LCORE;
 use super::text::{grouped, span};
 use crate::config::Config;
 use crate::dpdk;
@@ -44,12 +43,14 @@ impl Told {
     }
 
     /// It relays.
-    pub fn ready(&mut self, config: &Config) {
+    pub fn ready(&mut self, config: &Config, engine: &Engine) {
         let (lines, mark) = dpdk::log_after(self.dpdk_log);
         lines.iter().for_each(|line| tracing::debug!(dpdk = line.as_str()));
         self.dpdk_log = mark;
+        engine.misplaced.iter().for_each(|line| tracing::warn!("{line}"));
         let (ports, rules) = (config.ports.len(), config.rules.len());
-        tracing::info!(instance = config.instance, ports, rules, "ready");
+        let workers = engine.counters.len();
+        tracing::info!(instance = config.instance, workers, ports, rules, "ready");
         self.notify.ready();
     }
 
@@ -108,7 +109,10 @@ impl Told {
             logs::alert(alert, u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
         };
         changes.into_iter().for_each(|change| alerts.breaker(now, config, change, &mut tell));
-        let workers = [WorkerView { lcore: WORKER_LCORE, counters: &engine.counters }];
+        let workers: Vec<_> = engine.workers().collect();
+        let workers =
+            workers.iter().map(|(lcore, counters)| WorkerView { lcore: *lcore, counters });
+        let workers: Vec<_> = workers.collect();
         let seen = Seen { config, plan: &engine.plan, workers: &workers };
         let drivers = || Drivers {
             ports: engine.port_status(),
@@ -122,7 +126,7 @@ impl Told {
             lines.iter().for_each(|line| tracing::info!(dpdk = line.as_str()));
         }
         self.dpdk_log = mark;
-        let totals = || Totals::read(std::iter::once(&*engine.counters));
+        let totals = || engine.totals();
         notify.tick(now, alerts.all_advance(), || {
             let Totals { ledger, .. } = totals();
             let [received, sent] = [ledger.received, ledger.sent].map(grouped);

@@ -47,6 +47,7 @@ drop_reasons! {
     PuntFull "punt_full" "parse: the slow path takes no more of it",
     NoRule "no_rule" "classify: no rule matches destination, UDP port, VLAN and input port",
     Source "source" "classify: a rule matches but for its source prefixes",
+    HandoffFull "handoff_full" "handoff: the ring to the flow's or the port's worker is full",
     Policed "policed" "police: the flow is over its rate and burst",
     PoolPressure "pool_pressure" "ingress DRR: the payload pool is nearly full, and the class is shed",
     IngressFull "ingress_full" "ingress DRR: the flow's queue is full",

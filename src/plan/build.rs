@@ -10,11 +10,11 @@ use super::rows::RowsInMaking;
 use super::slots::{Slots, Table, Taken};
 use super::{
     Candidate, ClassPlan, Cleared, FlowSlots, OutputIdentity, OutputPlan, PlainOutputs, Plan,
-    PortPlan, RowTable, RulePlan,
+    PortPlan, Roles, RowTable, RulePlan,
 };
 use crate::config::{
     self, Class, Config, FlowKind, Input, Output, PortRange, QueueBound, RateLimit, Rule,
-    RxChecksum, TtlRewrite,
+    RxChecksum, RxMode, TtlRewrite,
 };
 use crate::packet::{FRAME_OVERHEAD, Ticks};
 use crate::sched::{BucketRate, MemberSettings};
@@ -83,7 +83,20 @@ impl Plan {
         facts: &[PortFacts],
         ticks_per_second: u64,
     ) -> Result<(Self, Slots), PlanError> {
-        let mut slots = Slots::growing(config, row_flows(config)?);
+        Self::first_for(config, facts, ticks_per_second, Roles::one(config.ports.len()))
+    }
+
+    /// The first of several plans, for several workers with these roles.
+    ///
+    /// # Errors
+    /// As [`Plan::first`].
+    pub fn first_for(
+        config: &Config,
+        facts: &[PortFacts],
+        ticks_per_second: u64,
+        roles: Roles,
+    ) -> Result<(Self, Slots), PlanError> {
+        let mut slots = Slots::growing(config, row_flows(config)?, roles);
         let plan = assemble(config, facts, (ticks_per_second, 1), &mut slots, None)?;
         Ok((plan, slots))
     }
@@ -194,6 +207,7 @@ fn assemble(
         copy_below: config.copy_below,
         completes: config.ports.iter().any(|port| port.rx_checksum == RxChecksum::Complete),
         polices: config.rules.iter().any(|rule| rule.police.is_some()),
+        lossless: lossless(config),
         flows: FlowSlots {
             rules: slots.capacity().rules,
             rows: slots.row_flows.capacity(),
@@ -305,16 +319,18 @@ impl Building<'_> {
         let first = self.fan_out.len() as u32;
         self.add_outputs(slot, rule)?;
         let known = self.previous.and_then(|plan| plan.rules.get(slot as usize));
-        let id = match known {
-            Some(known) if !self.cleared.rules.contains(&slot) => known.id,
-            _ => self.generation << 32 | u64::from(slot),
-        };
+        let known = known.filter(|_| !self.cleared.rules.contains(&slot));
+        let id = known.map_or(self.generation << 32 | u64::from(slot), |known| known.id);
+        // A flow never moves to another worker: it would overtake itself.
+        let home = known.map(|known| known.home);
+        let home = home.unwrap_or_else(|| self.slots.roles.home(slot, &rule.input.ports));
         let plan = RulePlan {
             id,
             removed: false,
             budget: ticks(rule.budget, self.ticks_per_second),
             late: rule.late,
             flow: rule.flow,
+            home,
             police: rule.police.map(|limit| bucket_rate(limit, self.ticks_per_second)),
             ingress: settings(rule.class, rule.weight, rule.queue, self.largest_frame),
             outputs: first..self.fan_out.len() as u32,
@@ -424,6 +440,12 @@ impl Building<'_> {
         })?;
         Ok(Arc::new(rows))
     }
+}
+
+/// Whether all ports that rules take input from wait for room.
+fn lossless(config: &Config) -> bool {
+    let mut inputs = config.rules.iter().flat_map(|rule| &rule.input.ports);
+    inputs.all(|&port| config.ports[port].rx == RxMode::Lossless)
 }
 
 /// The largest frame that any port carries, overhead included: the base of every quantum.

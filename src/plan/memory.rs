@@ -152,8 +152,9 @@ pub struct TableSize {
     pub bytes: u64,
 }
 
-/// The tables of a plan and of one worker that goes by it.
-pub fn tables(plan: &Plan) -> Vec<TableSize> {
+/// The tables of a plan and of so many workers that go by it.
+pub fn tables(plan: &Plan, workers: usize) -> Vec<TableSize> {
+    let each = |bytes: u64| bytes * workers as u64;
     let (rules, outputs) = (u64::from(plan.capacity.rules), u64::from(plan.capacity.outputs));
     let planned = plan.outputs.len() as u64;
     let lanes = plan.ports.iter().map(|port| u64::from(port.lane_slots)).sum::<u64>();
@@ -166,10 +167,10 @@ pub fn tables(plan: &Plan) -> Vec<TableSize> {
     let table = |name, entries, bytes| TableSize { name, entries, bytes };
     vec![
         table("rows", plan.rows.len() as u64, plan.rows.bytes()),
-        table("flows", flows, flows * FLOW + u64::from(plan.flows.sources) * SOURCE),
+        table("flows", flows, each(flows * FLOW + u64::from(plan.flows.sources) * SOURCE)),
         table("outputs", planned, of(planned, size_of::<super::OutputPlan>()) + lanes * LANE),
-        table("counters", rules + outputs + ports, counters),
-        table("EDF wheels", Class::COUNT as u64 * 2, WHEELS),
+        table("counters", rules + outputs + ports, each(counters)),
+        table("EDF wheels", Class::COUNT as u64 * 2, each(WHEELS)),
     ]
 }
 

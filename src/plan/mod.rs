@@ -3,11 +3,13 @@
 
 mod build;
 pub mod memory;
+mod roles;
 mod rows;
 mod slots;
 
 pub(crate) use build::LINK_HEADERS;
 pub use build::{PlanError, PortFacts};
+pub use roles::{Roles, WORKERS_MAX, home_of_source};
 pub use rows::{Candidate, Miss, RowTable};
 pub use slots::{Capacity, OutputIdentity, Slots};
 
@@ -51,6 +53,8 @@ pub struct Plan {
     pub completes: bool,
     /// Whether any rule is policed.
     pub polices: bool,
+    /// Whether all ports that rules take input from wait for room.
+    pub lossless: bool,
     /// How flow slots are shared out.
     pub flows: FlowSlots,
     /// Slots that there are, taken or not: what workers and counters are sized by.
@@ -142,6 +146,8 @@ pub struct RulePlan {
     pub late: Late,
     /// What fairness and policing count.
     pub flow: FlowKind,
+    /// The worker that keeps its flow; the same as long as the rule lives.
+    pub home: u8,
     /// Rate and burst of each of its flows.
     pub police: Option<BucketRate>,
     /// Class, quantum and bound of its flows in ingress DRR.

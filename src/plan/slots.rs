@@ -10,7 +10,7 @@ use std::hash::Hash;
 use foldhash::{HashMap, HashMapExt, HashSet};
 use ipnet::IpNet;
 
-use super::{Plan, PlanError};
+use super::{Plan, PlanError, Roles};
 use crate::config::{Config, Output, UdpPortRewrite, VlanRewrite};
 use crate::wire::Key;
 
@@ -127,6 +127,8 @@ pub struct Slots {
     /// By port slot: the members of its egress DRR, by output slot.
     pub(super) lanes: Vec<Table<u32>>,
     pub(super) sources: u32,
+    /// Who keeps which flow.
+    pub(super) roles: Roles,
 }
 
 impl Slots {
@@ -142,11 +144,12 @@ impl Slots {
                 .map(|count| Table::new("outputs of a port", count))
                 .collect(),
             sources: if has_sources { config.limits.sources } else { 0 },
+            roles: Roles::one(config.ports.len()),
         }
     }
 
     /// Slots as `[limits]` has them, so that reloads have room.
-    pub fn growing(config: &Config, row_flows: u32) -> Self {
+    pub fn growing(config: &Config, row_flows: u32, roles: Roles) -> Self {
         let limits = &config.limits;
         let lanes = |count: u32| Table::new("outputs of a port", (2 * count).max(LANES_MIN));
         Self {
@@ -156,6 +159,7 @@ impl Slots {
             row_flows: Table::new("row flows", (2 * row_flows).max(ROW_FLOWS_MIN)),
             lanes: outputs_by_port(config).map(lanes).collect(),
             sources: limits.sources,
+            roles,
         }
     }
 

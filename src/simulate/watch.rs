@@ -84,7 +84,7 @@ impl Watch {
         let news = News { links: &links, unreachable: &unreachable };
         let at = now - self.start;
         let alert = |of, change| self.alerts.push(BreakerAlert { at, of, change });
-        self.breakers.look(since, plan, counters, &news, words, alert);
+        self.breakers.look(since, plan, &[counters], &news, words, alert);
         let changed = self.states().into_iter().zip(before).filter(|(now, before)| now != before);
         self.changes.extend(changed.map(|((of, state), _)| BreakerChange { at, of, state }));
     }

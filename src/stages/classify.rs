@@ -1,7 +1,8 @@
 //! Classify - one rule per packet, the most specific: destination, then UDP port, then source.
 //!
 //! Expects:  parsed packets.
-//! Leaves:   `rule` and `flow` set; the rule's packets and bytes counted.
+//! Leaves:   `rule` and `flow` set; the rule's packets and bytes counted. Which flow a source has is
+//!           known to the worker that keeps it: until it is there, it has the rule's.
 //! Drops:    `no_rule`; `source` where only the source prefixes did not match. Samples of both
 //!           are shown to management, in a bounded ring.
 //! Config:   `rule.input`, `rule.flow`.
@@ -73,6 +74,26 @@ impl Classify {
     }
 }
 
+impl Classify {
+    /// Finds the flows of sources that are kept here, where another worker has classified the
+    /// burst.
+    pub fn adopt<P: Packet>(
+        &self,
+        burst: &mut Burst<P>,
+        plan: &Plan,
+        flows: &mut Flows,
+        ingress: &IngressDrr<P>,
+        now: Ticks,
+        tally: &mut Tally,
+    ) {
+        let by_source =
+            |packet: &P| plan.rules[packet.meta().rule as usize].flow == FlowKind::Source;
+        if burst.iter().any(by_source) {
+            find_sources(burst, plan, flows, ingress, now, tally);
+        }
+    }
+}
+
 /// Finds the flows of packets whose rules have one for each source, and of those that find none
 /// their rule's. There may be a million, none of them near: each table is loaded for the whole
 /// burst before it is used.
@@ -93,7 +114,10 @@ fn find_sources<P: Packet>(
     };
     flows.warm(burst.iter().filter_map(asked));
     for packet in burst.iter_mut() {
-        let Some((rule, source)) = asked(packet) else {
+        // Which flow another's source has is for its own worker to find.
+        let Some((rule, source)) =
+            asked(packet).filter(|&(rule, source)| flows.keeps(rule, source))
+        else {
             continue;
         };
         let meta = packet.meta_mut();

@@ -5,7 +5,7 @@
 //! nothing of it waits. Where all eight are busy the caller uses the rule's overflow flow.
 
 use crate::packet::Ticks;
-use crate::plan::Plan;
+use crate::plan::{Plan, home_of_source};
 use crate::sched::TokenBucket;
 
 /// Slots of a set.
@@ -43,11 +43,18 @@ pub struct Flows {
     sources: Box<[Source]>,
     first_source: u32,
     silent: Ticks,
+    /// This worker and how many there are: each keeps the sources that a hash gives it.
+    share: (usize, usize),
 }
 
 impl Flows {
     /// The flows that `plan` has slots for.
     pub fn new(plan: &Plan) -> Self {
+        Self::of_worker(plan, 0, 1)
+    }
+
+    /// The flows of worker `me` of so many.
+    pub fn of_worker(plan: &Plan, me: usize, workers: usize) -> Self {
         // A power of two of whole sets, within the slots that the plan has.
         let sets = (plan.flows.sources as usize / WAYS).checked_ilog2();
         let sets = sets.map_or(0, |bits| 1 << bits);
@@ -56,6 +63,7 @@ impl Flows {
             sources: vec![Source::FREE; sets * WAYS].into(),
             first_source: plan.flows.first_source(),
             silent: SILENT_SECONDS * plan.ticks_per_second,
+            share: (me, workers),
         }
     }
 
@@ -85,6 +93,12 @@ impl Flows {
     pub fn warm_states(&self, flows: impl Iterator<Item = u32>) {
         let loaded = |sum, flow: u32| sum ^ self.states[flow as usize].last_deadline;
         std::hint::black_box(flows.fold(0, loaded));
+    }
+
+    /// Whether the flow of `address` under the rule with id `rule` is kept by this worker.
+    pub fn keeps(&self, rule: u64, address: u128) -> bool {
+        let (me, workers) = self.share;
+        workers == 1 || home_of_source(rule, address, workers) == me
     }
 
     /// The flow of `address` under the rule with id `rule`, made anew where it has none and there is room; `idle`

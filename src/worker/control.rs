@@ -1,13 +1,13 @@
-//! The words by which management steers a worker: written by management, read once a turn.
+//! The words by which management steers the workers, and by which they part at the end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::plan::Plan;
 use crate::stages::BreakerWords;
 
 use super::Mailbox;
 
-/// What a worker is asked to do.
+/// What the workers are asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
@@ -29,38 +29,59 @@ pub struct Word {
     pub captures: u32,
 }
 
-/// What management asks of the workers. management: wo, workers: ro.
+/// How far a worker has come on its way to the end: what it will not hand to others any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Left {
+    /// Nothing yet.
+    Nothing,
+    /// It receives no more: no packet for another's flows.
+    Receiving,
+    /// It makes no copies any more: none for another's ports.
+    Copying,
+}
+
+/// What management asks of the workers. management: wo, workers: ro, but for what they say of
+/// their own end.
 #[derive(Debug)]
 pub struct Control {
     /// A [`Word`]: the phase, and above its 32 bits the captures.
     word: AtomicU64,
     /// The circuit breakers of ports and receivers.
     pub breakers: BreakerWords,
-    /// Where the worker's next plan comes from.
+    /// Where the workers' next plan comes from.
     pub mailbox: Mailbox,
+    /// By worker: what it has [`Left`]. worker: wo, others: ro.
+    left: Box<[AtomicU8]>,
 }
 
 impl Control {
-    /// Run, with all breakers closed.
+    /// Run, with all breakers closed, on one worker.
     pub fn new(plan: &Plan) -> Self {
-        let breakers = BreakerWords::new(plan.ports.len(), plan.capacity.receivers as usize);
-        let mailbox = Mailbox::new(plan.generation);
-        Self { word: AtomicU64::new(Phase::Run as u64), breakers, mailbox }
+        Self::for_workers(plan, 1)
     }
 
-    /// Asks the worker for `phase`.
+    /// Run, with all breakers closed, on so many workers.
+    pub fn for_workers(plan: &Plan, workers: usize) -> Self {
+        let breakers = BreakerWords::new(plan.ports.len(), plan.capacity.receivers as usize);
+        let mailbox = Mailbox::new(plan.generation, workers);
+        let left = (0..workers).map(|_| AtomicU8::new(Left::Nothing as u8)).collect();
+        Self { word: AtomicU64::new(Phase::Run as u64), breakers, mailbox, left }
+    }
+
+    /// Asks the workers for `phase`.
     pub fn set(&self, phase: Phase) {
         let captures = u64::from(self.word().captures) << 32;
         self.word.store(captures | phase as u64, Ordering::Release);
     }
 
-    /// Asks the worker to take the tap of a capture that begins, or to give it back.
+    /// Asks the workers to take the tap of a capture that begins, or to give it back.
     pub fn swap_tap(&self) {
         // Above the phase it carries nothing over, and wraps by itself.
         self.word.fetch_add(1 << 32, Ordering::Release);
     }
 
-    /// What the worker is asked for.
+    /// What the workers are asked for.
     pub fn word(&self) -> Word {
         let word = self.word.load(Ordering::Acquire);
         let phase = match word as u32 {
@@ -69,5 +90,16 @@ impl Control {
             _ => Phase::Abort,
         };
         Word { phase, captures: (word >> 32) as u32 }
+    }
+
+    /// Worker: says what it has left. Management says it of one that is gone.
+    pub fn leave(&self, worker: usize, left: Left) {
+        // Release: who sees it sees all that was handed over before.
+        self.left[worker].store(left as u8, Ordering::Release);
+    }
+
+    /// Whether all workers have left that.
+    pub fn all_left(&self, left: Left) -> bool {
+        self.left.iter().all(|word| word.load(Ordering::Acquire) >= left as u8)
     }
 }

@@ -1,13 +1,17 @@
 //! The worker: all stages of the packet's way, composed in one turn.
 //!
 //! A worker owns its receive queues, schedulers, queues and counters alone; it shares nothing but
-//! counters that others read and one word by which management asks it to stop.
+//! counters that others read, one word by which management asks it to stop and, where there are
+//! several workers, rings by which they hand over what is another's.
 
 mod control;
+mod egress;
+mod handoff;
 mod mailbox;
 mod sync;
 
-pub use control::{Control, Phase, Word};
+pub use control::{Control, Left, Phase, Word};
+pub use handoff::Handoff;
 pub use mailbox::Mailbox;
 
 use std::sync::Arc;
@@ -18,9 +22,11 @@ use crate::packet::{BURST, Burst, Driver, DropReason, PacketPool, Ticks};
 use crate::plan::Plan;
 use crate::sched::Pressure;
 use crate::stages::{
-    Classify, Edf, Egress, EgressDrr, Fanout, Flows, IngressDrr, Originate, Parse, Police, Punt,
-    Rx, RxSource, TURN_COPIES, TURN_PACKETS, Tally, Tx,
+    Classify, Edf, Fanout, Flows, IngressDrr, Originate, Parse, Police, Punt, Rx, RxSource,
+    TURN_COPIES, TURN_PACKETS, Tally,
 };
+
+use egress::{EgressPorts, Exit};
 
 /// Turns without a packet before an adaptive worker naps.
 const IDLE_TURNS: u32 = 1_000;
@@ -31,7 +37,7 @@ const NAP: Duration = Duration::from_micros(50);
 pub struct Parts<D: Driver> {
     /// The receive queues that it owns.
     pub rx: Vec<RxSource<D::Rx>>,
-    /// The send queue of each port, in port slot order.
+    /// The send queue of each port that it sends to, in port slot order.
     pub tx: Vec<D::Tx>,
     /// Buffers that received packets lie in.
     pub payload: D::Pool,
@@ -48,6 +54,8 @@ pub struct Parts<D: Driver> {
 /// One worker: the packet's way from its receive queues to its ports.
 pub struct Worker<D: Driver> {
     plan: Arc<Plan>,
+    /// Its number.
+    me: usize,
     rx: Rx<D::Rx, D::Clock>,
     parse: Parse,
     classify: Classify,
@@ -78,65 +86,30 @@ pub struct Worker<D: Driver> {
     captures: u32,
 }
 
-/// The last two stages of one port.
-struct EgressPort<D: Driver> {
-    drr: EgressDrr<D::Packet>,
-    tx: Tx<D::Tx>,
-}
-
-/// The last two stages, by port slot.
-struct EgressPorts<D: Driver> {
-    ports: Vec<EgressPort<D>>,
-    /// Buffers that were free when the turn began.
-    free: usize,
-}
-
-impl<D: Driver> EgressPorts<D> {
-    /// Whether every output could take another burst.
-    fn has_room(&self, plan: &Plan) -> bool {
-        let mut ports = self.ports.iter().zip(&plan.ports);
-        ports.all(|(port, plan)| port.drr.has_room(self.free, plan.lanes))
-    }
-}
-
-/// The way out of a turn: the ports, and the clock that is read behind each burst.
-struct Exit<'a, D: Driver> {
-    egress: &'a mut EgressPorts<D>,
-    clock: &'a mut Rx<D::Rx, D::Clock>,
-}
-
-impl<D: Driver> Egress<D::Packet> for Exit<'_, D> {
-    fn take(&mut self, port: u32, copies: &mut Burst<D::Packet>, plan: &Plan, tally: &mut Tally) {
-        let EgressPort { drr, tx } = &mut self.egress.ports[port as usize];
-        // Where nothing waits there is nothing to be fair between: copies go on as they come, and
-        // a full burst to the port.
-        while drr.passes() && !tx.is_full() && !copies.is_empty() {
-            tx.stage(copies);
-            if tx.is_full() {
-                tx.send_early(drr, plan, self.clock, tally);
-            }
-        }
-        for copy in copies.drain(..) {
-            drr.enqueue(copy, self.egress.free, plan, tally);
-        }
-    }
-}
-
 impl<D: Driver> Worker<D> {
-    /// A worker at rest. Everything it will ever hold is allocated here.
+    /// The only worker, at rest. Everything it will ever hold is allocated here.
     pub fn new(
         plan: Arc<Plan>,
         parts: Parts<D>,
         counters: Arc<Counters>,
         control: Arc<Control>,
     ) -> Self {
-        let egress = parts.tx.into_iter().enumerate().map(|(slot, tx)| EgressPort {
-            drr: EgressDrr::new(&plan, slot),
-            tx: Tx::new(tx, slot),
-        });
+        Self::among(plan, parts, counters, control, None)
+    }
+
+    /// A worker at rest, one of several where it has a [`Handoff`].
+    pub fn among(
+        plan: Arc<Plan>,
+        parts: Parts<D>,
+        counters: Arc<Counters>,
+        control: Arc<Control>,
+        handoff: Option<Handoff<D::Packet>>,
+    ) -> Self {
+        let (me, workers) = handoff.as_ref().map_or((0, 1), |h| (h.me(), h.workers()));
         let header_capacity = parts.headers.available();
         let (punt, originate) = parts.slow_path.unzip();
         Self {
+            me,
             rx: Rx::new(parts.rx, parts.clock),
             parse: Parse::new(punt),
             classify: Classify,
@@ -144,9 +117,9 @@ impl<D: Driver> Worker<D> {
             ingress_drr: IngressDrr::new(&plan),
             edf: Edf::new(&plan),
             fanout: Fanout::new(parts.headers, parts.linear, &plan, &control.breakers),
-            egress: EgressPorts { ports: egress.collect(), free: 0 },
+            egress: EgressPorts::new(&plan, parts.tx, handoff),
             originate,
-            flows: Flows::new(&plan),
+            flows: Flows::of_worker(&plan, me, workers),
             capacity: parts.payload.available(),
             payload: parts.payload,
             pressure: Pressure::default(),
@@ -165,7 +138,7 @@ impl<D: Driver> Worker<D> {
     /// Goes by the plan in the mailbox from now on, where there is a new one. The old one is left
     /// there: management frees it.
     fn adopt(&mut self) {
-        if !self.control.mailbox.swap(&mut self.plan) {
+        if !self.control.mailbox.swap(self.me, &mut self.plan) {
             return;
         }
         let Self { plan, rx, ingress_drr, edf, egress, flows, tally, .. } = self;
@@ -180,14 +153,14 @@ impl<D: Driver> Worker<D> {
         if plan.reorders {
             edf.adopt(plan, rx.now());
         }
-        for (slot, port) in egress.ports.iter_mut().enumerate() {
-            port.drr.adopt(plan, slot);
-        }
+        egress.adopt(plan);
         self.burst_headers = burst_headers(plan, self.header_capacity);
     }
 
     /// Takes packets one turn further along their way; returns how many moved.
     pub fn turn(&mut self) -> usize {
+        // Before the plan: what others hand over was matched by this one or one before it.
+        self.egress.look();
         self.adopt();
         let Self { plan, rx, parse, classify, police, ingress_drr, edf, fanout, .. } = self;
         let Self { egress, originate, flows, payload, pressure, tally, .. } = self;
@@ -197,6 +170,8 @@ impl<D: Driver> Worker<D> {
         egress.free = ready.min(fanout.headers_available());
         let share = BURST.max(2 * std::mem::take(&mut self.served));
         let enough = tally.ledger.copies + TURN_COPIES;
+        let is_idle = ingress_drr.packets() + edf.packets() == 0;
+        let handed = egress.take_handed(is_idle, plan, rx, tally);
         let mut received = 0;
         let mut served_from = rx.now();
         while received < share {
@@ -206,15 +181,22 @@ impl<D: Driver> Worker<D> {
                 && egress.has_room(plan)
                 && payload.available() >= 2 * BURST
                 && fanout.headers_available() >= self.burst_headers;
-            rx.receive(&mut burst, room, self.receiving, tally);
-            served_from = rx.now();
-            if burst.is_empty() {
-                break;
+            if egress.receive(&mut burst, room || !plan.lossless, tally) {
+                served_from = rx.read_clock();
+                classify.adopt(&mut burst, plan, flows, ingress_drr, served_from, tally);
+                received += burst.len();
+            } else {
+                rx.receive(&mut burst, room && egress.can_spread(), self.receiving, tally);
+                served_from = rx.now();
+                if burst.is_empty() {
+                    break;
+                }
+                received += burst.len();
+                parse.inspect(&mut burst, plan, tally);
+                classify.inspect(&mut burst, plan, flows, ingress_drr, rx.now(), tally);
+                tally.show_matched(&burst, plan);
+                egress.spread(&mut burst, plan, tally);
             }
-            received += burst.len();
-            parse.inspect(&mut burst, plan, tally);
-            classify.inspect(&mut burst, plan, flows, ingress_drr, rx.now(), tally);
-            tally.show_matched(&burst, plan);
             police.inspect(&mut burst, plan, flows, tally);
             ingress_drr.shed(&mut burst, *pressure, plan, tally);
             if ingress_drr.passes(&mut burst, edf, plan, flows) {
@@ -242,17 +224,12 @@ impl<D: Driver> Worker<D> {
         if self.served > 0 {
             rx.read_clock();
         }
-        let mut moved = received + self.served;
+        let mut moved = handed + received + self.served;
         if let Some(originate) = originate.as_mut().filter(|originate| !originate.is_idle()) {
-            let ports = &mut egress.ports;
-            moved += originate.flush(tally, |slot, frames| ports[slot].tx.originate(frames, tally));
+            let send = |slot: usize, frames: &mut Burst<_>| egress.originate(slot, frames, tally);
+            moved += originate.flush(tally, send);
         }
-        for (slot, EgressPort { drr, tx }) in egress.ports.iter_mut().enumerate() {
-            if fanout.breakers.is_open(slot) {
-                moved += tx.give_up(drr, plan, tally);
-            }
-            moved += tx.flush(drr, plan, rx, tally);
-        }
+        moved += egress.flush(&fanout.breakers, plan, rx, tally);
         edf.note(rx.now() - served_from);
         self.publish(moved)
     }
@@ -284,10 +261,15 @@ impl<D: Driver> Worker<D> {
             Phase::Drain => {
                 let ended = self.is_quiet();
                 self.receiving = false;
+                self.leave();
                 ended
             }
             Phase::Abort => {
                 self.discard();
+                self.control.leave(self.me, Left::Copying);
+                if !self.is_alone() {
+                    return Some(0);
+                }
                 true
             }
         };
@@ -304,19 +286,42 @@ impl<D: Driver> Worker<D> {
         self.pressure
     }
 
-    /// Whether nothing waits anywhere.
+    /// Whether nothing waits anywhere, and nothing will come.
     pub fn is_quiet(&self) -> bool {
         !self.receiving
             && self.tally.ledger.is_quiet()
             && self.originate.as_ref().is_none_or(Originate::is_quiet)
+            && self.is_alone()
+    }
+
+    /// Whether no other worker has handed, or will hand, anything over.
+    fn is_alone(&self) -> bool {
+        let Some(handoff) = &self.egress.handoff else {
+            return true;
+        };
+        self.control.all_left(Left::Copying) && !handoff.has_packets() && !handoff.has_copies()
+    }
+
+    /// Says what this worker will not hand to others any more: no packets once it has stopped to
+    /// receive, no copies once it can get no packets either.
+    fn leave(&self) {
+        let Some(handoff) = &self.egress.handoff else {
+            return;
+        };
+        if self.rx.packets() > 0 {
+            return;
+        }
+        let done = self.control.all_left(Left::Receiving)
+            && !handoff.has_packets()
+            && self.tally.ledger.waiting_before == 0;
+        self.control.leave(self.me, if done { Left::Copying } else { Left::Receiving });
     }
 
     /// Ends a turn: what waits is counted, and others may see the totals.
     fn publish(&mut self, moved: usize) -> usize {
         let ledger = &mut self.tally.ledger;
         let before = self.rx.packets() + self.ingress_drr.packets() + self.edf.packets();
-        let after = self.egress.ports.iter().map(|port| port.drr.packets() + port.tx.packets());
-        let waiting = (before as u64, after.sum::<usize>() as u64);
+        let waiting = (before as u64, self.egress.packets() as u64);
         // What was dropped late while it waited has moved too.
         let changed = moved > 0 || waiting != (ledger.waiting_before, ledger.waiting_after);
         (ledger.waiting_before, ledger.waiting_after) = waiting;
@@ -336,7 +341,7 @@ impl<D: Driver> Worker<D> {
         self.ended = now;
         counters.worker.turns.add(1);
         counters.worker.heartbeat.set(now);
-        counters.worker.generation.set(self.plan.generation);
+        counters.worker.generation.release(self.plan.generation);
         moved
     }
 
@@ -348,12 +353,7 @@ impl<D: Driver> Worker<D> {
         while let Some(packet) = self.ingress_drr.dequeue(|_| true).or_else(|| self.edf.take()) {
             tally.drop_before(DropReason::Stopped, &packet, plan);
         }
-        for EgressPort { drr, tx } in &mut self.egress.ports {
-            tx.discard(plan, tally);
-            while let Some(copy) = drr.take() {
-                tally.drop_after(DropReason::Stopped, &copy, plan);
-            }
-        }
+        self.egress.discard(plan, tally);
         self.publish(1);
     }
 }

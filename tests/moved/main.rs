@@ -19,6 +19,9 @@ mod queries;
 #[path = "../way/site.rs"]
 mod site;
 
+#[allow(dead_code, reason = "the tests of the way need the rest")]
+#[path = "../way/crew.rs"]
+mod crew;
 mod devices;
 mod groups;
 mod moved;
@@ -26,11 +29,13 @@ mod relay;
 mod simulated;
 mod table;
 mod worker;
+mod workers;
 
 fn main() -> std::process::ExitCode {
     common::run(&common::cases![
         table::every_counter_has_a_mover,
         worker::what_a_worker_on_memory_ports_moves,
+        workers::what_passes_between_workers_moves,
         simulated::what_a_simulation_with_faults_moves,
         relay::what_a_running_instance_moves,
         groups::what_is_heard_of_groups_moves,

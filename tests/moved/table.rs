@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use punctual::manage::metrics::counters;
 
-use Mover::{Buffers, Groups, Kernel, Relay, Simulation, Worker};
+use Mover::{Buffers, Groups, Kernel, Relay, Simulation, Worker, Workers};
 
 /// A case of this test, in which a counter moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mover {
     /// `worker`: a worker on memory ports, and management on its counters.
     Worker,
+    /// `workers`: two of them.
+    Workers,
     /// `simulated`: the same with faults, in virtual time.
     Simulation,
     /// `relay`: the binary on capture files.
@@ -54,6 +56,7 @@ pub const MOVERS: &[(&str, Mover)] = &[
     ("punctual_ledger_dropped_packets{punt_full}", Worker),
     ("punctual_ledger_dropped_packets{no_rule}", Relay),
     ("punctual_ledger_dropped_packets{source}", Worker),
+    ("punctual_ledger_dropped_packets{handoff_full}", Workers),
     ("punctual_ledger_dropped_packets{policed}", Worker),
     ("punctual_ledger_dropped_packets{pool_pressure}", Worker),
     ("punctual_ledger_dropped_packets{ingress_full}", Simulation),
@@ -64,6 +67,7 @@ pub const MOVERS: &[(&str, Mover)] = &[
     ("punctual_ledger_copies", Relay),
     ("punctual_ledger_sent_copies", Relay),
     ("punctual_ledger_dropped_copies{ttl}", Worker),
+    ("punctual_ledger_dropped_copies{handoff_full}", Workers),
     ("punctual_ledger_dropped_copies{breaker_open}", Simulation),
     ("punctual_ledger_dropped_copies{header_alloc}", Simulation),
     ("punctual_ledger_dropped_copies{mtu}", Worker),
@@ -139,6 +143,10 @@ pub const MOVERS: &[(&str, Mover)] = &[
     ("punctual_worker_heartbeat_age_seconds", Relay),
     ("punctual_worker_longest_turn_seconds", Relay),
     ("punctual_worker_plan_turn_seconds", Relay),
+    ("punctual_worker_packets_handed", Workers),
+    ("punctual_worker_packets_taken", Workers),
+    ("punctual_worker_copies_handed", Workers),
+    ("punctual_worker_copies_taken", Workers),
     ("punctual_worker_generation", Relay),
     ("punctual_pool_size", Relay),
     ("punctual_pool_in_use", Relay),

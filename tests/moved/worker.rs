@@ -165,7 +165,7 @@ fn removed(moved: &mut Moved) {
     let mut live = Live { config, site };
     let publish = |live: &mut Live, plan: Plan| {
         live.site.plan = Arc::new(plan);
-        assert!(live.site.control.mailbox.put(Arc::clone(&live.site.plan)).is_none());
+        assert!(live.site.control.mailbox.put(&live.site.plan).is_empty());
         live.site.turns(1);
         drop(live.site.control.mailbox.take());
     };
@@ -180,12 +180,12 @@ fn removed(moved: &mut Moved) {
         &live.site.plan,
         &live.config,
         &without,
-        &live.site.counters,
+        &[&live.site.counters],
         Duration::ZERO,
     );
     publish(&mut live, next.expect("it is live"));
     live.config = without;
-    let next = reloader.tick(&live.site.plan, &live.site.counters, Duration::from_secs(1));
+    let next = reloader.tick(&live.site.plan, &[&live.site.counters], Duration::from_secs(1));
     publish(&mut live, next.expect("something of it waits"));
     live.site.tx[1].allow(usize::MAX);
     live.site.turns(50);
@@ -234,7 +234,8 @@ fn managed(moved: &mut Moved) {
     counters.ports[1].refused_until.set(1 + 100_000_000);
     for (millis, unreachable) in [(1, &[0][..]), (150, &[])] {
         let news = News { links: &[true; 3], unreachable };
-        view.breakers.look(Duration::from_millis(millis), plan, counters, &news, &words, |_, _| {});
+        let now = Duration::from_millis(millis);
+        view.breakers.look(now, plan, &[counters], &news, &words, |_, _| {});
         moved.view(&view);
     }
     let wrong = Ledger { received: 3, admitted: 2, ..Ledger::default() };

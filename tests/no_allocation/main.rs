@@ -5,6 +5,7 @@
 mod common;
 #[path = "../frames/mod.rs"]
 mod frames;
+mod pair;
 #[path = "../common/site.rs"]
 mod site;
 
@@ -69,6 +70,7 @@ fn main() -> std::process::ExitCode {
         a_million_packets_by_the_processors_clock,
         packets_by_the_captures_clock,
         packets_under_a_capture,
+        pair::two_workers_that_hand_over,
     ])
 }
 

@@ -175,7 +175,7 @@ pub fn a_worker_that_stands_still_is_told_and_takes_the_plan_up_later() {
     site.write("config.toml", &with("class = \"low\""));
     let said = site.ask(&["reload"]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.stderr.contains("generation 2 is in force, but the worker has not"), "{said:?}");
+    assert!(said.stderr.contains("generation 2 is in force, but a worker has not"), "{said:?}");
     assert!(said.stdout.contains("generation 2"), "{said:?}");
     // The next one waits for its turn, in vain.
     site.write("config.toml", &with("class = \"medium\""));

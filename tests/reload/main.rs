@@ -28,6 +28,7 @@ mod killed;
 fn main() -> std::process::ExitCode {
     common::run(&common::cases![
         thousand::reloads_under_traffic_cost_no_packet,
+        thousand::nor_do_they_with_two_workers,
         answers::what_is_wrong_is_told_with_its_place_and_all_goes_on,
         answers::who_asks_while_another_reload_is_under_way_is_served_behind_it,
         answers::a_worker_that_stands_still_is_told_and_takes_the_plan_up_later,

@@ -15,13 +15,14 @@ pub const GROUPS: u8 = 5;
 /// Most outputs of a rule besides those that stay.
 const EXTRA: u8 = 3;
 
-/// Ports and memory. There are so few slots that all of them have been used before memory is first
+/// Ports, so many workers and memory. There are so few slots that all of them have been used before memory is first
 /// looked at, and then change hands.
-pub fn site(instance: &Instance) -> String {
+pub fn site(instance: &Instance, workers: usize) -> String {
     let (cpu, _) = crate::peer::cpus();
+    let workers = vec![cpu.to_string(); workers].join(", ");
     let port = |name, id| port(instance, name, id, "client", "").replace("live", "lossless");
     format!(
-        "[eal]\nmemory = \"no-huge\"\nlcores = {{ management = {cpu}, workers = [{cpu}] }}\n\
+        "[eal]\nmemory = \"no-huge\"\nlcores = {{ management = {cpu}, workers = [{workers}] }}\n\
          [memory]\npackets = 4096\n[limits]\nrules = 32\noutputs = 128\n{}{}{}",
         port("feed", 0),
         port("a", 1),

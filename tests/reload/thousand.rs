@@ -20,9 +20,18 @@ const WARM: u32 = 100;
 const GROWS_MAX_KIB: u64 = 1_024;
 
 pub fn reloads_under_traffic_cost_no_packet() {
+    reloads_under_traffic(1);
+}
+
+/// They take up each plan when they get to it, and hand packets to one another meanwhile.
+pub fn nor_do_they_with_two_workers() {
+    reloads_under_traffic(2);
+}
+
+fn reloads_under_traffic(workers: usize) {
     let site = Site::new();
     let mut rng = Rng::with_seed(7);
-    let head = rules::site(&site.instance);
+    let head = rules::site(&site.instance, workers);
     site.write("config.toml", &(head.clone() + &rules::next(&mut rng)));
     let reloads = if is_long() { RELOADS.1 } else { RELOADS.0 };
     let (listens, listening) = mpsc::channel();

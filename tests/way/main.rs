@@ -4,12 +4,14 @@
 #[path = "../frames/mod.rs"]
 mod frames;
 mod capture;
+mod crew;
 mod misses;
 mod overload;
 mod reload;
 mod runs;
 mod site;
 mod slow_path;
+mod workers;
 
 use frames::{Frame, v4, v6};
 use punctual::config;

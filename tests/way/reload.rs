@@ -46,7 +46,7 @@ impl Live {
         config.ports[0].rx = self.rx;
         let site = &mut self.site;
         let next =
-            self.reloader.follow(&site.plan, &self.config, &config, &site.counters, self.now)?;
+            self.reloader.follow(&site.plan, &self.config, &config, &[&site.counters], self.now)?;
         self.config = config;
         self.publish(next);
         Ok(())
@@ -55,18 +55,18 @@ impl Live {
     fn publish(&mut self, plan: Plan) {
         let site = &mut self.site;
         site.plan = Arc::new(plan);
-        let out = site.control.mailbox.put(Arc::clone(&site.plan));
-        assert!(out.is_none(), "the place was empty");
+        let out = site.control.mailbox.put(&site.plan);
+        assert!(out.is_empty(), "the place was empty");
         site.turns(1);
         assert_eq!(site.counters.worker.generation.get(), site.plan.generation);
-        let old = site.control.mailbox.take().expect("the worker left the old plan");
+        let old = site.control.mailbox.take().pop().expect("the worker left the old plan");
         assert_eq!(Arc::strong_count(&old), 1, "nobody else has it: it is freed here");
     }
 
     /// A tick of management.
     fn tick(&mut self, passed: Duration) {
         self.now += passed;
-        let next = self.reloader.tick(&self.site.plan, &self.site.counters, self.now);
+        let next = self.reloader.tick(&self.site.plan, &[&self.site.counters], self.now);
         if let Some(next) = next {
             self.publish(next);
         }

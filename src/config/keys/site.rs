@@ -98,9 +98,12 @@ pub static EAL: Section = Section {
         ),
         key(
             "lcores",
-            Kind::Other("string or table", "\"auto\" or { management = CPU, workers = [CPU] }"),
+            Kind::Other(
+                "string or table",
+                "\"auto\" or { management = CPU, workers = [CPU, ...] }",
+            ),
             Preset::Told("\"auto\""),
-            "CPUs of the threads",
+            "CPUs of the threads; auto is management and one worker, on the first two CPUs allowed",
         ),
         key(
             "extra",
@@ -120,9 +123,9 @@ pub static LCORES: Section = Section {
         key("management", Kind::Integer(0, 1_023), Preset::Required, "CPU of the management lcore"),
         key(
             "workers",
-            Kind::Other("array of integers", "exactly one CPU, 0 to 1023"),
+            Kind::Other("array of integers", "1 to 32 CPUs, 0 to 1023"),
             Preset::Required,
-            "CPU of each worker; this version runs one",
+            "CPU of each worker; more than one only with `clock = \"tsc\"`",
         ),
     ],
     later: &[],
@@ -183,6 +186,14 @@ pub static PORT: Section = Section {
             Kind::Choice(&["live", "lossless"]),
             Preset::Told("\"lossless\" for net_pcap, net_ring, net_memif; else \"live\""),
             "live is polled every turn; lossless only when pool and queues have room",
+        ),
+        key(
+            "rx_queues",
+            Kind::Integer(1, 32),
+            Preset::Told(
+                "all of net_pcap and net_ring; one a worker where the device has RSS; else 1",
+            ),
+            "receive queues, which go round the workers",
         ),
         key(
             "rx_checksum",

@@ -59,6 +59,10 @@ const fn of_reason(reason: DropReason) -> &'static str {
         DropReason::Source => {
             "someone else sends to this destination: look at `source` of the rule"
         }
+        DropReason::HandoffFull => {
+            "a worker cannot keep up with what others hand it: `punctual show workers` says which is \
+             busy; give it less to do, or more workers"
+        }
         DropReason::PoolPressure => "raise memory.packets; look for a port that takes nothing",
         DropReason::IngressFull => {
             "the CPU is overloaded: `punctual show rules --sort dropped.ingress_full` says where; \

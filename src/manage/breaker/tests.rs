@@ -131,7 +131,7 @@ fn a_row_of_refusals_that_is_just_over_opens_nothing() {
             port.refused_from.set(from);
             port.refused_until.set(hour);
         }
-        breakers.look(ms(1), &fixture.plan, &fixture.counters, &news, &words, |_, _| {});
+        breakers.look(ms(1), &fixture.plan, &[&fixture.counters], &news, &words, |_, _| {});
         let sent_to = breakers.ports.iter().zip(&fixture.plan.ports).filter(|p| p.1.lanes > 0);
         assert!(sent_to.map(|p| p.0.opened()).all(|opened| opened == opens), "from {from}");
     }

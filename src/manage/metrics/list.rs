@@ -458,6 +458,30 @@ pub static WORKERS: Group<WorkerReport> = Group {
             "The same of the turn that took up the plan; 0 by the first plan.",
             |w| w.plan_turn_ns,
         ),
+        counter(
+            "punctual_worker_packets_handed",
+            &["packets_handed"],
+            "Packets that it received and handed to the workers that keep their flows.",
+            |w| w.packets_handed,
+        ),
+        counter(
+            "punctual_worker_packets_taken",
+            &["packets_taken"],
+            "Packets of its flows that others received.",
+            |w| w.packets_taken,
+        ),
+        counter(
+            "punctual_worker_copies_handed",
+            &["copies_handed"],
+            "Copies that it made and handed to the workers that send to their ports.",
+            |w| w.copies_handed,
+        ),
+        counter(
+            "punctual_worker_copies_taken",
+            &["copies_taken"],
+            "Copies for its ports that others made.",
+            |w| w.copies_taken,
+        ),
         gauge("punctual_worker_generation", &["generation"], "The plan that it goes by.", |w| {
             w.generation
         }),

@@ -135,9 +135,11 @@ pub(super) const fn info<T>(
     Metric { name, kind: Kind::Info, help, from: &[], read: Read::Labels(read) }
 }
 
-/// Reasons that end copies; the others end packets. TTL, `removed` and `stopped` do both.
-pub const AFTER: [DropReason; 8] = [
+/// Reasons that end copies; the others end packets. TTL, `handoff_full`, `removed` and `stopped` do
+/// both.
+pub const AFTER: [DropReason; 9] = [
     DropReason::Ttl,
+    DropReason::HandoffFull,
     DropReason::BreakerOpen,
     DropReason::HeaderAlloc,
     DropReason::Mtu,
@@ -148,7 +150,7 @@ pub const AFTER: [DropReason; 8] = [
 ];
 
 /// Reasons that end packets.
-pub const BEFORE: [DropReason; 23] = [
+pub const BEFORE: [DropReason; 24] = [
     DropReason::Foreign,
     DropReason::Segmented,
     DropReason::Truncated,
@@ -166,6 +168,7 @@ pub const BEFORE: [DropReason; 23] = [
     DropReason::PuntFull,
     DropReason::NoRule,
     DropReason::Source,
+    DropReason::HandoffFull,
     DropReason::Policed,
     DropReason::PoolPressure,
     DropReason::IngressFull,

@@ -108,12 +108,14 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
         return;
     }
     for (old, new) in old.ports.iter().zip(&new.ports) {
-        let Port { name, device, driver, address, mtu, rx, rx_checksum, join, shaper } = old;
+        let Port { name, device, driver, address, mtu, rx, rx_queues, rx_checksum, join, shaper } =
+            old;
         let fixed = [
             ("device", !same_device(device, &new.device)),
             ("driver", *driver != new.driver),
             ("mtu", *mtu != new.mtu),
             ("rx", *rx != new.rx),
+            ("rx_queues", *rx_queues != new.rx_queues),
         ];
         for (key, _) in fixed.iter().filter(|(_, differs)| *differs) {
             diff.needs_restart.push(format!("port {name}: {key}"));

@@ -157,8 +157,18 @@ fn add(sum: &mut Drops, more: &Drops) {
     sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
-/// The totals of several workers.
+/// The totals of several workers, what waits between them included. Their snapshots are of
+/// different moments: where one shows what it has taken and the other not yet what it has handed
+/// over, nothing is taken to wait there.
 pub(in crate::manage) fn total(ledgers: impl Iterator<Item = Ledger>) -> Ledger {
+    let mut total = sum(ledgers);
+    let Ledger { handed, taken, .. } = total;
+    total.waiting_before += handed.packets.saturating_sub(taken.packets);
+    total.waiting_after += handed.copies.saturating_sub(taken.copies);
+    total
+}
+
+fn sum(ledgers: impl Iterator<Item = Ledger>) -> Ledger {
     ledgers.fold(Ledger::default(), |mut sum, ledger| {
         sum.received += ledger.received;
         sum.punted += ledger.punted;
@@ -167,6 +177,10 @@ pub(in crate::manage) fn total(ledgers: impl Iterator<Item = Ledger>) -> Ledger 
         sum.copies += ledger.copies;
         sum.sent += ledger.sent;
         sum.waiting_after += ledger.waiting_after;
+        for (sum, more) in [(&mut sum.handed, ledger.handed), (&mut sum.taken, ledger.taken)] {
+            sum.packets += more.packets;
+            sum.copies += more.copies;
+        }
         add(&mut sum.dropped_before, &ledger.dropped_before);
         add(&mut sum.dropped_after, &ledger.dropped_after);
         sum
@@ -181,6 +195,9 @@ fn ledger(inputs: &Inputs<'_>) -> LedgerReport {
     let total = total(ledgers.into_iter());
     if inputs.at_rest {
         residual += disagreement(inputs, &total);
+        // What one has handed over, another has taken.
+        let Ledger { handed, taken, .. } = &total;
+        residual += handed.packets.abs_diff(taken.packets) + handed.copies.abs_diff(taken.copies);
     }
     let lost = inputs.ports.iter().map(PortStatus::lost).sum::<u64>();
     LedgerReport {
@@ -404,6 +421,7 @@ fn worker_report(inputs: &Inputs<'_>, now: Ticks, worker: &WorkerView<'_>) -> Wo
     let counters = &worker.counters.worker;
     // Read first: a busy turn is counted before it is counted as a turn.
     let busy_turns = counters.busy_turns.get();
+    let Ledger { handed, taken, .. } = worker.counters.ledger.read();
     let turns = counters.turns.get();
     WorkerReport {
         lcore: worker.lcore,
@@ -414,5 +432,9 @@ fn worker_report(inputs: &Inputs<'_>, now: Ticks, worker: &WorkerView<'_>) -> Wo
         longest_turn_ns: inputs.nanos_between(0, counters.longest_turn.get()),
         plan_turn_ns: inputs.nanos_between(0, counters.plan_turn.get()),
         generation: counters.generation.get(),
+        packets_handed: handed.packets,
+        packets_taken: taken.packets,
+        copies_handed: handed.copies,
+        copies_taken: taken.copies,
     }
 }

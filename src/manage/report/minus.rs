@@ -32,12 +32,7 @@ impl Report {
         });
         let workers = self.workers.iter().map(|now| {
             let base = base.workers.iter().find(|base| base.lcore == now.lcore);
-            let (turns, busy) = base.map_or((0, 0), |base| (base.turns, base.busy_turns));
-            WorkerReport {
-                turns: now.turns.saturating_sub(turns),
-                busy_turns: now.busy_turns.saturating_sub(busy),
-                ..*now
-            }
+            base.map_or(*now, |base| worker(now, base))
         });
         let unmatched = self.unmatched.iter().map(|now| unmatched(now, &base.unmatched));
         Self {
@@ -134,6 +129,18 @@ fn receiver(now: &ReceiverReport, base: &ReceiverReport) -> ReceiverReport {
         dropped: now.dropped.minus(&base.dropped),
         breaker_opened: now.breaker_opened.saturating_sub(base.breaker_opened),
         ..now.clone()
+    }
+}
+
+fn worker(now: &WorkerReport, base: &WorkerReport) -> WorkerReport {
+    WorkerReport {
+        turns: now.turns.saturating_sub(base.turns),
+        busy_turns: now.busy_turns.saturating_sub(base.busy_turns),
+        packets_handed: now.packets_handed.saturating_sub(base.packets_handed),
+        packets_taken: now.packets_taken.saturating_sub(base.packets_taken),
+        copies_handed: now.copies_handed.saturating_sub(base.copies_handed),
+        copies_taken: now.copies_taken.saturating_sub(base.copies_taken),
+        ..*now
     }
 }
 

@@ -368,6 +368,18 @@ pub struct WorkerReport {
     pub plan_turn_ns: u64,
     /// The plan that it goes by.
     pub generation: u64,
+    /// Packets that it received and handed to the workers that keep their flows.
+    #[serde(default)]
+    pub packets_handed: u64,
+    /// Packets of its flows that others received.
+    #[serde(default)]
+    pub packets_taken: u64,
+    /// Copies that it made and handed to the workers that send to their ports.
+    #[serde(default)]
+    pub copies_handed: u64,
+    /// Copies for its ports that others made.
+    #[serde(default)]
+    pub copies_taken: u64,
 }
 
 /// One pool of packet buffers: `size = free + in_use`, `in_use = ours + held`.

@@ -257,6 +257,7 @@ fn workers(rows: &[Row<WorkerReport>], elapsed: Duration, style: Style) -> Strin
         Cell::right("longest"),
         Cell::right("plan's"),
         Cell::right("generation"),
+        Cell::right("handed"),
     ];
     let rates: &Rates<WorkerReport> = &[("turns/s", |worker| worker.turns)];
     let grid = grid(rows, elapsed, Heading(&heading, &[]), rates, |grid, worker, rates| {
@@ -272,6 +273,7 @@ fn workers(rows: &[Row<WorkerReport>], elapsed: Duration, style: Style) -> Strin
                 turn => span(turn),
             }),
             Cell::number(worker.generation),
+            Cell::number(worker.packets_handed + worker.copies_handed),
         ];
         grid.row(cells.into_iter().chain(rates));
     });
