@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::binary::{Instance, named, number, sum};
-use crate::common::{runtime_directory, skip};
+use crate::common::{dies_with_us, runtime_directory, skip};
 use crate::peer::{Peer, Wire, cpus, device, wait};
 use crate::relay::{Relay, dropped, frame, output, port, read};
 
@@ -33,7 +33,7 @@ impl Testpmd {
         let output = instance.path("testpmd.out");
         let file = File::create(&output).expect("its output can be made");
         // It says what it counts line by line, not when a buffer is full.
-        let child = Command::new("stdbuf")
+        let child = dies_with_us(&mut Command::new("stdbuf"))
             .args(["-oL", "dpdk-testpmd"])
             .args(["--no-huge", "-m", "128", "--no-pci", "--file-prefix", &name])
             .args(["--lcores", &format!("0@{cpu},1@{cpu}")])

@@ -15,7 +15,7 @@ use std::time::Duration;
 use punctual::testkit::pcap::{Capture, Writer};
 use serde_json::Value;
 
-use crate::common::{remove_lock, runtime_directory};
+use crate::common::{dies_with_us, remove_lock, runtime_directory};
 
 /// A name and a directory for one run or several.
 pub struct Instance {
@@ -116,7 +116,7 @@ impl Instance {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let [stdout, stderr] = ["out", "err"].map(|kind| self.path(&format!("{number}.{kind}")));
         let file = |path| File::create(path).expect("the output can be made");
-        let child = command
+        let child = dies_with_us(command)
             .args(args)
             .current_dir(&self.directory)
             .stdin(Stdio::null())

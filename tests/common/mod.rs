@@ -7,9 +7,12 @@
 
 #![allow(dead_code, clippy::disallowed_methods)]
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 /// A name and what runs under it; it fails by panicking. With `_` in front it runs only by
 /// `--case`: a second process of another case.
@@ -79,6 +82,30 @@ pub fn runtime_directory(name: &str) -> PathBuf {
         _ => "/tmp".into(),
     };
     base.join("dpdk").join(name)
+}
+
+/// Has the kernel kill what this command starts when the thread that starts it ends, so that a case
+/// that hangs and is killed leaves nothing running.
+pub fn dies_with_us(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec it makes one system call, which is allowed there.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            Ok(())
+        })
+    }
+}
+
+/// Removes what instances of a case that was killed have left.
+pub fn remove_instances(process: u32) {
+    let ours = format!("punctual-e2e-{process}-");
+    let files = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    for name in names.filter(|name| name.starts_with(&ours)) {
+        let _ = std::fs::remove_dir_all(std::env::temp_dir().join(&name));
+        let _ = std::fs::remove_dir_all(runtime_directory(&name));
+        remove_lock(&name);
+    }
 }
 
 /// Removes the files that a killed instance of that name leaves: the lock itself is gone, and
@@ -167,6 +194,7 @@ fn in_a_process(name: &str) -> Result<Option<String>, String> {
             _ => {
                 let _ = child.kill();
                 let _ = child.wait();
+                remove_instances(child.id());
                 break Err(format!("still running after {} s", case_max.as_secs()));
             }
         }

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! For test files with `harness = false`, whose cases can be reported as skipped. A namespace lasts
-//! as long as its [`Space`]; a program in it, started by [`Space::command`], is the case's to end.
+//! as long as its [`Space`]; a program in it, started by [`Space::command`], is the case's to end,
+//! and is killed with the case.
 
 #![allow(dead_code)]
 
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::skip;
+use crate::common::{dies_with_us, skip};
 
 /// How long a receiver waits for a datagram before it says that there is none.
 pub const SILENCE: Duration = Duration::from_secs(5);
@@ -112,6 +113,7 @@ impl Space {
         unsafe {
             command.pre_exec(move || enter(namespace).and_then(|()| own_sys()));
         }
+        dies_with_us(&mut command);
         command
     }
 

@@ -11,9 +11,10 @@ mod common;
 mod netns;
 #[path = "../common/raw.rs"]
 mod raw;
+#[path = "../common/relay.rs"]
+mod relay;
 
 mod queries;
-mod relay;
 mod said;
 mod switched;
 mod flooded;

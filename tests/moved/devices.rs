@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::binary::Instance;
+use crate::files::scrape;
 use crate::frames::v4;
 use crate::moved::Moved;
 use crate::netns::Net;
-use crate::relay::{ARGS, end, scrape};
+use crate::relay::Relay;
 use crate::table::Mover;
 
 /// How often a case looks for what it waits for.
@@ -32,8 +32,8 @@ pub fn buffers_that_a_driver_lacks() {
             "#
         )
     };
-    let instance = Instance::new();
-    instance.configure(
+    let mut relay = Relay::unset();
+    relay.instance.configure(
         "",
         &format!(
             r#"
@@ -64,18 +64,17 @@ pub fn buffers_that_a_driver_lacks() {
     let small = (0..8_000).map(|n| frame(n, 100).bytes());
     let long = (0..1_000).map(|n| frame(n, if random.bool() { 100 } else { 60_000 }).bytes());
     let frames: Vec<_> = small.chain(long).collect();
-    instance.capture("in.pcap", (0..).zip(frames.iter().map(Vec::as_slice)));
-    let mut running = instance.start(&ARGS);
+    relay.instance.capture("in.pcap", (0..).zip(frames.iter().map(Vec::as_slice)));
+    relay.start_here();
     let mut moved = Moved::default();
     for _ in 0..LOOKS {
         if moved.all(Mover::Buffers) {
             break;
         }
-        assert!(running.is_running(), "{}", running.stderr());
-        moved.text(&scrape(&mut running, |work| work()));
+        moved.text(&scrape(&mut relay, |work| work()));
         std::thread::sleep(Duration::from_millis(20));
     }
-    end(&instance, running);
+    relay.stop();
     moved.is_as_the_table_says(Mover::Buffers);
 }
 
@@ -84,12 +83,12 @@ pub fn buffers_that_a_driver_lacks() {
 pub fn frames_that_the_kernel_drops_or_refuses() {
     const NEAR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
     let net = Net::new();
-    let (near, relay, far) = (net.space(), net.space(), net.space());
-    near.veth("near", &relay, "in");
-    relay.veth("out", &far, "far");
+    let (near, space, far) = (net.space(), net.space(), net.space());
+    near.veth("near", &space, "in");
+    space.veth("out", &far, "far");
     near.ip(&format!("address add {NEAR}/24 dev near"));
-    let instance = Instance::new();
-    instance.configure(
+    let mut relay = Relay::unset();
+    relay.instance.configure(
         "",
         r#"
         [eal]
@@ -110,8 +109,7 @@ pub fn frames_that_the_kernel_drops_or_refuses() {
         metrics = "127.0.0.1:0"
         "#,
     );
-    let mut running = instance.spawn(&ARGS, &mut relay.command(env!("CARGO_BIN_EXE_punctual")));
-    running.has_started();
+    relay.start(&space);
     let sender = near.sender(NEAR);
     let send = |count: usize| {
         for _ in 0..count {
@@ -120,23 +118,22 @@ pub fn frames_that_the_kernel_drops_or_refuses() {
     };
     let mut moved = Moved::default();
     // As many as no buffer of the kernel holds.
-    running.signal(libc::SIGSTOP);
+    relay.running().signal(libc::SIGSTOP);
     send(20_000);
-    running.signal(libc::SIGCONT);
-    instance.has_received(&mut running, 1);
+    relay.running().signal(libc::SIGCONT);
+    relay.has_received(1);
     for _ in 0..LOOKS {
         if moved.all(Mover::Kernel) {
             break;
         }
-        assert!(running.is_running(), "{}", running.stderr());
         // Up again in between, lest its breaker stays open.
-        relay.ip("link set out down");
+        space.ip("link set out down");
         send(10);
         std::thread::sleep(Duration::from_millis(20));
-        moved.text(&scrape(&mut running, |work| relay.within(work)));
-        relay.ip("link set out up");
+        moved.text(&scrape(&mut relay, |work| space.within(work)));
+        space.ip("link set out up");
         std::thread::sleep(Duration::from_millis(20));
     }
-    end(&instance, running);
+    relay.stop();
     moved.is_as_the_table_says(Mover::Kernel);
 }

@@ -1,17 +1,17 @@
 //! The binary on a capture with messages about groups: what it hears and says of them.
 
-use crate::binary::Instance;
+use crate::files::scrape;
 use crate::moved::Moved;
 use crate::queries::{igmp, igmp3};
-use crate::relay::{ARGS, end, scrape};
+use crate::relay::Relay;
 use crate::table::Mover;
 
 /// How often the case looks for what it waits for.
 const LOOKS: usize = 500;
 
 pub fn what_is_heard_of_groups_moves() {
-    let instance = Instance::new();
-    instance.configure(
+    let mut relay = Relay::unset();
+    relay.instance.configure(
         "",
         r#"
         [eal]
@@ -36,17 +36,16 @@ pub fn what_is_heard_of_groups_moves() {
     let leave = igmp(vec![0x17, 0, 0, 0, 239, 1, 1, 1], [224, 0, 0, 2].into(), 1);
     let afar = igmp(vec![0x11, 5, 0, 0, 0, 0, 0, 0], [224, 0, 0, 1].into(), 2);
     let frames = [igmp3(5), leave, afar];
-    instance.capture("in.pcap", (0..).zip(frames.iter().map(Vec::as_slice)));
-    let mut running = instance.start(&ARGS);
+    relay.instance.capture("in.pcap", (0..).zip(frames.iter().map(Vec::as_slice)));
+    relay.start_here();
     let mut moved = Moved::default();
     for _ in 0..LOOKS {
         if moved.all(Mover::Groups) {
             break;
         }
-        assert!(running.is_running(), "{}", running.stderr());
-        moved.text(&scrape(&mut running, |work| work()));
+        moved.text(&scrape(&mut relay, |work| work()));
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    end(&instance, running);
+    relay.stop();
     moved.is_as_the_table_says(Mover::Groups);
 }

@@ -15,6 +15,8 @@ mod netns;
 #[allow(dead_code)]
 #[path = "../groups/queries.rs"]
 mod queries;
+#[path = "../common/relay.rs"]
+mod relay;
 #[allow(dead_code, reason = "the tests of the way need the rest")]
 #[path = "../way/site.rs"]
 mod site;
@@ -23,9 +25,9 @@ mod site;
 #[path = "../way/crew.rs"]
 mod crew;
 mod devices;
+mod files;
 mod groups;
 mod moved;
-mod relay;
 mod simulated;
 mod table;
 mod worker;
@@ -37,7 +39,7 @@ fn main() -> std::process::ExitCode {
         worker::what_a_worker_on_memory_ports_moves,
         workers::what_passes_between_workers_moves,
         simulated::what_a_simulation_with_faults_moves,
-        relay::what_a_running_instance_moves,
+        files::what_a_running_instance_moves,
         groups::what_is_heard_of_groups_moves,
         devices::buffers_that_a_driver_lacks,
         devices::frames_that_the_kernel_drops_or_refuses,

@@ -1,13 +1,17 @@
 //! What the other tests here stand on: the kernel's verdicts, and that nothing is left behind.
 
+use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::binary::{Instance, is_whole, number};
+use crate::binary::number;
+use crate::common::{dies_with_us, remove_instances};
 use crate::frames::{Checksum, v4};
 use crate::netns::{Net, Space, receive};
 use crate::raw::Raw;
+use crate::relay::{Relay, until};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 1, 1);
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -60,22 +64,16 @@ pub fn an_offloaded_checksum_is_not_finished() {
 
 pub fn a_program_in_a_namespace_relays_between_two_others() {
     let net = Net::new();
-    let (near, relay, far) = (net.space(), net.space(), net.space());
-    near.veth("near", &relay, "in");
-    relay.veth("out", &far, "far");
+    let (near, space, far) = (net.space(), net.space(), net.space());
+    near.veth("near", &space, "in");
+    space.veth("out", &far, "far");
     near.ip(&format!("address add {NEAR}/24 dev near"));
     far.ip(&format!("address add {FAR}/24 dev far"));
     far.sysctl("net/ipv4/conf/all/rp_filter", "0");
     let (sender, receiver) = (near.sender(NEAR), far.receiver(GROUP, 5000, FAR));
 
-    let instance = Instance::new();
-    instance.configure(
-        "",
+    let mut relay = Relay::new(
         r#"
-        [eal]
-        memory = "no-huge"
-        [memory]
-        packets = 4096
         [[port]]
         name = "in"
         device = "net_af_packet0,iface=in,qdisc_bypass=1"
@@ -89,23 +87,47 @@ pub fn a_program_in_a_namespace_relays_between_two_others() {
         output = [{ port = "out" }]
         "#,
     );
-    let args = ["run", "config.toml", "--stop-after", "50s", "--report", "report.json"];
-    let program = env!("CARGO_BIN_EXE_punctual");
-    let mut running = instance.spawn(&args, &mut relay.command(program));
     // TTL 1, as hosts send by default, is not for a relay that keeps the destination.
     sender.set_multicast_ttl_v4(2).expect("a socket has a TTL");
-    running.has_started();
+    relay.start(&space);
     for number in 0..100_u8 {
         sender.send_to(&[number; 100], (GROUP, 5000)).expect("it is sent");
         let (bytes, from) = receive(&receiver).expect("it arrives");
         assert_eq!((bytes, from), (vec![number; 100], NEAR.into()));
     }
-    running.signal(libc::SIGTERM);
-    let ended = running.end();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    let report = instance.report();
-    is_whole(&report);
+    let report = relay.stop();
     assert_eq!(number(&report["ledger"]["sent"]), 100);
+}
+
+/// Starts a relay, says its process, and hangs.
+pub fn hangs() {
+    let mut relay = Relay::new("[[port]]\nname = \"out\"\ndevice = \"net_null0,no-rx=1\"\n");
+    relay.start_here();
+    println!("{}", relay.running().id());
+    std::thread::sleep(PATIENCE * 10);
+}
+
+pub fn a_case_that_is_killed_leaves_nothing_behind() {
+    let mut case = Command::new(std::env::current_exe().expect("there is /proc"));
+    let mut case = dies_with_us(&mut case)
+        .args(["--case", "_harness::hangs"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut said = String::new();
+    let stdout = case.stdout.take().expect("it is a pipe");
+    BufReader::new(stdout).read_line(&mut said).expect("it says something");
+    let program = format!("/proc/{}/exe", said.trim());
+    assert!(std::fs::read_link(&program).is_ok(), "{said} is no process");
+    case.kill().expect("it is ours");
+    case.wait().expect("it is ours");
+    // A dead process that nobody has waited for has no program.
+    until("the relay to end", || std::fs::read_link(&program).is_err());
+    remove_instances(case.id());
+    let ours = format!("punctual-e2e-{}-", case.id());
+    let files = std::fs::read_dir(std::env::temp_dir()).expect("there is one").flatten();
+    let is_ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with(&ours);
+    assert_eq!(files.map(|file| file.file_name()).find(is_ours), None);
 }
 
 pub fn a_network_is_gone_after_a_panic() {

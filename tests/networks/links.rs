@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use crate::binary::{named, number};
 use crate::netns::Net;
-use crate::site::{Desk, GROUP, PATIENCE, SOURCE, Site, UDP_PORT};
+use crate::relay::PATIENCE;
+use crate::site::{Desk, GROUP, SOURCE, Site, UDP_PORT};
 use crate::site::{must_receive, payload, relay_address};
 
 /// How often it goes down and comes up.

@@ -1,15 +1,12 @@
 //! `punctual check FILE --probe`: what it says of the interfaces of a namespace.
 
-use crate::binary::{Ended, Instance};
-use crate::netns::{Net, Space};
+use crate::netns::Net;
+use crate::relay::Relay;
 
-fn probe(instance: &Instance, space: &Space) -> Ended {
-    let mut command = space.command(env!("CARGO_BIN_EXE_punctual"));
-    instance.spawn(&["check", "config.toml", "--probe"], &mut command).end()
-}
+const PROBE: [&str; 3] = ["check", "config.toml", "--probe"];
 
-fn configure(instance: &Instance, input: &str) {
-    instance.configure(
+fn configure(relay: &Relay, input: &str) {
+    relay.instance.configure(
         "",
         &format!(
             "[eal]\nmemory = \"no-huge\"\n[memory]\npackets = 16384\n\
@@ -25,9 +22,9 @@ pub fn a_probe_says_what_is_wrong_and_disturbs_nobody() {
     let net = Net::new();
     let (space, other) = (net.space(), net.space());
     space.veth("in", &other, "far");
-    let instance = Instance::new();
-    configure(&instance, "");
-    let ended = probe(&instance, &space);
+    let mut relay = Relay::unset();
+    configure(&relay, "");
+    let ended = relay.run_in(&space, &PROBE);
     assert_eq!(ended.code, Some(69), "{ended:?}");
     assert!(ended.stdout.contains("interface out: No such device"), "{}", ended.stdout);
     assert!(ended.stdout.contains("rx_checksum = \"complete\""), "{}", ended.stdout);
@@ -35,8 +32,8 @@ pub fn a_probe_says_what_is_wrong_and_disturbs_nobody() {
     space.veth("out", &other, "away");
     space.ip("link set out mtu 1300");
     other.ip("link set away down");
-    configure(&instance, "rx_checksum = \"complete\"");
-    let ended = probe(&instance, &space);
+    configure(&relay, "rx_checksum = \"complete\"");
+    let ended = relay.run_in(&space, &PROBE);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for said in ["in is a veth, up, MTU 1500, driver af_xdp", "ip link set out mtu 1500", "is down"]
     {
@@ -46,14 +43,9 @@ pub fn a_probe_says_what_is_wrong_and_disturbs_nobody() {
 
     // While an instance runs there, and afterwards it goes on.
     other.ip("link set away up");
-    let args = ["run", "config.toml", "--stop-after", "30s", "--report", "report.json"];
-    let program = env!("CARGO_BIN_EXE_punctual");
-    let mut running = instance.spawn(&args, &mut space.command(program));
-    running.has_started();
-    let ended = probe(&instance, &space);
+    relay.start(&space);
+    let ended = relay.run_in(&space, &PROBE);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(running.is_running());
-    running.signal(libc::SIGTERM);
-    let ended = running.end();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    relay.still_runs();
+    relay.stop();
 }

@@ -2,12 +2,11 @@
 //! numbered datagrams and receive them, packet sockets look at the frames.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::binary::{Instance, Running, is_whole};
 use crate::netns::{Net, Space};
+use crate::relay::Relay;
 
 /// The group that the source sends to, and its UDP port.
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 1, 1);
@@ -15,8 +14,6 @@ pub const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 1, 1);
 pub const UDP_PORT: u16 = 5000;
 /// The source's address.
 pub const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-/// Longest that anything here may take to happen, however busy the host is.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where a copy goes.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +48,7 @@ pub fn relay_address(port: usize) -> Ipv4Addr {
 
 /// Namespaces and the relay in one of them. Fields are dropped in order: the relay ends first.
 pub struct Site {
-    pub running: Option<Running>,
-    pub instance: Instance,
+    pub punctual: Relay,
     pub source: Space,
     pub relay: Space,
     pub desks: Vec<Space>,
@@ -74,7 +70,7 @@ impl Site {
             desk
         });
         let desks = desks.collect();
-        Self { running: None, instance: Instance::new(), source, relay, desks }
+        Self { punctual: Relay::unset(), source, relay, desks }
     }
 
     /// Starts the relay with this driver, these desks as outputs, and more keys behind the input
@@ -108,45 +104,18 @@ impl Site {
              output = [{}]\n{rules}",
             outputs.collect::<String>()
         );
-        self.instance.configure("", &text);
-        let args = ["run", "config.toml", "--stop-after", "55s", "--report", "report.json"];
-        let mut command = self.relay.command(env!("CARGO_BIN_EXE_punctual"));
-        let mut running = self.instance.spawn(&args, &mut command);
-        self.has_started(&mut running);
-        self.running = Some(running);
-    }
-
-    /// Waits until its control socket answers, or says why it does not.
-    fn has_started(&self, running: &mut Running) {
-        let start = Instant::now();
-        let args = ["show", "ledger", "--instance", &self.instance.name];
-        while self.instance.run(&args).code != Some(0) {
-            let stderr = running.stderr();
-            if stderr.contains("(net_af_xdp)") {
-                drop(std::mem::replace(running, self.instance.start(&["--version"])));
-                crate::common::skip(&format!("af_xdp: {}", stderr.trim()));
-            }
-            assert!(running.is_running() && start.elapsed() < PATIENCE, "{stderr}");
-        }
+        self.punctual.instance.configure("", &text);
+        self.punctual.start(&self.relay);
     }
 
     /// A part of the running relay's report.
     pub fn show(&self, part: &str) -> Value {
-        let args = ["show", part, "--json", "--instance", &self.instance.name];
-        let ended = self.instance.run(&args);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        serde_json::from_str(&ended.stdout).expect("it is JSON")
+        self.punctual.show(part)
     }
 
     /// Ends the relay; its report and pools must be whole.
     pub fn end(&mut self) -> Value {
-        let running = self.running.take().expect("it ends once");
-        running.signal(libc::SIGTERM);
-        let ended = running.end();
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        let report = self.instance.report();
-        is_whole(&report);
-        report
+        self.punctual.stop()
     }
 
     /// A socket at a desk.

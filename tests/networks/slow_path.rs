@@ -2,26 +2,21 @@
 
 use std::net::Ipv4Addr;
 
-use crate::binary::{Instance, Running, is_whole, named, number};
+use crate::binary::{named, number};
 use crate::netns::{Net, Space};
+use crate::relay::Relay;
 
 const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
 /// A running instance with one port, `wire`, whose other end is the kernel's.
-fn beside_the_kernel(net: &Net) -> (Instance, Running, Space) {
-    let (kernel, relay) = (net.space(), net.space());
-    kernel.veth("near", &relay, "wire");
+fn beside_the_kernel(net: &Net) -> (Relay, Space) {
+    let (kernel, space) = (net.space(), net.space());
+    kernel.veth("near", &space, "wire");
     kernel.ip(&format!("address add {KERNEL}/24 dev near"));
     kernel.ip("address add fd00::2/64 dev near nodad");
-    let instance = Instance::new();
-    instance.configure(
-        "",
+    let mut relay = Relay::new(
         r#"
-        [eal]
-        memory = "no-huge"
-        [memory]
-        packets = 4096
         [[port]]
         name = "wire"
         device = "net_af_packet0,iface=wire,qdisc_bypass=1"
@@ -29,17 +24,14 @@ fn beside_the_kernel(net: &Net) -> (Instance, Running, Space) {
         rx_checksum = "complete"
         "#,
     );
-    let args = ["run", "config.toml", "--stop-after", "50s", "--report", "report.json"];
-    let program = env!("CARGO_BIN_EXE_punctual");
-    let mut running = instance.spawn(&args, &mut relay.command(program));
-    running.has_started();
-    (instance, running, kernel)
+    relay.start(&space);
+    (relay, kernel)
 }
 
 pub fn a_kernel_finds_and_pings_the_port() {
     let net = Net::new();
     net.needs("ping");
-    let (instance, running, kernel) = beside_the_kernel(&net);
+    let (mut relay, kernel) = beside_the_kernel(&net);
     let ours = OURS.to_string();
     for (size, address) in [("0", &*ours), ("1472", &ours), ("0", "fd00::1"), ("1452", "fd00::1")] {
         let said = kernel.run("ping", &["-c", "3", "-i", "0.05", "-W", "5", "-s", size, address]);
@@ -47,11 +39,7 @@ pub fn a_kernel_finds_and_pings_the_port() {
         let neighbour = kernel.ip(&format!("neighbour show {address} dev near"));
         assert!(neighbour.contains("lladdr"), "{neighbour}");
     }
-    running.signal(libc::SIGTERM);
-    let ended = running.end();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    let report = instance.report();
-    is_whole(&report);
+    let report = relay.stop();
     let port = named(&report["ports"], "wire");
     // Two announcements, an answer to ARP and ND each, and twelve to the pings, at least.
     assert!(number(&port["originated"]) >= 16, "{port}");

@@ -4,23 +4,23 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::binary::{Instance, Running, is_whole};
 use crate::frames::{v4, vectors};
 use crate::moved::Moved;
+use crate::relay::Relay;
 use crate::table::Mover;
 
 /// What is done elsewhere, such as in a namespace.
 type Work<'a> = dyn Fn() -> TcpStream + Send + Sync + 'a;
 
 /// The metrics of a running instance; `within` runs what must be done where it listens.
-pub fn scrape(running: &mut Running, within: impl Fn(&Work<'_>) -> TcpStream) -> String {
+pub fn scrape(relay: &mut Relay, within: impl Fn(&Work<'_>) -> TcpStream) -> String {
     let address = loop {
-        let said = running.stderr();
+        let said = relay.running().stderr();
         let rest = said.split_once("metrics: http://").map(|(_, rest)| rest);
         if let Some((address, _)) = rest.and_then(|rest| rest.split_once("/metrics\n")) {
             break address.to_owned();
         }
-        assert!(running.is_running(), "{said}");
+        relay.still_runs();
         std::thread::sleep(Duration::from_millis(5));
     };
     let mut stream = within(&|| TcpStream::connect(&address).expect("it listens"));
@@ -29,16 +29,6 @@ pub fn scrape(running: &mut Running, within: impl Fn(&Work<'_>) -> TcpStream) ->
     stream.read_to_string(&mut text).expect("an answer");
     text.split_once("\r\n\r\n").expect("a body").1.to_owned()
 }
-
-/// Ends a run; nothing is unaccounted for.
-pub fn end(instance: &Instance, running: Running) {
-    running.signal(libc::SIGTERM);
-    let ended = running.end();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    is_whole(&instance.report());
-}
-
-pub const ARGS: [&str; 4] = ["run", "config.toml", "--report", "report.json"];
 
 pub fn what_a_running_instance_moves() {
     let mut moved = Moved::default();
@@ -49,8 +39,8 @@ pub fn what_a_running_instance_moves() {
 
 /// Every malformed frame and some good ones, by the capture's clock; then a rule is silent.
 fn finite(moved: &mut Moved) {
-    let instance = Instance::new();
-    instance.configure(
+    let mut relay = Relay::unset();
+    relay.instance.configure(
         "clock = \"capture\"",
         r#"
         [eal]
@@ -82,26 +72,25 @@ fn finite(moved: &mut Moved) {
     let frames: Vec<_> =
         vectors::all().into_iter().map(|(_, bytes, _)| bytes).chain(good).collect();
     let times = (0..).map(|n: u64| 1_700_000_000_000_000_000 + n * 1_000);
-    instance.capture("in.pcap", times.zip(frames.iter().map(Vec::as_slice)));
-    let mut running = instance.start(&ARGS);
-    instance.has_received(&mut running, frames.len() as u64);
+    relay.instance.capture("in.pcap", times.zip(frames.iter().map(Vec::as_slice)));
+    relay.start_here();
+    relay.has_received(frames.len() as u64);
     loop {
-        let text = scrape(&mut running, |work| work());
+        let text = scrape(&mut relay, |work| work());
         moved.text(&text);
         if !text.contains("\npunctual_alerts_active 0\n") {
             break;
         }
-        assert!(running.is_running(), "{}", running.stderr());
         std::thread::sleep(Duration::from_millis(20));
     }
-    end(&instance, running);
+    relay.stop();
 }
 
 /// The same frame for ever, by the processor's clock; the driver holds the capture in buffers. A
 /// reload brings a rule that takes unicast.
 fn endless(moved: &mut Moved) {
-    let instance = Instance::new();
-    let configure = |more: &str| {
+    let mut relay = Relay::unset();
+    let configure = |relay: &Relay, more: &str| {
         let rest = r#"
         [eal]
         memory = "no-huge"
@@ -120,14 +109,15 @@ fn endless(moved: &mut Moved) {
         [management]
         metrics = "127.0.0.1:0"
         "#;
-        instance.configure("", &format!("{rest}{more}"));
+        relay.instance.configure("", &format!("{rest}{more}"));
     };
-    configure("");
+    configure(&relay, "");
     let frame = v4().bytes();
-    instance.capture("in.pcap", (0..32).map(|n| (n, &frame[..])));
-    let mut running = instance.start(&ARGS);
-    instance.has_received(&mut running, 1_000);
+    relay.instance.capture("in.pcap", (0..32).map(|n| (n, &frame[..])));
+    relay.start_here();
+    relay.has_received(1_000);
     configure(
+        &relay,
         r#"
         [[rule]]
         name = "one"
@@ -135,13 +125,12 @@ fn endless(moved: &mut Moved) {
         output = [{ port = "out", destination = "239.2.2.2" }]
         "#,
     );
-    running.signal(libc::SIGHUP);
-    while !running.stderr().contains("reloaded config.toml") {
-        assert!(running.is_running(), "{}", running.stderr());
+    relay.running().signal(libc::SIGHUP);
+    while !relay.running().stderr().contains("reloaded config.toml") {
+        relay.still_runs();
         std::thread::sleep(Duration::from_millis(5));
     }
-    moved.text(&scrape(&mut running, |work| work()));
-    end(&instance, running);
+    moved.text(&scrape(&mut relay, |work| work()));
     // The worker has ended by then: only now is all of it some time ago for sure.
-    moved.report(&serde_json::from_value(instance.report()).expect("a report"));
+    moved.report(&serde_json::from_value(relay.stop()).expect("a report"));
 }
