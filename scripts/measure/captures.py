@@ -10,8 +10,8 @@ GROUP = 239 << 24 | 1 << 16  # 239.1.0.0
 SOURCE = 10 << 24  # 10.0.0.0
 
 
-def checksum(header):
-    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
+def checksum(words):
+    total = sum(struct.unpack(f"!{len(words) // 2}H", words))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -24,7 +24,11 @@ def frame(size, destination, source, udp_port):
     ethernet = mac + bytes([2, 0, 0, 0, 0, 9]) + b"\x08\x00"
     ip = struct.pack("!BBHHHBBHII", 0x45, 0, length, 0, 0, 16, 17, 0, source, destination)
     ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
-    udp = struct.pack("!HHHH", 4000, udp_port, length - 20, 0)
+    # The payload is zeros, which add nothing to a sum: those of the addresses, the protocol and the
+    # ports are all there is. Without a checksum testpmd's csum would not compute one either.
+    ports = struct.pack("!HHH", 4000, udp_port, length - 20)
+    pseudo = struct.pack("!IIHH", source, destination, 17, length - 20)
+    udp = ports + struct.pack("!H", checksum(pseudo + ports) or 0xFFFF)
     return ethernet + ip + udp + bytes(length - 28)
 
 
@@ -50,7 +54,7 @@ def groups(here, size, count, distinct=None, ports=1):
     rows = [(GROUP + i // ports, 5000 + i % ports) for i in range(distinct)]
     order = [rows[i % distinct] for i in range(count)]
     random.Random(1).shuffle(order)
-    name = here / f"groups-{size}-{count}-{distinct}-{ports}.pcap"
+    name = here / f"groups-{size}-{count}-{distinct}-{ports}-summed.pcap"
     return write(name, (frame(size, group, SOURCE + 1, port) for group, port in order))
 
 
@@ -58,5 +62,5 @@ def sources(here, count, distinct):
     """`count` 64-byte frames to one group from `distinct` senders, in a shuffled order."""
     order = [SOURCE + 1 + i % distinct for i in range(count)]
     random.Random(1).shuffle(order)
-    name = here / f"sources-{count}-{distinct}.pcap"
+    name = here / f"sources-{count}-{distinct}-summed.pcap"
     return write(name, (frame(64, GROUP, source, 5000) for source in order))
