@@ -181,10 +181,19 @@ fn write_rule(out: &mut String, config: &Config, rule: &Rule) -> std::fmt::Resul
         writeln!(out, "expect = {{ min = \"{min}\", within = \"{within}\" }}")?;
     }
     writeln!(out, "queue = {}\noutput = [", show_queue(rule.queue))?;
-    for output in &rule.outputs {
+    let members = rule.members();
+    for output in &rule.outputs[..rule.outputs.len() - members.len()] {
         writeln!(out, "  {{ {} }},", show_output(config, output))?;
     }
-    writeln!(out, "]")
+    writeln!(out, "]")?;
+    if let Some(Balance { by, .. }) = rule.balance {
+        writeln!(out, "balance = {{ by = \"{}\", to = [", by.name())?;
+        for output in members {
+            writeln!(out, "  {{ {} }},", show_output(config, output))?;
+        }
+        writeln!(out, "] }}")?;
+    }
+    Ok(())
 }
 
 fn show_queue(queue: QueueBound) -> String {

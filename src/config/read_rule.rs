@@ -205,6 +205,7 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
         queue: own.queue.or(below.queue).map_or_else(preset_queue, |q| q.value),
         expect: own.expect.or(below.expect),
         outputs: Vec::new(),
+        balance: None,
         input,
     };
     if let Some(budget) = own.budget.or(below.budget) {
@@ -219,27 +220,57 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
     }
     check_queue(cx, own.queue.or(below.queue), frame);
     let (mut output_at, mut output_sound) = (Vec::new(), Vec::new());
-    if table.get("output").is_some() {
-        let outputs = table.tables("output", &keys::OUTPUT);
-        if outputs.is_empty() {
-            report_no_outputs(table);
-        }
-        if outputs.len() > OUTPUTS_MAX {
-            let message = format!("{} outputs in one rule", outputs.len());
-            cx.report(Diagnostic::error(at, message).label(format!("allowed: {OUTPUTS_MAX}")));
-        }
-        for output in outputs.into_iter().take(OUTPUTS_MAX) {
-            let before = cx.errors();
-            let read = read_output(&output, site.layers);
-            output_at.push(read.at);
-            let output = finish_output(cx, &read, &rule, input_at, input_sound, site);
-            rule.outputs.push(output);
-            output_sound.push(!read.settings.unsound && cx.errors() == before);
-        }
+    let (outputs, balance) = read_output_tables(table);
+    rule.balance = balance;
+    if outputs.len() > OUTPUTS_MAX {
+        let message = format!("{} outputs in one rule", outputs.len());
+        cx.report(Diagnostic::error(at, message).label(format!("allowed: {OUTPUTS_MAX}")));
+    }
+    for output in outputs.into_iter().take(OUTPUTS_MAX) {
+        let before = cx.errors();
+        let read = read_output(&output, site.layers);
+        output_at.push(read.at);
+        let output = finish_output(cx, &read, &rule, input_at, input_sound, site);
+        rule.outputs.push(output);
+        output_sound.push(!read.settings.unsound && cx.errors() == before);
     }
     name_outputs(&mut rule.outputs, site);
     check_same_outputs(cx, &rule, &output_at, &output_sound);
     ReadRule { rule, at, class_at, input_at, output_at, output_sound, input_sound }
+}
+
+/// The tables of `output`, behind them those of `balance.to`, and what balances them.
+fn read_output_tables<'a>(table: &Table<'a>) -> (Vec<Table<'a>>, Option<Balance>) {
+    let mut outputs = table.tables("output", &keys::OUTPUT);
+    if table.peek("balance").is_none() {
+        match table.peek("output") {
+            None => table.missing("output"),
+            Some(_) if outputs.is_empty() => report_no_outputs(table),
+            Some(_) => {}
+        }
+        return (outputs, None);
+    }
+    let Some(balance) = table.table("balance", &keys::BALANCE) else {
+        return (outputs, None);
+    };
+    let by = balance.choice_or_preset("by", &BalanceBy::ALL);
+    let Some(node) = balance.get("to") else {
+        return (outputs, None);
+    };
+    let to = balance.tables("to", &keys::OUTPUT);
+    let count = match node.value {
+        DeValue::Array(array) => array.len(),
+        // What else it is has been reported.
+        _ => 1,
+    };
+    if !(1..=MEMBERS_MAX).contains(&count) {
+        let message = format!("{count} outputs to balance");
+        let label = format!("allowed: 1 to {MEMBERS_MAX}");
+        table.cx.report(Diagnostic::error(node.at, message).label(label));
+    }
+    let members = to.len();
+    outputs.extend(to);
+    (outputs, Some(Balance { by, members }))
 }
 
 fn report_no_outputs(table: &Table<'_>) {

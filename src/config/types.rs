@@ -307,8 +307,63 @@ pub struct Rule {
     pub queue: QueueBound,
     /// `expect`: the least it gets.
     pub expect: Option<Expect>,
-    /// `output`, in file order; 1 to 1,024, and at most `edf.window`.
+    /// `output` and behind them `balance.to`, in file order; 1 to 1,024, and at most `edf.window`.
     pub outputs: Vec<Output>,
+    /// `balance`: the last of the outputs of which each packet goes to one.
+    pub balance: Option<Balance>,
+}
+
+impl Rule {
+    /// The outputs of which each packet goes to one.
+    pub fn members(&self) -> &[Output] {
+        let members = self.balance.map_or(0, |balance| balance.members);
+        &self.outputs[self.outputs.len().saturating_sub(members)..]
+    }
+
+    /// The part of the rule's packets that the output at `place` gets, sampling aside, where
+    /// senders are many.
+    pub fn share_of(&self, place: usize) -> f64 {
+        let members = self.members();
+        if place < self.outputs.len() - members.len() {
+            return 1.0;
+        }
+        let all = members.iter().map(|member| member.weight).sum::<u32>();
+        f64::from(self.outputs[place].weight) / f64::from(all.max(1))
+    }
+}
+
+/// Most members of one `balance`.
+pub const MEMBERS_MAX: usize = 16;
+
+/// `balance = { by, to }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    /// `by`, default source.
+    pub by: BalanceBy,
+    /// How many of the rule's last outputs share its packets, 1 to 16.
+    pub members: usize,
+}
+
+/// What stays with one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BalanceBy {
+    /// The source address.
+    Source,
+    /// Source and destination, with their UDP ports.
+    Flow,
+}
+
+impl BalanceBy {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Source, Self::Flow];
+
+    /// As the configuration writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Flow => "flow",
+        }
+    }
 }
 
 /// `input`: what a rule matches.

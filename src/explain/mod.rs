@@ -99,7 +99,8 @@ pub struct OutputVerdict {
     pub receiver: Option<String>,
     /// One packet in so many is copied; 1 is all.
     pub sample: u32,
-    /// Why there is no copy; null where there is one.
+    /// Why there is no copy: a drop reason, or `not_selected` where another balanced output has it;
+    /// null where there is one.
     pub reason: Option<&'static str>,
     /// What is in the way, in words.
     pub why: Option<String>,

@@ -127,8 +127,13 @@ fn outputs(told: &Explanation, style: Style) -> String {
             None => {
                 let reason = output.reason.unwrap_or("none");
                 let why = output.why.as_deref().unwrap_or("fan-out made none");
-                let none = Cell::left("no copy").paint(Paint::Loss);
-                let why = Cell::left(format!("{reason}: {why}")).paint(Paint::Loss);
+                // To be passed over is no loss.
+                let paint = match reason {
+                    "not_selected" => Paint::Plain,
+                    _ => Paint::Loss,
+                };
+                let none = Cell::left("no copy").paint(paint);
+                let why = Cell::left(format!("{reason}: {why}")).paint(paint);
                 grid.row([name, port, none, why]);
             }
         }

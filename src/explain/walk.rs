@@ -7,7 +7,7 @@ use etherparse::{LinkHeader, NetHeaders, PacketHeaders, TransportHeader};
 
 use super::packet::short;
 use super::{CopyHeaders, Explanation, OutputVerdict, PacketText, Parsed, RuleVerdict, SCHEMA};
-use crate::config::{Config, FlowKind, Late, Output, Rule};
+use crate::config::{Balance, Config, FlowKind, Late, Output, Rule};
 use crate::ledger::{Counters, Drops};
 use crate::manage::check;
 use crate::manage::nearest::{Fields, fields, nearest, takes};
@@ -169,28 +169,40 @@ fn fan_out(
     let outputs = rule.outputs.iter().zip(plan.outputs_of(slot));
     let verdict = |(output, &slot): (&Output, &u32)| {
         let copy = copies.0.iter().find(|copy| copy.meta().output == slot);
-        let reason = the_reason(&tally.counters.outputs[slot as usize].dropped());
+        let counters = &tally.counters.outputs[slot as usize];
+        let reason = the_reason(&counters.dropped());
+        let passed_over = counters.not_selected.get() > 0;
         let ip_len = plan.outputs[slot as usize].template.ip_len(&origin);
         OutputVerdict {
             name: output.name.clone(),
             port: config.ports[output.port].name.clone(),
             receiver: output.receiver.map(|slot| config.receivers[slot].name.clone()),
             sample: output.sample,
-            reason: reason.map(DropReason::name),
-            why: reason.map(|reason| match reason {
-                DropReason::Ttl => {
-                    format!("the TTL of {} would be decremented to nothing", origin.ttl())
-                }
-                DropReason::Mtu => {
-                    let mtu = config.ports[output.port].mtu;
-                    format!("an IP packet of {ip_len} bytes is longer than the MTU of {mtu}")
-                }
-                other => other.meaning().into(),
-            }),
+            reason: match passed_over {
+                true => Some("not_selected"),
+                false => reason.map(DropReason::name),
+            },
+            why: reason
+                .map(|reason| match reason {
+                    DropReason::Ttl => {
+                        format!("the TTL of {} would be decremented to nothing", origin.ttl())
+                    }
+                    DropReason::Mtu => {
+                        let mtu = config.ports[output.port].mtu;
+                        format!("an IP packet of {ip_len} bytes is longer than the MTU of {mtu}")
+                    }
+                    other => other.meaning().into(),
+                })
+                .or_else(|| rule.balance.filter(|_| passed_over).map(passed_over_by)),
             copy: copy.and_then(|copy| headers(&copy.bytes())),
         }
     };
     outputs.map(verdict).collect()
+}
+
+/// Why a balanced output has no copy.
+fn passed_over_by(balance: Balance) -> String {
+    format!("another has this {} while its breaker is closed", balance.by.name())
 }
 
 /// The headers of a copy, as another parser reads them.

@@ -113,7 +113,7 @@ impl RuleCounters {
 pub struct OutputCounters {
     /// Copies it was selected for.
     pub copies: Counter,
-    /// Packets that sampling left out.
+    /// Packets that sampling left out, or that went to another balanced output.
     pub not_selected: Counter,
     /// Copies that the port accepted.
     pub sent: Counter,

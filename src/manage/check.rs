@@ -326,6 +326,12 @@ fn output_phrases(config: &Config, rule: &Rule, output: &Output) -> Vec<String> 
     if output.sample > 1 {
         phrases.push(format!("one packet in {}", output.sample));
     }
+    let member = rule.outputs.iter().position(|other| std::ptr::eq(other, output));
+    let first = rule.outputs.len() - rule.members().len();
+    if let (Some(balance), Some(place)) = (rule.balance, member.filter(|&place| place >= first)) {
+        let (share, by) = (100.0 * rule.share_of(place), balance.by.name());
+        phrases.push(format!("balanced by {by}: {share:.1} % of them"));
+    }
     phrases
 }
 

@@ -229,6 +229,7 @@ fn itch() -> Rule {
         queue: queue(),
         expect: None,
         outputs: vec![desk, host],
+        balance: None,
     }
 }
 
@@ -252,6 +253,7 @@ fn syslog() -> Rule {
         queue: queue(),
         expect: None,
         outputs: vec![output("out/keep")],
+        balance: None,
     }
 }
 

@@ -9,15 +9,15 @@ use ipnet::IpNet;
 use super::rows::RowsInMaking;
 use super::slots::{Slots, Table, Taken};
 use super::{
-    Candidate, ClassPlan, Cleared, FlowSlots, OutputIdentity, OutputPlan, PlainOutputs, Plan,
-    PortPlan, Roles, RowTable, RulePlan,
+    BalancePlan, Candidate, ClassPlan, Cleared, FlowSlots, OutputIdentity, OutputPlan,
+    PlainOutputs, Plan, PortPlan, Roles, RowTable, RulePlan,
 };
 use crate::config::{
     self, Class, Config, FlowKind, Input, Output, PortRange, QueueBound, RateLimit, Rule,
     RxChecksum, RxMode, TtlRewrite,
 };
 use crate::packet::{FRAME_OVERHEAD, Ticks};
-use crate::sched::{BucketRate, MemberSettings};
+use crate::sched::{BucketRate, Contender, MemberSettings};
 use crate::wire::{IpVersion, MacAddr, OwnMacs, Rewrite, Template};
 
 /// Ethernet header and two VLAN tags: what a frame has besides its IP packet.
@@ -334,6 +334,7 @@ impl Building<'_> {
             police: rule.police.map(|limit| bucket_rate(limit, self.ticks_per_second)),
             ingress: settings(rule.class, rule.weight, rule.queue, self.largest_frame),
             outputs: first..self.fan_out.len() as u32,
+            balance: self.balance(rule),
             plain: self.plain(rule),
             name: rule.name.clone(),
         };
@@ -341,11 +342,25 @@ impl Building<'_> {
         Ok(())
     }
 
+    /// Who shares the rule's packets: its members, by what tells their outputs apart and lasts from
+    /// one start to the next.
+    fn balance(&self, rule: &Rule) -> Option<BalancePlan> {
+        let contender = |member: &Output| {
+            let Output { port, destination, udp_port, vlan, weight, .. } = member;
+            let port = &self.ports[*port].name;
+            let identity = format!("{port} {destination:?} {udp_port:?} {vlan:?}");
+            Contender::new(identity.as_bytes(), *weight)
+        };
+        let config::Balance { by, .. } = rule.balance?;
+        Some(BalancePlan { by, members: rule.members().iter().map(contender).collect() })
+    }
+
     /// What holds for all outputs of a rule. One alone needs no chain.
     fn plain(&self, rule: &Rule) -> Option<PlainOutputs> {
         let outputs = &rule.outputs;
         let chains = |output: &Output| outputs.len() == 1 || self.ports[output.port].sends_chains;
-        let plain = outputs.iter().all(|output| output.sample <= 1 && chains(output));
+        let plain = rule.balance.is_none()
+            && outputs.iter().all(|output| output.sample <= 1 && chains(output));
         plain.then(|| PlainOutputs {
             mtu: outputs.iter().map(|output| self.ports[output.port].mtu).min().unwrap_or(0),
             decrements: outputs.iter().any(|output| output.ttl == TtlRewrite::Decrement),

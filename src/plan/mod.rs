@@ -16,9 +16,9 @@ pub use slots::{Capacity, OutputIdentity, Slots};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::config::{Class, FlowKind, Late, RxChecksum, RxMode};
+use crate::config::{BalanceBy, Class, FlowKind, Late, RxChecksum, RxMode};
 use crate::packet::Ticks;
-use crate::sched::{BucketRate, MemberSettings};
+use crate::sched::{BucketRate, Contender, MemberSettings};
 use crate::wire::{Origin, OwnMacs, Template};
 
 /// Everything a worker's turn goes by.
@@ -158,10 +158,21 @@ pub struct RulePlan {
     pub removed: bool,
     /// The place of its outputs in [`Plan::fan_out`].
     pub outputs: Range<u32>,
+    /// Which of its last outputs a packet goes to, where it goes to one of them only.
+    pub balance: Option<BalancePlan>,
     /// What holds for all of its outputs, where none of them asks for a choice by packet.
     pub plain: Option<PlainOutputs>,
     /// Its name in the configuration.
     pub name: String,
+}
+
+/// The last outputs of a rule, of which each packet goes to one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BalancePlan {
+    /// What stays with one of them.
+    pub by: BalanceBy,
+    /// They, in the order of the outputs.
+    pub members: Box<[Contender]>,
 }
 
 /// Outputs that get a copy of every packet that is fit for all of them: none samples, and each
@@ -197,9 +208,11 @@ impl PlainOutputs {
 }
 
 impl RulePlan {
-    /// Its outputs, counted.
+    /// Copies that a packet becomes, at most.
     pub fn fan_out(&self) -> u32 {
-        self.outputs.end - self.outputs.start
+        let outputs = self.outputs.end - self.outputs.start;
+        let members = self.balance.as_ref().map_or(0, |balance| balance.members.len() as u32);
+        outputs - members.saturating_sub(1)
     }
 }
 

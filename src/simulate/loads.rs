@@ -41,8 +41,8 @@ pub fn loads(scenario: &Scenario, traffic: &[RuleLoad]) -> Vec<(Resource, f64)> 
         let rule = &config.rules[load.rule];
         *receives[input_of(config, rule)].get_or_insert(0.0) += load.packets * load.bits;
         let mut copies = 0.0;
-        for output in &rule.outputs {
-            let chosen = 1.0 / f64::from(output.sample.max(1));
+        for (place, output) in rule.outputs.iter().enumerate() {
+            let chosen = rule.share_of(place) / f64::from(output.sample.max(1));
             copies += chosen;
             let bits = load.bits + 8.0 * added_bytes(rule, output);
             *sends[output.port].get_or_insert(0.0) += load.packets * chosen * bits;

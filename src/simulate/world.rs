@@ -360,22 +360,31 @@ impl<'a> World<'a> {
 
     fn outputs(&self, record: &Record) -> Vec<OutputOutcome> {
         let configured = self.config.rules.iter().enumerate();
-        let configured =
-            configured.flat_map(|(slot, rule)| rule.outputs.iter().map(move |o| (slot, rule, o)));
+        let configured = configured.flat_map(|(slot, rule)| {
+            let outputs = rule.outputs.iter().enumerate();
+            outputs.map(move |(place, output)| (slot, rule, place, output))
+        });
         let counted = self.counters.outputs.iter().zip(&record.sent);
         configured
             .zip(counted)
-            .map(|((slot, rule, output), (counters, sent))| {
+            .map(|((slot, rule, place, output), (counters, sent))| {
                 let offered = record.offered[slot];
                 let sample = u64::from(output.sample.max(1));
+                // Which of balanced outputs a sender has is not known before it was chosen.
+                let (had, left) = (counters.copies.get(), counters.not_selected.get());
+                let all = u128::from((had + left).max(1));
+                let is_shared = rule.share_of(place) < 1.0;
+                let part = |of: u64| (u128::from(of) * u128::from(had) / all) as u64;
+                let shared = |of: u64| is_shared.then(|| part(of));
                 OutputOutcome {
                     rule: slot,
                     name: output.name.clone(),
                     port: output.port,
                     class: rule.class,
                     weight: output.weight,
-                    offered: offered.packets.div_ceil(sample),
-                    offered_bytes: offered.bytes / sample,
+                    offered: shared(offered.packets)
+                        .unwrap_or_else(|| offered.packets.div_ceil(sample)),
+                    offered_bytes: shared(offered.bytes).unwrap_or(offered.bytes / sample),
                     copies: counters.copies.get(),
                     sent: counters.sent.get(),
                     bytes: counters.bytes.get(),

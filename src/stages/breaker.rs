@@ -141,6 +141,13 @@ impl Breakers {
         !self.all_closed && self.ports[port].state() == BreakerState::Open
     }
 
+    /// Whether a copy for this port and receiver might be made; takes no credit.
+    pub fn would_admit(&self, port: u32, receiver: Option<u32>) -> bool {
+        self.all_closed
+            || (self.ports[port as usize].passes()
+                && receiver.is_none_or(|slot| self.receivers[slot as usize].passes()))
+    }
+
     /// Whether a copy for this port and receiver may be made; takes the credit for a probe.
     pub fn admits(&mut self, port: u32, receiver: Option<u32>) -> bool {
         if self.all_closed {

@@ -3,7 +3,7 @@
 //! Expects:  packets in EDF's order, direct and with one owner.
 //! Leaves:   copies in the egress queues of their outputs.
 //! Drops:    per copy `ttl`, `mtu`, `breaker_open`, `header_alloc`.
-//! Config:   `rule.output`, `fanout.copy_below`, `port.mtu`.
+//! Config:   `rule.output`, `rule.balance`, `fanout.copy_below`, `port.mtu`.
 //! Bounds:   O(1) a copy; header buffers are taken in bulk, by way of a stock of [`STOCK`].
 //!
 //! Packets of a rule whose outputs are all alike to it are replicated by the run, an output at a
@@ -15,6 +15,7 @@
 //! once to the number of headers that were built. A port that cannot send chains gets one
 //! linear buffer a copy, from a pool of its own. A copy that finds no buffer is missing alone.
 
+mod balance;
 mod run;
 
 use arrayvec::ArrayVec;
@@ -142,9 +143,15 @@ impl<O: PacketPool> Fanout<O> {
     /// Finds the outputs that get a copy; those that cannot are counted.
     fn choose(&mut self, packet: &O::Packet, origin: &Origin, plan: &Plan, tally: &mut Tally) {
         self.chosen.clear();
-        for &slot in plan.outputs_of(packet.meta().rule) {
+        let outputs = plan.outputs_of(packet.meta().rule);
+        let passed_over = self.passed_over(packet, outputs, plan);
+        for (place, &slot) in outputs.iter().enumerate() {
             let output = &plan.outputs[slot as usize];
             let counters = &tally.counters.outputs[slot as usize];
+            if passed_over.holds(place) {
+                counters.not_selected.add(1);
+                continue;
+            }
             if output.sample > 1 {
                 let skipped = &mut self.skipped[slot as usize];
                 *skipped = (*skipped + 1) % output.sample;

@@ -43,6 +43,12 @@ pub fn source(head: &[u8], headers: &Headers) -> u128 {
     }
 }
 
+/// The UDP source port of a parsed frame.
+#[inline(always)]
+pub fn source_port(head: &[u8], headers: &Headers) -> u16 {
+    be16(head, usize::from(headers.udp))
+}
+
 /// Bytes of Ethernet, IPv4 and UDP without tags and options.
 pub const PLAIN_HEADER: usize = 42;
 

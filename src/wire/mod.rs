@@ -14,7 +14,7 @@ mod origin;
 mod template;
 
 pub use checksum::{SegmentSum, Sum, complete_udp_checksum, ipv4_header_valid};
-pub use key::{Key, PLAIN_HEADER, plain, source};
+pub use key::{Key, PLAIN_HEADER, plain, source, source_port};
 pub use mac::MacAddr;
 pub use origin::Origin;
 pub use parse::{EXTENSIONS, OwnMacs, Verdict, parse};

@@ -7,6 +7,7 @@ mod common;
 #[path = "../frames/mod.rs"]
 mod frames;
 
+mod balance;
 mod golden;
 mod relay;
 mod rules;

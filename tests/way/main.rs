@@ -3,6 +3,7 @@
 
 #[path = "../frames/mod.rs"]
 mod frames;
+mod balance;
 mod capture;
 mod crew;
 mod misses;

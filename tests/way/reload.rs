@@ -17,8 +17,8 @@ use crate::frames::v4;
 use crate::site::{Site, load, number, numbered};
 
 /// A site that can be reloaded, and what management keeps for that.
-struct Live {
-    site: Site,
+pub struct Live {
+    pub site: Site,
     config: Config,
     reloader: Reloader,
     now: Duration,
@@ -27,7 +27,7 @@ struct Live {
 }
 
 impl Live {
-    fn new(rules: &str) -> Self {
+    pub fn new(rules: &str) -> Self {
         Self::on(rules, RxMode::Live)
     }
 
@@ -41,7 +41,7 @@ impl Live {
     }
 
     /// Reloads, and lets the worker take one turn by the new plan.
-    fn reload(&mut self, rules: &str) -> Result<(), ReloadError> {
+    pub fn reload(&mut self, rules: &str) -> Result<(), ReloadError> {
         let mut config = load(rules);
         config.ports[0].rx = self.rx;
         let site = &mut self.site;

@@ -148,7 +148,7 @@ const SECOND: u64 = 1_000_000_000;
 const NAME: Kind = Kind::Name(64, true);
 
 /// Every section, in the order of the reference.
-pub static SECTIONS: [&Section; 26] = [
+pub static SECTIONS: [&Section; 27] = [
     &TOP,
     &INCLUDED,
     &INSTANCE,
@@ -162,6 +162,7 @@ pub static SECTIONS: [&Section; 26] = [
     &RULE,
     &INPUT,
     &OUTPUT,
+    &BALANCE,
     &POLICE,
     &QUEUE,
     &EXPECT,

@@ -182,8 +182,14 @@ pub static RULE: Section = Section {
         key(
             "output",
             Kind::Table("output"),
-            Preset::Required,
+            Preset::Told("required without `balance`"),
             "an array of 1 to 1024 tables; at most `edf.window`",
+        ),
+        key(
+            "balance",
+            Kind::Table("balance"),
+            Preset::Told("none"),
+            "more outputs, of which each packet goes to one",
         ),
         RULE_CLASS,
         RULE_BUDGET,
@@ -299,6 +305,30 @@ pub static EXPECT: Section = Section {
             Kind::Duration(SECOND / 10, 3_600 * SECOND),
             Preset::Required,
             "the window; at least two packets of `min`",
+        ),
+    ],
+    later: &[],
+};
+
+/// `balance`.
+pub static BALANCE: Section = Section {
+    heading: "balance",
+    about: "Outputs that share a rule's packets: each goes to one of them, and the others count it \
+            as `not_selected`. A sender stays with its member; only the share of one whose circuit \
+            breaker is open goes to the others, until it closes. Shares are as the members' `weight`.",
+    keys: &[
+        key(
+            "by",
+            Kind::Choice(&["source", "flow"]),
+            Preset::Is("source"),
+            "what stays with one member: a source address, or a source and a destination with \
+             their UDP ports",
+        ),
+        key(
+            "to",
+            Kind::Table("output"),
+            Preset::Required,
+            "an array of 1 to 16 tables, written as those of `output`",
         ),
     ],
     later: &[],

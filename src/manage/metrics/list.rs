@@ -236,7 +236,7 @@ pub static OUTPUTS: Group<OutputReport> = Group {
         counter(
             "punctual_output_not_selected_packets",
             &["not_selected"],
-            "Left out by sampling; not part of the copies.",
+            "Left out by sampling or for another balanced output; not part of the copies.",
             |o| o.not_selected,
         ),
         drops("punctual_output_dropped_copies", &["dropped"], "Not sent, by reason.", |o| {

@@ -185,7 +185,13 @@ fn rule(old: &Rule, new: &Rule) -> Vec<String> {
         return Vec::new();
     }
     let Rule { name: _, input, class, budget, weight, late, flow, .. } = old;
-    let Rule { police, queue, expect, outputs, .. } = old;
+    let Rule { police, queue, expect, outputs, balance, .. } = old;
+    // As slots are kept: by port, destination, UDP port and VLAN.
+    let identity = |output: &Output| {
+        let Output { port, destination, udp_port, vlan, .. } = *output;
+        (port, destination, udp_port, vlan)
+    };
+    let same_members = old.members().iter().map(identity).eq(new.members().iter().map(identity));
     let mut keys = keys(&[
         ("input", *input != new.input),
         ("class", *class != new.class),
@@ -196,12 +202,8 @@ fn rule(old: &Rule, new: &Rule) -> Vec<String> {
         ("police", *police != new.police),
         ("queue", *queue != new.queue),
         ("expect", *expect != new.expect),
+        ("balance", *balance != new.balance || !same_members),
     ]);
-    // As slots are kept: by port, destination, UDP port and VLAN.
-    let identity = |output: &Output| {
-        let Output { port, destination, udp_port, vlan, .. } = *output;
-        (port, destination, udp_port, vlan)
-    };
     let find = |list: &[Output], wanted: &Output| -> Option<usize> {
         list.iter().position(|output| identity(output) == identity(wanted))
     };

@@ -181,7 +181,7 @@ pub struct OutputReport {
     pub late_sent: u64,
     /// Of `dropped`: `egress_late`.
     pub late_dropped: u64,
-    /// Packets that sampling left out; not part of `copies`.
+    /// Packets that sampling left out, or that went to another balanced output; not part of `copies`.
     pub not_selected: u64,
     /// Copies that were not sent.
     pub dropped: DropCounts,
