@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, Lcores, Port as PortSettings};
+use crate::config::{ClockSource, Config, Lcores, Port as PortSettings};
 use crate::dpdk::{self, Dpdk, DpdkError, Eal, Pool, Port, RxQueues, TscClock};
 use crate::ledger::Counters;
 use crate::plan::{Plan, Roles};
-use crate::stages::RxSource;
+use crate::stages::{Originate, Punt, RxSource};
 use crate::worker::{Control, Handoff, Parts, Worker};
 
-use super::engine::slow_path;
 use super::placement::{self, PortPlace, Topology};
 use super::slow_path::Ends;
 
@@ -97,6 +96,21 @@ impl Shared<'_> {
             slow_path: None,
         }
     }
+}
+
+/// The rings of the slow path, where there is one: the worker's ends, and management's. By the
+/// capture's clock there is none, for what is said would hang on how fast management is.
+fn slow_path(
+    config: &Config,
+    plan: &Plan,
+    own: Option<Pool>,
+) -> (Option<(Punt, Originate<Pool>)>, Vec<Ends>) {
+    let Some(pool) = own.filter(|_| config.clock == ClockSource::Tsc) else {
+        return (None, vec![]);
+    };
+    let (punt, punted) = Punt::new(plan);
+    let (originate, own) = Originate::new(plan, pool);
+    (Some((punt, originate)), vec![Ends { punted, own }])
 }
 
 /// Lets a worker begin, on its lcore.
