@@ -35,9 +35,12 @@ fn reloads_under_traffic(workers: usize) {
     site.write("config.toml", &(head.clone() + &rules::next(&mut rng)));
     let reloads = if is_long() { RELOADS.1 } else { RELOADS.0 };
     let (listens, listening) = mpsc::channel();
+    let (tells, told) = mpsc::channel();
+    let (rests, rested) = mpsc::channel::<()>();
     let is_over = AtomicBool::new(false);
-    let (mut traffic, mut running, rss) = std::thread::scope(|scope| {
-        // Threads and processes inherit where their maker is pinned, which EAL does to this one.
+    let (traffic, shown, ended, rss) = std::thread::scope(|scope| {
+        // Threads and processes inherit where their maker is pinned, which EAL does to this one. And
+        // what the operator has started ends with it, so it stays until all is over.
         let (site, head, over) = (&site, &head, &is_over);
         let operator = scope.spawn(move || {
             let _end = SetAtEnd(over);
@@ -45,19 +48,24 @@ fn reloads_under_traffic(workers: usize) {
             let mut running = site.begin();
             site.answers(&mut running);
             let rss = operate(site, &running, head, &mut rng, reloads);
-            (running, rss)
+            over.store(true, Ordering::Release);
+            tells.send((running, rss)).expect("the wires wait");
+            let _ = rested.recv();
         });
         let mut traffic = Traffic::new(&site.instance);
         listens.send(()).expect("the operator waits");
         traffic.flow(|| is_over.load(Ordering::Acquire));
-        let operated = operator.join();
-        let (running, rss) = operated.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (traffic, running, rss)
+        let Ok((mut running, rss)) = told.recv() else {
+            let panic = operator.join().expect_err("it has told nothing");
+            std::panic::resume_unwind(panic)
+        };
+        let shown = site.show();
+        running.signal(libc::SIGTERM);
+        traffic.rest(|| !running.is_running());
+        let ended = running.end();
+        drop(rests);
+        (traffic, shown, ended, rss)
     });
-    let shown = site.show();
-    running.signal(libc::SIGTERM);
-    traffic.rest(|| !running.is_running());
-    let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let report = site.instance.report();
     is_whole(&report);
