@@ -26,6 +26,8 @@ const ORIGIN_MIN: f64 = 2.5;
 const SIZES: [usize; 2] = [1_000, 100_000];
 /// Outputs of the one rule in the cases of a whole turn.
 const FAN_OUTS: [usize; 3] = [1, 4, 16];
+/// The one of them that is counted while everything is read, too.
+const READ: usize = 4;
 
 /// The exit status of a test that did not take place.
 const SKIPPED: u8 = 77;
@@ -85,7 +87,7 @@ fn names() -> Vec<String> {
             .flat_map(move |way| SIZES.map(|size| format!("{way}{}-{size}", scheduler.name)))
     });
     let turns = FAN_OUTS.map(|fan_out| format!("turn-{fan_out}"));
-    schedulers.chain(turns).collect()
+    schedulers.chain(turns).chain([format!("turn-read-{READ}")]).collect()
 }
 
 fn build(name: &str) -> Option<Box<dyn Case>> {
@@ -93,6 +95,9 @@ fn build(name: &str) -> Option<Box<dyn Case>> {
     let size = size.parse().ok()?;
     if way == "turn" {
         return Some(Box::new(turn::Turn::new(size)));
+    }
+    if way == "turn-read" {
+        return Some(Box::new(turn::Turn::read(size)));
     }
     if way == "reload" {
         return Some(Box::new(reload::Reload::new(size)));
@@ -224,6 +229,9 @@ fn promises(counts: &BTreeMap<String, f64>) -> bool {
             judge(format!("{name}: the origin's way against ours"), ratio, &bound, holds);
         }
     }
+    let more = counts[&format!("turn-read-{READ}")] - counts[&format!("turn-{READ}")];
+    let what = format!("turn-{READ}: more where all is read");
+    judge(what, more, "none", more == 0.0);
     held
 }
 

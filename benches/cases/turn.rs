@@ -1,10 +1,19 @@
-//! The worker's whole turn on memory ports: one burst received, replicated, sent.
+//! The worker's whole turn on memory ports: one burst received, replicated, sent. Between turns all that
+//! it counts may be read, as every interface reads it.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use punctual::config;
+use punctual::config::{self, Config, Detail};
 use punctual::ledger::Counters;
+use punctual::manage::breaker::Breakers;
+use punctual::manage::groups;
+use punctual::manage::metrics;
+use punctual::manage::reload::Retired;
+use punctual::manage::report::{PoolStatus, PortStatus};
+use punctual::manage::unmatched::Unmatched;
+use punctual::manage::view::View;
 use punctual::packet::BURST;
 use punctual::plan::{Plan, PortFacts};
 use punctual::stages::RxSource;
@@ -56,10 +65,38 @@ pub struct Turn {
     headers: Home,
     fan_out: usize,
     received: u64,
+    /// Read before each turn.
+    view: Option<View>,
+}
+
+/// What management shows of the worker.
+fn view(config: Config, plan: &Arc<Plan>, counters: &Arc<Counters>) -> View {
+    View {
+        config: Arc::new(config),
+        plan: Arc::clone(plan),
+        workers: vec![(1, Arc::clone(counters))],
+        ports: vec![PortStatus::default(); 2],
+        retired: Retired::default(),
+        breakers: Breakers::new(plan),
+        pools: Vec::<PoolStatus>::new(),
+        unmatched: Unmatched::default(),
+        groups: groups::State::default(),
+        alerts: vec![],
+        now: None,
+        uptime: Duration::ZERO,
+        dumpcap: String::new(),
+        dpdk: String::new(),
+    }
 }
 
 impl Turn {
+    /// Turns that nobody looks at.
     pub fn new(fan_out: usize) -> Self {
+        Self { view: None, ..Self::read(fan_out) }
+    }
+
+    /// Turns between which everything is read.
+    pub fn read(fan_out: usize) -> Self {
         let outputs: String = (0..fan_out)
             .map(|i| format!("{{ port = \"out\", destination = \"239.{}.1.0/24\" }},\n", 101 + i))
             .collect();
@@ -91,8 +128,9 @@ impl Turn {
             slow_path: None,
         };
         let control = Arc::new(Control::new(&plan));
+        let view = Some(view(config, &plan, &counters));
         let worker = Worker::new(plan, parts, Arc::clone(&counters), control);
-        Self { worker, rx, tx, clock, counters, payload, headers, fan_out, received: 0 }
+        Self { worker, rx, tx, clock, counters, payload, headers, fan_out, received: 0, view }
     }
 }
 
@@ -116,10 +154,15 @@ impl Case for Turn {
             self.rx.push(self.payload.frame(&FRAME));
         }
         self.received += BURST as u64;
+        if let Some(view) = &self.view {
+            let report = view.report(false);
+            let text = metrics::exposition(&report, &view.latency(), Detail::Outputs);
+            assert!(report.to_json().len() + text.len() > 0);
+        }
     }
 
     fn run(&mut self) -> u64 {
-        self.worker.turn();
+        self.worker.step();
         (BURST * self.fan_out) as u64
     }
 
