@@ -116,18 +116,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10, failure_persistence: None, ..Default::default() })]
 
     /// Any rate, burst and frames: no interval carries more than rate x time + burst, and the
-    /// whole run, which is a backlog, carries 99 % less a burst; the burst is two frames or more, so
-    /// that a worker may come round once a frame's time.
+    /// whole run, which is a backlog, carries 99 % less a burst. The burst is four frames or more, for
+    /// a simulated worker that has nothing to do looks again when the next packet comes; and the rate is
+    /// one that it can keep up with.
     #[test]
     fn any_shaper_keeps_its_rate_and_burst(
         magnitude in 20.0_f64..35.2,
         sizes in prop::sample::subsequence(vec![68, 300, 800, 1_400, 4_000, 9_000], 1..5),
-        frames in 2_u64..40,
+        frames in 4_u64..40,
         cpu in 0_u64..50,
     ) {
-        let rate = magnitude.exp2() as u64;
         let frame = (sizes.iter().max().unwrap() + AROUND + 8) as u64;
         let mean = (sizes.iter().sum::<usize>() / sizes.len() + AROUND) as u64;
+        // What a copy costs: its own, half of the packet's, and a turn of 20 ns.
+        let rate = (magnitude.exp2() as u64).min(mean * 8_000_000_000 / (3 * cpu + 40));
         let mut site = shaped(&format!("{rate}bps"), Some(frames * frame), &sizes).cpu(cpu, cpu);
         // A thousand copies at the rate.
         site.scenario.span = 1_000 * mean * 8 * 1_000_000 / (rate / 1_000);
