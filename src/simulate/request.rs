@@ -148,7 +148,7 @@ pub fn simulate(config: &Config, request: &Request) -> Result<Simulation, Reques
     let until = request.duration.map(|d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
     let load = request.load.factor();
     let seeded = |source: &TrafficSource| matches!(source, TrafficSource::Seed(_));
-    let (traffic, loads, notes) = match request.traffic.as_slice() {
+    let (traffic, loads, mut notes) = match request.traffic.as_slice() {
         [TrafficSource::Seed(seed)] => {
             scenario.seed = *seed;
             scenario.span = until.unwrap_or(scenario.span);
@@ -170,6 +170,7 @@ pub fn simulate(config: &Config, request: &Request) -> Result<Simulation, Reques
             (traffic, None, notes)
         }
     };
+    notes.extend(several_workers(config));
     let outcome = scenario.run()?;
     Ok(Simulation {
         traffic,
@@ -180,6 +181,17 @@ pub fn simulate(config: &Config, request: &Request) -> Result<Simulation, Reques
         scenario,
         outcome,
         notes,
+    })
+}
+
+/// What a simulation leaves out of a configuration with several workers.
+fn several_workers(config: &Config) -> Option<String> {
+    let workers = config.eal.lcores.as_ref().map_or(1, |lcores| lcores.workers.len());
+    (workers > 1).then(|| {
+        format!(
+            "the file has {workers} workers, simulated is one: a load of 1 is what one carries, \
+             and nothing is handed from one to another"
+        )
     })
 }
 

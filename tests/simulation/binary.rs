@@ -154,6 +154,34 @@ fn a_capture_for_nobody_is_a_warning() {
 }
 
 #[test]
+fn a_file_with_several_workers_is_simulated_as_one_and_says_so() {
+    let place = Place::new();
+    let site = |workers: &str| {
+        format!(
+            "schema = 1\n[instance]\nname = \"many\"\n\
+             [eal]\nlcores = {{ management = 0, workers = [{workers}] }}\n\
+             [[port]]\nname = \"in\"\ndevice = \"net_null0\"\n\
+             [[port]]\nname = \"out\"\ndevice = \"net_null1\"\n\
+             [[rule]]\nname = \"all\"\nclass = \"high\"\n\
+             input = {{ port = \"in\", destination = \"239.1.1.1\", udp_port = 5000 }}\n\
+             output = [{{ port = \"out\", ttl = 8 }}]\n"
+        )
+    };
+    let run = |name: &str, workers: &str| {
+        let file = place.file(name, site(workers).as_bytes());
+        let output = simulate(&[&file, "--traffic", "seed:1", "--duration", "2ms"]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        (text, output.stdout)
+    };
+    let (of_one, by_one) = run("one.toml", "1");
+    let (of_two, by_two) = run("two.toml", "1, 2");
+    assert!(of_two.contains("the file has 2 workers, simulated is one"), "{of_two}");
+    assert!(!of_one.contains("simulated is one"), "{of_one}");
+    assert!(by_one == by_two, "it is simulated otherwise");
+}
+
+#[test]
 fn a_bad_configuration_and_an_unwritable_report_have_their_codes() {
     refused(78, &["tests/bad_config/syntax.toml", "--traffic", "seed:1"]);
     refused(78, &["no/such.toml", "--traffic", "seed:1"]);
