@@ -253,10 +253,8 @@ fn base_name(output: &Output, site: &Site<'_>) -> String {
         Some(receiver) => receiver.receiver.name.as_str(),
         None => site.ports.get(output.port).map_or("", |p| p.name.as_str()),
     };
-    match output.destination {
-        Some(net) => format!("{owner}/{}", show_net(&net)),
-        None => format!("{owner}/keep"),
-    }
+    let destination = output.destination.as_ref().map(show_net);
+    [owner, "/", destination.as_deref().unwrap_or("keep")].concat()
 }
 
 /// Two outputs with one identity would send everything twice.

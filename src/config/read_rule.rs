@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use toml::de::DeValue;
 
 use super::canonical::show_net;
@@ -139,32 +139,36 @@ pub(super) fn parse_net(text: &str) -> Result<IpNet, String> {
     Ok(net)
 }
 
-const fn v4([a, b, c, d]: [u8; 4], bits: u8) -> IpNet {
-    IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), bits)
-}
-
-const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], bits: u8) -> IpNet {
-    IpNet::new_assert(IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)), bits)
-}
-
 /// Why packets to a prefix are never relayed.
 pub(super) fn unroutable(net: &IpNet) -> Option<&'static str> {
-    const GROUPS: [IpNet; 3] = [
-        v4([224, 0, 0, 0], 24),
-        v6([0xff01, 0, 0, 0, 0, 0, 0, 0], 16),
-        v6([0xff02, 0, 0, 0, 0, 0, 0, 0], 16),
+    const V4_GROUPS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 24);
+    const V4_HOSTS: [Ipv4Net; 3] = [
+        Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8),
+        Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
+        Ipv4Net::new_assert(Ipv4Addr::BROADCAST, 32),
     ];
-    const HOSTS: [IpNet; 5] = [
-        v4([0, 0, 0, 0], 8),
-        v4([127, 0, 0, 0], 8),
-        v4([255, 255, 255, 255], 32),
-        v6([0; 8], 128),
-        v6([0, 0, 0, 0, 0, 0, 0, 1], 128),
+    const V6_GROUPS: [Ipv6Net; 2] = [
+        Ipv6Net::new_assert(Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 0), 16),
+        Ipv6Net::new_assert(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0), 16),
     ];
-    let overlaps = |other: &IpNet| net.contains(other) || other.contains(net);
-    if GROUPS.iter().any(overlaps) {
+    const V6_HOSTS: [Ipv6Net; 2] = [
+        Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128),
+        Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128),
+    ];
+    let overlaps_v4 = |a: &Ipv4Net, b: &Ipv4Net| a.contains(b) || b.contains(a);
+    let overlaps_v6 = |a: &Ipv6Net, b: &Ipv6Net| a.contains(b) || b.contains(a);
+    let (group, host) = match net {
+        IpNet::V4(net) => {
+            (overlaps_v4(net, &V4_GROUPS), V4_HOSTS.iter().any(|other| overlaps_v4(net, other)))
+        }
+        IpNet::V6(net) => (
+            V6_GROUPS.iter().any(|other| overlaps_v6(net, other)),
+            V6_HOSTS.iter().any(|other| overlaps_v6(net, other)),
+        ),
+    };
+    if group {
         Some("it holds link-local groups (224.0.0.0/24, ff02::/16), which are never relayed")
-    } else if HOSTS.iter().any(overlaps) {
+    } else if host {
         Some("it holds addresses that are no destination (unspecified, loopback, broadcast)")
     } else {
         None

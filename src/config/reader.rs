@@ -144,9 +144,11 @@ pub(super) struct Table<'a> {
     pub section: &'static Section,
     pub at: Place,
     map: &'a DeTable<'a>,
-    /// The keys of the section that are there, a bit each in its order: most are not, and are
-    /// not looked for.
+    /// The keys of the section that are there, a bit each in its order: most are not, and those
+    /// that are asked for are looked for among these.
     present: u64,
+    /// Whether a key that is required is not there.
+    lacks: bool,
 }
 
 impl<'a> Table<'a> {
@@ -176,11 +178,15 @@ impl<'a> Table<'a> {
     ) -> Self {
         let mut table = Self { present: 0, ..Self::unchecked(cx, section, map, at) };
         for (name, _) in map {
-            match table.position(name.get_ref()) {
+            match section.keys.iter().position(|key| key.name == name.get_ref()) {
                 Some(position) => table.present |= 1 << position,
                 None => table.unknown_key(name.get_ref(), Place::new(at.file, name.span())),
             }
         }
+        let lacking = |(position, key): (usize, &Key)| {
+            matches!(key.preset, Preset::Required) && table.present >> position & 1 == 0
+        };
+        table.lacks = section.keys.iter().enumerate().any(lacking);
         table
     }
 
@@ -191,12 +197,8 @@ impl<'a> Table<'a> {
         map: &'a DeTable<'a>,
         at: Place,
     ) -> Self {
-        Self { cx, section, at, map, present: u64::MAX }
-    }
-
-    /// The place of a key in the section's list.
-    fn position(&self, name: &str) -> Option<usize> {
-        self.section.keys.iter().position(|key| key.name == name)
+        let present = u64::MAX >> (u64::BITS as usize - section.keys.len());
+        Self { cx, section, at, map, present, lacks: true }
     }
 
     fn unknown_key(&self, name: &str, at: Place) {
@@ -221,20 +223,15 @@ impl<'a> Table<'a> {
 
     /// The key's entry in the list.
     pub(super) fn key(&self, name: &str) -> &'static Key {
-        &self.section.keys[self.listed(name)]
-    }
-
-    /// The place of a key that is in the section's list.
-    fn listed(&self, name: &str) -> usize {
-        let position = self.position(name);
-        position.unwrap_or_else(|| unreachable!("`{name}` is listed in {}", self.section.heading))
+        let key = self.section.keys.iter().find(|key| key.name == name);
+        key.unwrap_or_else(|| unreachable!("`{name}` is listed in {}", self.section.heading))
     }
 
     /// The value as it is; absence is reported where the key is required.
     pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
-        let position = self.listed(name);
-        let node = self.at_position(position);
-        if node.is_none() && matches!(self.section.keys[position].preset, Preset::Required) {
+        let node = self.peek(name);
+        debug_assert_eq!(self.key(name).name, name);
+        if node.is_none() && self.lacks && matches!(self.key(name).preset, Preset::Required) {
             self.missing(name);
         }
         node
@@ -242,16 +239,18 @@ impl<'a> Table<'a> {
 
     /// The value as it is.
     pub(super) fn peek(&self, name: &str) -> Option<Node<'a>> {
-        self.at_position(self.position(name)?)
-    }
-
-    /// The value of the key at this place in the section's list.
-    fn at_position(&self, position: usize) -> Option<Node<'a>> {
-        if self.present >> position & 1 == 0 {
-            return None;
+        let mut left = self.present;
+        while left != 0 {
+            if self.section.keys[left.trailing_zeros() as usize].name == name {
+                let value = self.map.get(name)?;
+                return Some(Node {
+                    value: value.get_ref(),
+                    at: Place::new(self.at.file, value.span()),
+                });
+            }
+            left &= left - 1;
         }
-        let value = self.map.get(self.section.keys[position].name)?;
-        Some(Node { value: value.get_ref(), at: Place::new(self.at.file, value.span()) })
+        None
     }
 
     /// Reports that the key must be there.
