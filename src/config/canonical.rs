@@ -72,11 +72,12 @@ fn write_config(out: &mut String, config: &Config) -> std::fmt::Result {
     for rule in &config.rules {
         write_rule(out, config, rule)?;
     }
-    let Limits { rules, outputs, rows, sources, groups } = config.limits;
+    let Limits { rules, outputs, rows, sources, groups, neighbours, unresolved } = config.limits;
     writeln!(out, "\n[edf]\nwindow = {}", config.edf_window)?;
     writeln!(out, "\n[fanout]\ncopy_below = \"{}\"", show_bytes(config.copy_below.into()))?;
     writeln!(out, "\n[limits]\nrules = {rules}\noutputs = {outputs}")?;
     writeln!(out, "rows = {rows}\nsources = {sources}\ngroups = {groups}")?;
+    writeln!(out, "neighbours = {neighbours}\nunresolved = {unresolved}")?;
     write_alerts(out, &config.alerts)?;
     let socket = match &config.socket {
         ControlSocket::Auto => "auto".into(),
@@ -144,6 +145,21 @@ fn write_port(out: &mut String, port: &Port) -> std::fmt::Result {
     writeln!(out, "address = {}", array(&port.address, |net| quote(&net.to_string())))?;
     writeln!(out, "mtu = {}\nrx = \"{rx}\"\nrx_checksum = \"{rx_checksum}\"", port.mtu)?;
     writeln!(out, "join = {}", port.join)?;
+    if !port.gateway.is_empty() {
+        writeln!(out, "gateway = {}", array(&port.gateway, |via| format!("\"{via}\"")))?;
+    }
+    if !port.routes.is_empty() {
+        let route =
+            |Route { to, via }: &Route| format!("{{ to = \"{}\", via = \"{via}\" }}", show_net(to));
+        writeln!(out, "route = {}", array(&port.routes, route))?;
+    }
+    if !port.neighbours.is_empty() {
+        let entry = |StaticNeighbour { address, mac }: &StaticNeighbour| {
+            format!("{{ address = \"{address}\", mac = \"{mac}\" }}")
+        };
+        writeln!(out, "neighbour = {}", array(&port.neighbours, entry))?;
+    }
+    writeln!(out, "reachable = \"{}\"", show_duration(port.reachable))?;
     if let Some(queues) = port.rx_queues {
         writeln!(out, "rx_queues = {queues}")?;
     }

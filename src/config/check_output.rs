@@ -6,6 +6,7 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use ipnet::IpNet;
 
 use super::canonical::show_net;
+use super::next_hop::vlan_of;
 use super::read_output::{ReadOutput, Source, is_host, or_one};
 use super::read_rule::{Site, check_queue, preset_queue, unroutable};
 use super::reader::{At, Context, clamp32};
@@ -32,13 +33,12 @@ pub(super) fn finish_output(
     let port = settings.port.map_or(0, |p| p.value);
     let checker = Checker { cx, read, input: &rule.input, input_at, site };
     let sound = input_sound && !settings.unsound;
-    let source = if sound {
+    let (source, next_hop) = if sound {
         checker.check_destination();
         checker.check_shift();
-        checker.check_mac();
-        checker.resolve_source(port)
+        (checker.resolve_source(port), checker.find_next_hop(port))
     } else {
-        None
+        (None, None)
     };
     check_queue(cx, settings.queue, site.largest_frame(&[port]));
     Output {
@@ -53,6 +53,7 @@ pub(super) fn finish_output(
         ttl: settings.ttl.map_or(ttl, |v| v.value),
         dscp: settings.dscp.and_then(|v| v.value),
         mac: settings.mac.map(|v| v.value),
+        next_hop,
         sample: settings.sample.map_or(1, |v| clamp32(v.value)),
         weight: or_one(settings.weight),
         queue: settings.queue.map_or_else(preset_queue, |v| v.value),
@@ -126,8 +127,9 @@ impl Checker<'_> {
         );
     }
 
-    /// Unicast needs a MAC; a group's is its own.
-    fn check_mac(&self) {
+    /// A group's MAC is its own, and one that is written is taken. Other unicast has a next hop,
+    /// which is asked for its MAC.
+    fn find_next_hop(&self, port: usize) -> Option<NextHop> {
         let cx = self.cx;
         let nets = match &self.read.destination {
             Some(net) => std::slice::from_ref(&net.value),
@@ -137,13 +139,17 @@ impl Checker<'_> {
         let unicast = nets.iter().find(|n| !n.addr().is_multicast());
         match (self.read.settings.mac, unicast) {
             (None, Some(net)) => {
-                let kept = if self.read.destination.is_none() { " (kept)" } else { "" };
-                let net = show_net(net);
-                let message = format!("the unicast destination `{net}`{kept} needs a `mac`");
-                cx.report(
-                    Diagnostic::error(at, message)
-                        .label("add `mac`; neighbour resolution is not available in this version"),
-                );
+                let found = self.ask(port, nets);
+                return match found {
+                    Ok(hop) => Some(hop),
+                    Err((message, label)) => {
+                        let kept = if self.read.destination.is_none() { " (kept)" } else { "" };
+                        let net = show_net(net);
+                        let message = format!("unicast to `{net}`{kept}: {message}");
+                        cx.report(Diagnostic::error(at, message).label(label));
+                        None
+                    }
+                };
             }
             (Some(mac), None) if nets.iter().any(|n| group_mac(n) != Some(mac.value)) => {
                 let message = format!("`mac` is {}, which is not the group's own", mac.value);
@@ -162,6 +168,47 @@ impl Checker<'_> {
             }
             _ => {}
         }
+        None
+    }
+
+    /// The one next hop of all of `nets`; else why there is none, and what to do.
+    fn ask(&self, port: usize, nets: &[IpNet]) -> Result<NextHop, (String, String)> {
+        let told = |message: &str, label: &str| (message.to_owned(), label.to_owned());
+        let Some(port) = self.site.ports.get(port) else {
+            return Err(told("there is no such port", "name a port"));
+        };
+        let mut hops = nets.iter().map(|net| match net.addr().is_multicast() {
+            true => Err(told("a group beside it", "add `mac`, or a rule for each")),
+            false => port.next_hop(net),
+        });
+        let first = hops.next().unwrap_or_else(|| Err(told("no destination", "add one")))?;
+        for hop in hops {
+            if hop? != first {
+                return Err(told(
+                    "the destinations of the input have several next hops",
+                    "allowed: one next hop for all, or one prefix on the link; write a rule for \
+                     each, or add `mac`",
+                ));
+            }
+        }
+        if matches!(first, NextHop::One(hop) if port.static_mac(hop).is_some()) {
+            return Ok(first);
+        }
+        let vlan = self.read.settings.vlan.map_or(VlanRewrite::Keep, |vlan| vlan.value);
+        if vlan_of(self.input, vlan).is_none() {
+            return Err(told(
+                "its VLAN is not known, for the input takes any",
+                "add `vlan` to the output, so that the next hop can be asked there; or `mac`, or a \
+                 `neighbour` to the port",
+            ));
+        }
+        if self.site.clock == ClockSource::Capture {
+            return Err((
+                "with `clock = \"capture\"` nobody is asked for a MAC".to_owned(),
+                format!("add `mac`, or a `neighbour` to port `{}`", port.name),
+            ));
+        }
+        Ok(first)
     }
 
     /// The source address, of the input's IP version.

@@ -8,6 +8,7 @@
 //! reader, keys      typed tables by the one list of keys; every mistake is collected
 //! read_*            sections -> values with their places
 //! check_output, conflicts   what only holds together
+//! joins, next_hop           groups that are joined, neighbours that are asked
 //! canonical, expand         every setting in force; rows
 //! ```
 
@@ -30,12 +31,14 @@ mod conflicts;
 mod canonical;
 mod expand;
 mod joins;
+mod next_hop;
 mod reference;
 
 pub use alert_kind::{AlertKind, AlertLimits, Threshold};
 pub use canonical::canonical;
 pub use expand::{address_count, addresses, rows};
 pub use joins::{joins, names_hosts};
+pub use next_hop::{neighbours, vlan_of};
 pub use reference::reference;
 pub use report::{ConfigErrors, Diagnostic, Diagnostics, Severity};
 pub use source::FILE_BYTES_MAX;
@@ -223,11 +226,12 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
     let default_rule = default("rule", &keys::DEFAULT_RULE);
     let default_rule = default_rule.map_or_else(RuleSettings::default, |t| read_rule_settings(&t));
     read_receivers(tops, &mut layers);
-    let site = Site { ports: &ports, classes: &classes, layers: &layers, default_rule };
+    let site = Site { ports: &ports, classes: &classes, layers: &layers, default_rule, clock };
     let rules = read_rules(tops, &site);
     let edf_window = read_site::read_edf_window(main);
     conflicts::check_rules(cx, &rules, &limits, edf_window);
     joins::check_joins(cx, &rules, &ports, &limits);
+    next_hop::check_neighbours(cx, &rules, &limits);
     let (socket, metrics, detail) = read_site::read_management(main);
     Config {
         instance: read_site::read_instance(main),

@@ -234,7 +234,7 @@ fn read_dscp(table: &Table<'_>) -> Option<At<Option<u8>>> {
     )
 }
 
-fn read_mac(table: &Table<'_>) -> Option<At<MacAddr>> {
+pub(super) fn read_mac(table: &Table<'_>) -> Option<At<MacAddr>> {
     let text = table.text("mac")?;
     match text.value.parse::<MacAddr>() {
         Ok(value) if value != MacAddr::default() => Some(At { value, at: text.at }),

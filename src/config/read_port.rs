@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::keys;
 use super::names::Names;
+use super::next_hop::read_next_hops;
 use super::reader::{At, Context, Node, Table, clamp32};
 use super::report::Diagnostic;
 use super::source::Place;
@@ -83,7 +85,7 @@ fn read_port(
     let preset = if patient { RxMode::Lossless } else { RxMode::Live };
     let mtu = table.number32("mtu");
     check_mtu(table, mtu, driver);
-    Port {
+    let mut port = Port {
         name,
         address: read_addresses(table),
         mtu,
@@ -95,7 +97,13 @@ fn read_port(
         join: read_join(table, clock).unwrap_or(!lonely && clock == ClockSource::Tsc),
         device,
         driver,
-    }
+        gateway: Vec::new(),
+        routes: Vec::new(),
+        neighbours: Vec::new(),
+        reachable: Duration::from_nanos(table.number_or_preset("reachable")),
+    };
+    read_next_hops(table, &mut port);
+    port
 }
 
 /// Whether the driver carries such packets.

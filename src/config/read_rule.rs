@@ -61,6 +61,7 @@ pub(super) struct Site<'s> {
     pub classes: &'s [ClassConfig; Class::COUNT],
     pub layers: &'s Layers,
     pub default_rule: RuleSettings,
+    pub clock: ClockSource,
 }
 
 impl Site<'_> {

@@ -170,6 +170,8 @@ pub(super) fn read_limits(top: &Table<'_>) -> Limits {
         rows: section.number("rows"),
         sources: section.number("sources"),
         groups: section.number("groups"),
+        neighbours: section.number("neighbours"),
+        unresolved: section.number("unresolved"),
     }
 }
 

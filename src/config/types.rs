@@ -1,6 +1,10 @@
 //! The validated configuration: every reference resolved to an index, every default filled in,
 //! every unit converted.
 
+mod port;
+
+pub use port::*;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -141,98 +145,6 @@ pub struct Memory {
     pub packets: u32,
     /// `headers`: buffers in the header pool; default as `packets`.
     pub headers: u32,
-}
-
-/// `[[port]]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Port {
-    /// `name`, unique.
-    pub name: String,
-    /// `device`: PCI address or vdev with its arguments, `${VAR}` replaced; with a `driver` the
-    /// name of an interface.
-    pub device: String,
-    /// `driver`: how an interface of the kernel is used; `None` where `device` says it all.
-    pub driver: Option<KernelDriver>,
-    /// `address`: source of rewritten packets, with prefix.
-    pub address: Vec<IpNet>,
-    /// `mtu`: the longest IP packet, in bytes; default 1500, 68 to 9,978.
-    pub mtu: u32,
-    /// `rx = "live" | "lossless"`; default lossless for pcap, ring and memif.
-    pub rx: RxMode,
-    /// `rx_queues`: receive queues, 1 to 32; `None` is as is best for the workers.
-    pub rx_queues: Option<u16>,
-    /// `rx_checksum = "trust" | "complete"`.
-    pub rx_checksum: RxChecksum,
-    /// `join`: whether the groups of the rules are joined here; default true where hosts may be.
-    pub join: bool,
-    /// `rate` and `burst`: how fast it is sent to, at most; `None` is as fast as it takes.
-    pub shaper: Option<RateLimit>,
-}
-
-impl Port {
-    /// What names its driver: that of an interface, else the device itself.
-    pub fn driven_by(&self) -> &str {
-        self.driver.map_or(self.device.as_str(), |driver| driver.eal_name())
-    }
-
-    /// Whether it is an AF_XDP socket, which shares the payload pool with the kernel.
-    pub fn is_af_xdp(&self) -> bool {
-        self.driven_by().starts_with(KernelDriver::AfXdp.eal_name())
-    }
-}
-
-/// How an interface is used that stays the kernel's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KernelDriver {
-    /// A packet socket: the kernel sees the frames, too.
-    AfPacket,
-    /// An AF_XDP socket: the frames are taken before the kernel sees them.
-    AfXdp,
-}
-
-impl KernelDriver {
-    /// As the configuration writes it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::AfPacket => "af_packet",
-            Self::AfXdp => "af_xdp",
-        }
-    }
-
-    /// As EAL names it.
-    pub const fn eal_name(self) -> &'static str {
-        match self {
-            Self::AfPacket => "net_af_packet",
-            Self::AfXdp => "net_af_xdp",
-        }
-    }
-
-    /// The longest IP packet that it carries, in bytes. af_packet tells DPDK of frames of 1,518
-    /// bytes; af_xdp wants frame, headrooms and metadata in one page.
-    pub const fn mtu_max(self) -> u32 {
-        match self {
-            Self::AfPacket => 1_500,
-            Self::AfXdp => crate::plan::memory::AF_XDP_MTU,
-        }
-    }
-}
-
-/// When a port is polled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RxMode {
-    /// Every turn; what does not fit is lost and counted.
-    Live,
-    /// Only when pool and queues have room for a burst.
-    Lossless,
-}
-
-/// What the UDP checksum of a received frame is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RxChecksum {
-    /// It is the sender's.
-    Trust,
-    /// It may be unfinished by the kernel's offload: computed anew at parse.
-    Complete,
 }
 
 /// The classes, highest first.
@@ -476,8 +388,10 @@ pub struct Output {
     pub ttl: TtlRewrite,
     /// `dscp`: 0 to 63; `None` keeps it.
     pub dscp: Option<u8>,
-    /// `mac`: the destination MAC; `None` derives it from the group. Required for unicast.
+    /// `mac`: the destination MAC; `None` derives it from the group, or is the next hop's.
     pub mac: Option<MacAddr>,
+    /// Who takes the copies on the link, where they are unicast and `mac` is absent.
+    pub next_hop: Option<NextHop>,
     /// `sample = N`: one packet in N, from 1.
     pub sample: u32,
     /// `weight`: share of the port within the class, 1 to 256, default 1.
@@ -541,4 +455,8 @@ pub struct Limits {
     pub sources: u32,
     /// Groups joined on all ports, default 4,096.
     pub groups: u32,
+    /// Neighbours that are asked for their MAC, on all ports, default 1,024.
+    pub neighbours: u32,
+    /// Copies of an output that wait for a neighbour's answer, default 16.
+    pub unresolved: u32,
 }

@@ -19,7 +19,7 @@ pub use packet::{FORM, PacketText, PacketTextError};
 pub use text::render;
 pub use walk::ExplainError;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
@@ -104,6 +104,8 @@ pub struct OutputVerdict {
     pub reason: Option<&'static str>,
     /// What is in the way, in words.
     pub why: Option<String>,
+    /// Who on the link takes the copy, where it is asked for its MAC at run time; else null.
+    pub next_hop: Option<IpAddr>,
     /// The headers of the copy.
     pub copy: Option<CopyHeaders>,
 }
@@ -121,7 +123,7 @@ pub struct CopyHeaders {
     pub ttl: u8,
     /// The code point, 0 to 63.
     pub dscp: u8,
-    /// The destination MAC.
+    /// The destination MAC; made up where `next_hop` is asked for it.
     pub mac: String,
     /// Bytes of the frame, without FCS.
     pub frame_bytes: u64,

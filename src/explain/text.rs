@@ -155,5 +155,9 @@ fn rest(copy: &CopyHeaders, output: &OutputVerdict) -> String {
         1 => String::new(),
         every => format!(", one in {every}"),
     };
-    format!("{tags}, TTL {}, DSCP {}, to {}{sample}", copy.ttl, copy.dscp, copy.mac)
+    let to = match output.next_hop {
+        Some(hop) => format!("the MAC of {hop}"),
+        None => copy.mac.clone(),
+    };
+    format!("{tags}, TTL {}, DSCP {}, to {to}{sample}", copy.ttl, copy.dscp)
 }

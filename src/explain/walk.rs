@@ -13,7 +13,9 @@ use crate::manage::check;
 use crate::manage::nearest::{Fields, fields, nearest, takes};
 use crate::packet::{Burst, DropReason, Packet};
 use crate::plan::{Plan, PlanError};
-use crate::stages::{BreakerWords, Classify, Egress, Fanout, Flows, IngressDrr, Parse, Tally};
+use crate::stages::{
+    BreakerWords, Classify, Egress, Fanout, Flows, IngressDrr, Known, NeighbourWords, Parse, Tally,
+};
 use crate::testkit::{HeapFrame, HeapPacket, HeapPool};
 use crate::wire::{MacAddr, Origin};
 
@@ -163,6 +165,9 @@ fn fan_out(
     let closed = BreakerWords::new(plan.ports.len(), plan.capacity.receivers as usize);
     let mut stage = Fanout::new(HeapPool::new(BUFFERS), linear.collect(), plan, &closed);
     let mut copies = Copies::default();
+    let known = NeighbourWords::new(plan.neighbours.len());
+    (0..plan.neighbours.len()).for_each(|at| known.set(at, Known::At(MacAddr([2, 0, 0, 0, 0, 1]))));
+    stage.neighbours.refresh(&known, BUFFERS, plan, &mut copies, tally);
     let mut burst = Burst::new();
     burst.push(packet);
     stage.replicate(&mut burst, plan, &mut copies, tally);
@@ -194,6 +199,9 @@ fn fan_out(
                     other => other.meaning().into(),
                 })
                 .or_else(|| rule.balance.filter(|_| passed_over).map(passed_over_by)),
+            next_hop: plan.outputs[slot as usize]
+                .neighbour(&origin)
+                .map(|slot| plan.neighbours[slot as usize].address),
             copy: copy.and_then(|copy| headers(&copy.bytes())),
         }
     };

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::report::{show_destination, show_udp_port};
 use super::text::{Cell, Grid, Paint, Style, grouped, size, wrapped};
 use crate::config::{
-    Class, ClockSource, Config, EalMemory, FlowKind, Idle, Late, Output, QueueBound, RateLimit,
-    Rule, RxChecksum, RxMode, SourcePortRewrite, TtlRewrite, VlanMatch, VlanRewrite, joins,
-    names_hosts, rows, show_bytes, show_duration, show_rate,
+    Class, ClockSource, Config, EalMemory, FlowKind, Idle, Late, NextHop, Output, Port, QueueBound,
+    RateLimit, Rule, RxChecksum, RxMode, SourcePortRewrite, TtlRewrite, VlanMatch, VlanRewrite,
+    joins, names_hosts, rows, show_bytes, show_duration, show_rate,
 };
 use crate::plan::{Plan, PlanError, PortFacts, memory};
 use crate::wire::MacAddr;
@@ -129,6 +129,9 @@ impl Check<'_> {
             ]);
             if !port.address.is_empty() {
                 let line = format!("    address {}", list(&port.address));
+                grid.line(line, Paint::Plain);
+            }
+            if let Some(line) = ways(port) {
                 grid.line(line, Paint::Plain);
             }
             if let Some(RateLimit { rate, burst }) = port.shaper {
@@ -315,7 +318,7 @@ fn output_phrases(config: &Config, rule: &Rule, output: &Output) -> Vec<String> 
         },
         format!("TTL {}", ttl(output)),
         output.dscp.map_or("DSCP kept".into(), |dscp| format!("DSCP {dscp}")),
-        output.mac.map_or("MAC from the group".into(), |mac| format!("MAC {mac}")),
+        mac(config, output),
         output.source.map_or("source kept".into(), |source| format!("source {source}")),
         format!("source port {source_port}"),
         format!("weight {}", output.weight),
@@ -333,6 +336,33 @@ fn output_phrases(config: &Config, rule: &Rule, output: &Output) -> Vec<String> 
         phrases.push(format!("balanced by {by}: {share:.1} % of them"));
     }
     phrases
+}
+
+/// Whom copies go to that are not for hosts on the port's link, and whose MAC is not asked for.
+fn ways(port: &Port) -> Option<String> {
+    let count = |n: usize, one: &str| match n {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{n} {one}s")),
+    };
+    let gateway = (!port.gateway.is_empty()).then(|| format!("gateway {}", list(&port.gateway)));
+    let (routes, fixed) = (port.routes.len(), port.neighbours.len());
+    let ways = [gateway, count(routes, "route"), count(fixed, "static neighbour")];
+    let ways: Vec<_> = ways.into_iter().flatten().collect();
+    (!ways.is_empty()).then(|| format!("    {}", ways.join(", ")))
+}
+
+/// Where the destination MAC comes from.
+fn mac(config: &Config, output: &Output) -> String {
+    match (output.mac, output.next_hop) {
+        (Some(mac), _) => format!("MAC {mac}"),
+        (None, None) => "MAC from the group".into(),
+        (None, Some(NextHop::Each(hosts))) => format!("MAC asked of each host of {hosts}"),
+        (None, Some(NextHop::One(host))) => match config.ports[output.port].static_mac(host) {
+            Some(mac) => format!("MAC {mac} of {host}"),
+            None => format!("MAC asked of {host}"),
+        },
+    }
 }
 
 /// What happens to the TTL, and why: a copy with a new destination is a new datagram.
@@ -366,6 +396,7 @@ fn show_memory(memory: EalMemory) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::StaticNeighbour;
     use crate::manage::fixture::{assert_golden, config};
     use crate::manage::text::WIDTH;
 
@@ -406,6 +437,27 @@ mod tests {
         for (rewrite, destination, text) in why {
             assert_eq!(ttl(&output(rewrite, destination)), text);
         }
+    }
+
+    #[test]
+    fn every_mac_says_whose_it_is() {
+        let mut config = config();
+        let fixed = StaticNeighbour {
+            address: "10.0.0.9".parse().unwrap(),
+            mac: MacAddr([2, 0, 0, 0, 0, 9]),
+        };
+        config.ports[1].neighbours = vec![fixed];
+        config.ports[1].gateway = vec!["10.0.0.254".parse().unwrap()];
+        let text = |next_hop| {
+            let output = config.rules[0].outputs[0].clone();
+            mac(&config, &Output { next_hop: Some(next_hop), ..output })
+        };
+        let one = |address: &str| NextHop::One(address.parse().unwrap());
+        assert_eq!(text(one("10.0.0.8")), "MAC asked of 10.0.0.8");
+        assert_eq!(text(one("10.0.0.9")), "MAC 02:00:00:00:00:09 of 10.0.0.9");
+        let net = NextHop::Each("10.0.0.16/30".parse().unwrap());
+        assert_eq!(text(net), "MAC asked of each host of 10.0.0.16/30");
+        assert!(render(&config).contains("gateway 10.0.0.254, 1 static neighbour\n"));
     }
 
     #[test]

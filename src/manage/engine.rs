@@ -10,6 +10,7 @@ use super::crew;
 use super::groups::{Speaker, wanted};
 use super::interfaces::Interfaces;
 use super::live::Totals;
+use super::neighbours::PortSeen;
 use super::reload::{Diff, ReloadError, Reloader, diff};
 use super::report::{Link, PoolStatus, PortStatus, TxChain};
 use super::slow_path::SlowPath;
@@ -108,6 +109,9 @@ impl Engine {
         for &slot in &next.cleared.receivers {
             self.breakers.reset_receiver(slot as usize, &self.control.breakers);
         }
+        // Before the plan: where a slot is another's now, nobody must go by what was known.
+        self.slow_path.protocols.neighbours.follow(new, &next, now);
+        self.tell_neighbours();
         self.publish(next);
         for (slot, (port, hears)) in self.ports.iter().zip(&mut self.hears_all).enumerate() {
             let needed = hears_all(new, slot);
@@ -121,6 +125,23 @@ impl Engine {
         speakers.for_each(|(port, speaker)| groups.set_speaker(port, speaker));
         groups.set(wanted(new), now);
         Ok(differs)
+    }
+
+    /// Tells the workers what is new of neighbours.
+    fn tell_neighbours(&mut self) {
+        let words = &self.control.neighbours;
+        let news = self.slow_path.protocols.neighbours.news();
+        news.for_each(|(slot, known)| words.set(slot, known));
+    }
+
+    /// What the neighbours are to know of the ports.
+    fn ports_seen(&self) -> Vec<PortSeen> {
+        let (links, _) = &self.links;
+        let seen = |(slot, &is_up): (usize, &bool)| PortSeen {
+            is_up,
+            punt_full: self.counters.iter().map(|all| all.ports[slot].punt_full.get()).sum(),
+        };
+        links.iter().enumerate().map(seen).collect()
     }
 
     /// Puts a plan into the workers' mailbox, and frees those that come out of it.
@@ -191,7 +212,8 @@ impl Engine {
     pub fn watch(&mut self, now: Duration, alert: impl FnMut(Of, Change)) {
         self.pools.iter_mut().for_each(WatchedPool::watch);
         self.counters.iter().for_each(|all| self.unmatched.take(&all.misses));
-        self.slow_path.tick(now);
+        self.slow_path.tick(&self.ports_seen(), now);
+        self.tell_neighbours();
         let (links, looked) = &mut self.links;
         if self.interfaces.look() || now.saturating_sub(*looked) >= LINKS_EVERY {
             (*links, *looked) = (links_up(&self.ports, &self.interfaces), now);

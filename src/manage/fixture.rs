@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::alerts::{Alert, Level};
 use super::breaker::{Breakers, News};
 use super::groups;
+use super::neighbours;
 use super::reload::Retired;
 use super::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
 use super::unmatched::Unmatched;
@@ -31,6 +32,7 @@ pub struct Fixture {
     pub pools: Vec<PoolStatus>,
     pub unmatched: Unmatched,
     pub groups: groups::State,
+    pub neighbours: Vec<neighbours::Row>,
     pub alerts: Vec<Alert>,
 }
 
@@ -51,6 +53,7 @@ impl Fixture {
             pools: pools(),
             unmatched: unmatched(),
             groups: joined(),
+            neighbours: asked(),
             alerts: alerts(),
         }
     }
@@ -73,6 +76,7 @@ impl Fixture {
             pools: &self.pools,
             unmatched: &self.unmatched,
             groups: &self.groups,
+            neighbours: &self.neighbours,
             alerts: &self.alerts,
             now: Some(12 * TICKS_PER_SECOND),
             uptime: Duration::from_millis(12_345),
@@ -96,6 +100,7 @@ pub fn view(fixture: Fixture) -> View {
         pools: fixture.pools,
         unmatched: fixture.unmatched,
         groups: fixture.groups,
+        neighbours: fixture.neighbours,
         alerts: fixture.alerts,
         now: Some(12 * TICKS_PER_SECOND),
         uptime: Duration::from_millis(12_345),
@@ -143,6 +148,8 @@ pub fn config() -> Config {
             rows: 1_048_576,
             sources: 65_536,
             groups: 4_096,
+            neighbours: 1_024,
+            unresolved: 16,
         },
         alerts: AlertLimits::default(),
         socket: ControlSocket::Auto,
@@ -162,6 +169,10 @@ fn port(name: &str, device: &str, rx: RxMode, address: &[&str]) -> Port {
         rx_queues: None,
         rx_checksum: RxChecksum::Trust,
         join: false,
+        gateway: Vec::new(),
+        routes: Vec::new(),
+        neighbours: Vec::new(),
+        reachable: Duration::from_secs(30),
         shaper: (!address.is_empty()).then_some(RateLimit { rate: 10_000_000_000, burst: 250_000 }),
     }
 }
@@ -183,6 +194,7 @@ fn output(name: &str) -> Output {
         ttl: TtlRewrite::Decrement,
         dscp: None,
         mac: None,
+        next_hop: None,
         sample: 1,
         weight: 1,
         queue: queue(),
@@ -383,6 +395,32 @@ fn unmatched() -> Unmatched {
     let source = 0xfd00 << 112 | 9;
     unmatched.add(Missed { port: 1, key: six, source, miss: Miss::NoRule }, 3);
     unmatched
+}
+
+/// One neighbour that answers, and one that does not.
+fn asked() -> Vec<neighbours::Row> {
+    let who = |vlan, address: &str| Neighbour { port: 1, vlan, address: address.parse().unwrap() };
+    let here = neighbours::Row {
+        who: who(0, "10.0.0.77"),
+        mac: Some(MacAddr([2, 0, 0, 0, 0, 77])),
+        state: neighbours::State::Reachable,
+        answered: Some(Duration::from_millis(1_500)),
+        requests: 3,
+        answers: 2,
+        changes: 1,
+        refused: 4,
+    };
+    let silent = neighbours::Row {
+        who: who(200, "fd00::77"),
+        mac: None,
+        state: neighbours::State::Silent,
+        answered: None,
+        requests: 5,
+        answers: 0,
+        changes: 0,
+        refused: 0,
+    };
+    vec![here, silent]
 }
 
 /// Two groups, one of them for one source, on a VLAN where nobody has asked yet.

@@ -11,6 +11,7 @@ pub mod slow_path;
 pub mod alerts;
 pub mod reload;
 pub mod groups;
+pub mod neighbours;
 pub mod nearest;
 pub mod unmatched;
 pub mod report;

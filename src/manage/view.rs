@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::alerts::Alert;
 use super::breaker::Breakers;
 use super::groups;
+use super::neighbours;
 use super::reload::Retired;
 use super::report::{Distribution, Inputs, PoolStatus, PortStatus, Report, WorkerView};
 use super::unmatched::Unmatched;
@@ -39,6 +40,8 @@ pub struct View {
     pub unmatched: Unmatched,
     /// The groups that are joined, and what was heard of groups.
     pub groups: groups::State,
+    /// Whom unicast copies go to.
+    pub neighbours: Vec<neighbours::Row>,
     /// The newest alerts.
     pub alerts: Vec<Alert>,
     /// The time by the workers' clock; none where it is the capture's.
@@ -67,6 +70,7 @@ impl View {
             pools: &self.pools,
             unmatched: &self.unmatched,
             groups: &self.groups,
+            neighbours: &self.neighbours,
             alerts: &self.alerts,
             now: self.now,
             uptime: self.uptime,

@@ -53,6 +53,7 @@ drop_reasons! {
     IngressFull "ingress_full" "ingress DRR: the flow's queue is full",
     Late "late" "EDF: the deadline had passed and the rule drops late packets",
     BreakerOpen "breaker_open" "fan-out: the circuit breaker of the port or receiver is open",
+    Unresolved "unresolved" "fan-out: the neighbour's MAC is not known, and no more may wait",
     HeaderAlloc "header_alloc" "fan-out: no header buffer for this copy",
     Mtu "mtu" "fan-out: the copy is longer than its port's MTU",
     EgressFull "egress_full" "egress DRR: the output's queue is full",

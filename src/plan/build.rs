@@ -1,5 +1,7 @@
 //! Configuration and port facts -> plan.
 
+mod outputs;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,16 +11,15 @@ use ipnet::IpNet;
 use super::rows::RowsInMaking;
 use super::slots::{Slots, Table, Taken};
 use super::{
-    BalancePlan, Candidate, ClassPlan, Cleared, FlowSlots, OutputIdentity, OutputPlan,
-    PlainOutputs, Plan, PortPlan, Roles, RowTable, RulePlan,
+    Candidate, ClassPlan, Cleared, FlowSlots, OutputPlan, Plan, PortPlan, Roles, RowTable, RulePlan,
 };
 use crate::config::{
-    self, Class, Config, FlowKind, Input, Output, PortRange, QueueBound, RateLimit, Rule,
-    RxChecksum, RxMode, TtlRewrite,
+    self, Class, Config, FlowKind, Input, Neighbour, PortRange, QueueBound, RateLimit, Rule,
+    RxChecksum, RxMode,
 };
 use crate::packet::{FRAME_OVERHEAD, Ticks};
-use crate::sched::{BucketRate, Contender, MemberSettings};
-use crate::wire::{IpVersion, MacAddr, OwnMacs, Rewrite, Template};
+use crate::sched::{BucketRate, MemberSettings};
+use crate::wire::{MacAddr, OwnMacs};
 
 /// Ethernet header and two VLAN tags: what a frame has besides its IP packet.
 pub(crate) const LINK_HEADERS: u32 = 14 + 2 * 4;
@@ -183,6 +184,8 @@ fn assemble(
         rules: previous.map_or_else(Vec::new, |plan| plan.rules.to_vec()),
         outputs: previous.map_or_else(Vec::new, |plan| plan.outputs.to_vec()),
         fan_out: Vec::new(),
+        neighbours: previous.map_or_else(Vec::new, |plan| plan.neighbours.to_vec()),
+        config,
     };
     build.keep_gone(&rule_slots);
     build.add_rules(&config.rules, &rule_slots)?;
@@ -192,7 +195,7 @@ fn assemble(
         quantum: class.weight * largest_frame,
     });
     let reorders = previous.is_some_and(|previous| reorders(previous, &classes, &build.rules));
-    let Building { cleared, ports, rules, outputs, fan_out, slots, .. } = build;
+    let Building { cleared, ports, rules, outputs, fan_out, neighbours, slots, .. } = build;
     Ok(Plan {
         generation,
         classes,
@@ -214,6 +217,8 @@ fn assemble(
             sources: slots.sources,
         },
         capacity: slots.capacity(),
+        neighbours: neighbours.into(),
+        unresolved: config.limits.unresolved,
         cleared,
         reorders,
         rows,
@@ -282,6 +287,8 @@ struct Building<'a> {
     rules: Vec<RulePlan>,
     outputs: Vec<OutputPlan>,
     fan_out: Vec<u32>,
+    neighbours: Vec<Neighbour>,
+    config: &'a Config,
 }
 
 impl Building<'_> {
@@ -340,78 +347,6 @@ impl Building<'_> {
         };
         put(&mut self.rules, slot, plan);
         Ok(())
-    }
-
-    /// Who shares the rule's packets: its members, by what tells their outputs apart and lasts from
-    /// one start to the next.
-    fn balance(&self, rule: &Rule) -> Option<BalancePlan> {
-        let contender = |member: &Output| {
-            let Output { port, destination, udp_port, vlan, weight, .. } = member;
-            let port = &self.ports[*port].name;
-            let identity = format!("{port} {destination:?} {udp_port:?} {vlan:?}");
-            Contender::new(identity.as_bytes(), *weight)
-        };
-        let config::Balance { by, .. } = rule.balance?;
-        Some(BalancePlan { by, members: rule.members().iter().map(contender).collect() })
-    }
-
-    /// What holds for all outputs of a rule. One alone needs no chain.
-    fn plain(&self, rule: &Rule) -> Option<PlainOutputs> {
-        let outputs = &rule.outputs;
-        let chains = |output: &Output| outputs.len() == 1 || self.ports[output.port].sends_chains;
-        let plain = rule.balance.is_none()
-            && outputs.iter().all(|output| output.sample <= 1 && chains(output));
-        plain.then(|| PlainOutputs {
-            mtu: outputs.iter().map(|output| self.ports[output.port].mtu).min().unwrap_or(0),
-            decrements: outputs.iter().any(|output| output.ttl == TtlRewrite::Decrement),
-        })
-    }
-
-    /// Plans the outputs of the rule with slot `slot`.
-    fn add_outputs(&mut self, slot: u32, rule: &Rule) -> Result<(), PlanError> {
-        let identities = OutputIdentity::of_all(slot, &rule.outputs);
-        for (output, identity) in rule.outputs.iter().zip(identities) {
-            let taken = self.slots.outputs.take(&identity)?;
-            let port = output.port;
-            let lane = self.slots.lanes[port].take(&taken.slot)?.slot;
-            if taken.used {
-                self.cleared.outputs.push(taken.slot);
-            }
-            self.fan_out.push(taken.slot);
-            let plan = self.output(slot, rule, output, lane);
-            put(&mut self.outputs, taken.slot, plan);
-        }
-        Ok(())
-    }
-
-    fn output(&self, slot: u32, rule: &Rule, output: &Output, lane: u32) -> OutputPlan {
-        let rewrite = Rewrite {
-            version: match rule.input.destination.first() {
-                Some(IpNet::V6(_)) => IpVersion::V6,
-                _ => IpVersion::V4,
-            },
-            source_mac: self.facts[output.port].mac,
-            mac: output.mac,
-            destination: output.destination,
-            udp_port: output.udp_port,
-            source: output.source,
-            source_port: output.source_port,
-            vlan: output.vlan,
-            ttl: output.ttl,
-            dscp: output.dscp,
-        };
-        OutputPlan {
-            rule: slot,
-            port: output.port as u32,
-            receiver: output.receiver.map(|receiver| self.receiver_slots[receiver]),
-            lane,
-            sample: output.sample,
-            removed: false,
-            late: rule.late,
-            egress: settings(rule.class, output.weight, output.queue, self.largest_frame),
-            template: Template::new(&rewrite),
-            name: output.name.clone(),
-        }
     }
 
     /// Expands the inputs of all rules into exact rows; those of the plan before, where `old` has

@@ -16,7 +16,7 @@ pub use slots::{Capacity, OutputIdentity, Slots};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::config::{BalanceBy, Class, FlowKind, Late, RxChecksum, RxMode};
+use crate::config::{BalanceBy, Class, FlowKind, Late, Neighbour, RxChecksum, RxMode};
 use crate::packet::Ticks;
 use crate::sched::{BucketRate, Contender, MemberSettings};
 use crate::wire::{Origin, OwnMacs, Template};
@@ -59,6 +59,10 @@ pub struct Plan {
     pub flows: FlowSlots,
     /// Slots that there are, taken or not: what workers and counters are sized by.
     pub capacity: Capacity,
+    /// By neighbour slot: who it is. Those that no output goes to any more are among them.
+    pub neighbours: Box<[Neighbour]>,
+    /// Copies of an output that may wait for a neighbour.
+    pub unresolved: u32,
     /// Slots that had another holder before.
     pub cleared: Cleared,
     /// Whether a class's budget or a rule's class is another than in the plan before, so that
@@ -82,6 +86,8 @@ pub struct Cleared {
     pub flows: Vec<u32>,
     /// Of receivers: their breakers, which are management's.
     pub receivers: Vec<u32>,
+    /// Of neighbours: their words, which are management's.
+    pub neighbours: Vec<u32>,
 }
 
 /// Where the flows of each kind have their slots: rules first, then rows, then sources.
@@ -207,6 +213,39 @@ impl PlainOutputs {
     }
 }
 
+/// The neighbours that an output's copies go to.
+#[derive(Clone, Debug)]
+pub enum Hop {
+    /// All to the one in this slot.
+    One(u32),
+    /// Slots by the host bits of the copy's destination.
+    Each(Arc<[u32]>),
+}
+
+impl Hop {
+    /// All slots.
+    pub fn slots(&self) -> &[u32] {
+        match self {
+            Self::One(slot) => std::slice::from_ref(slot),
+            Self::Each(slots) => slots,
+        }
+    }
+}
+
+impl OutputPlan {
+    /// The slot of the neighbour that the copy of a packet goes to, where it has one.
+    pub fn neighbour(&self, origin: &Origin) -> Option<u32> {
+        match self.hop.as_ref()? {
+            Hop::One(slot) => Some(*slot),
+            // A prefix has a power of two of hosts.
+            Hop::Each(slots) => {
+                let host = self.template.destination_tail(origin) as usize & (slots.len() - 1);
+                slots.get(host).copied()
+            }
+        }
+    }
+}
+
 impl RulePlan {
     /// Copies that a packet becomes, at most.
     pub fn fan_out(&self) -> u32 {
@@ -235,6 +274,8 @@ pub struct OutputPlan {
     pub late: Late,
     /// Class, quantum and bound in egress DRR.
     pub egress: MemberSettings,
+    /// Who takes its copies on the link, where that is to be asked for its MAC.
+    pub hop: Option<Hop>,
     /// The new headers.
     pub template: Template,
     /// Its name in the configuration.

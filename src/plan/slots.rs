@@ -10,8 +10,8 @@ use std::hash::Hash;
 use foldhash::{HashMap, HashMapExt, HashSet};
 use ipnet::IpNet;
 
-use super::{Plan, PlanError, Roles};
-use crate::config::{Config, Output, UdpPortRewrite, VlanRewrite};
+use super::{Hop, Plan, PlanError, Roles};
+use crate::config::{self, Config, Neighbour, Output, Rule, UdpPortRewrite, VlanRewrite};
 use crate::wire::Key;
 
 /// Outputs that any port has room for, at least, so that a reload can add some.
@@ -124,6 +124,7 @@ pub struct Slots {
     pub(super) outputs: Table<OutputIdentity>,
     pub(super) receivers: Table<String>,
     pub(super) row_flows: Table<Key>,
+    pub(super) neighbours: Table<Neighbour>,
     /// By port slot: the members of its egress DRR, by output slot.
     pub(super) lanes: Vec<Table<u32>>,
     pub(super) sources: u32,
@@ -140,6 +141,7 @@ impl Slots {
             outputs: Table::new("outputs", outputs),
             receivers: Table::new("receivers", config.receivers.len() as u32),
             row_flows: Table::new("row flows", row_flows),
+            neighbours: Table::new("neighbours", count_neighbours(config)),
             lanes: outputs_by_port(config)
                 .map(|count| Table::new("outputs of a port", count))
                 .collect(),
@@ -157,6 +159,7 @@ impl Slots {
             outputs: Table::new("outputs", limits.outputs),
             receivers: Table::new("receivers", RECEIVERS.max(config.receivers.len() as u32)),
             row_flows: Table::new("row flows", (2 * row_flows).max(ROW_FLOWS_MIN)),
+            neighbours: Table::new("neighbours", limits.neighbours),
             lanes: outputs_by_port(config).map(lanes).collect(),
             sources: limits.sources,
             roles,
@@ -169,6 +172,7 @@ impl Slots {
             rules: self.rules.capacity,
             outputs: self.outputs.capacity,
             receivers: self.receivers.capacity,
+            neighbours: self.neighbours.capacity,
         }
     }
 
@@ -187,7 +191,10 @@ impl Slots {
         let receivers: HashSet<_> = plan.receiver_slots.iter().copied().collect();
         self.rules.retain(|_, slot| rules.contains(&slot));
         self.outputs.retain(|_, slot| outputs.contains(&slot));
+        let hops = outputs.iter().filter_map(|&slot| plan.outputs[slot as usize].hop.as_ref());
+        let neighbours: HashSet<_> = hops.flat_map(Hop::slots).copied().collect();
         self.receivers.retain(|_, slot| receivers.contains(&slot));
+        self.neighbours.retain(|_, slot| neighbours.contains(&slot));
         self.row_flows.retain(|key, _| plan.rows.has(key));
         for lanes in &mut self.lanes {
             lanes.retain(|output, _| outputs.contains(output));
@@ -204,6 +211,17 @@ pub struct Capacity {
     pub outputs: u32,
     /// Receivers.
     pub receivers: u32,
+    /// Neighbours that are asked for their MAC.
+    pub neighbours: u32,
+}
+
+/// Neighbours that the outputs need, counted.
+fn count_neighbours(config: &Config) -> u32 {
+    let of = |rule: &Rule| -> Vec<Neighbour> {
+        let outputs = rule.outputs.iter();
+        outputs.flat_map(|output| config::neighbours(&rule.input, output)).collect()
+    };
+    config.rules.iter().flat_map(of).collect::<HashSet<_>>().len() as u32
 }
 
 /// How many outputs each port has.

@@ -23,11 +23,12 @@ use crate::manage::unmatched::Unmatched;
 use crate::packet::{Clock, Ticks};
 use crate::plan::memory::{PoolSize, Pools};
 use crate::plan::{LINK_HEADERS, Plan, PortFacts};
-use crate::stages::RxSource;
+use crate::stages::{Known, RxSource};
 use crate::testkit::fault::{Edge, Fault, FaultKind};
 use crate::testkit::record::Record;
 use crate::testkit::traffic::Traffic;
 use crate::testkit::{HeapPool, RxParts, TxParts, Virtual, VirtualClock, VirtualRx, VirtualTx};
+use crate::wire::MacAddr;
 use crate::worker::{Control, Parts, Phase, Worker};
 
 /// When a simulation begins, in nanoseconds: late enough for every bucket to be full.
@@ -131,6 +132,9 @@ impl<'a> World<'a> {
             slow_path: None,
         };
         let control = Arc::new(Control::new(&plan));
+        // Whoever is asked answers at once.
+        let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+        (0..plan.neighbours.len()).for_each(|slot| control.neighbours.set(slot, Known::At(mac)));
         let worker =
             Worker::new(Arc::clone(&plan), parts, Arc::clone(&counters), Arc::clone(&control));
         Ok(Self {
@@ -310,6 +314,7 @@ impl<'a> World<'a> {
             pools: &pools,
             unmatched: &Unmatched::default(),
             groups: &groups::State::default(),
+            neighbours: &[],
             alerts: &self.watch.told.list(),
             now: Some(self.clock.now()),
             uptime: Duration::from_nanos(elapsed),

@@ -2,7 +2,7 @@
 //!
 //! Expects:  packets in EDF's order, direct and with one owner.
 //! Leaves:   copies in the egress queues of their outputs.
-//! Drops:    per copy `ttl`, `mtu`, `breaker_open`, `header_alloc`.
+//! Drops:    per copy `ttl`, `mtu`, `breaker_open`, `unresolved`, `header_alloc`.
 //! Config:   `rule.output`, `rule.balance`, `fanout.copy_below`, `port.mtu`.
 //! Bounds:   O(1) a copy; header buffers are taken in bulk, by way of a stock of [`STOCK`].
 //!
@@ -25,7 +25,7 @@ use crate::packet::{BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, Pack
 use crate::plan::{OutputPlan, Plan};
 use crate::wire::Origin;
 
-use super::{BreakerWords, Breakers, Tally};
+use super::{BreakerWords, Breakers, Neighbours, Tally};
 
 /// Header buffers kept at hand between packets.
 const STOCK: usize = BURST;
@@ -45,6 +45,8 @@ pub struct Fanout<O: PacketPool> {
     linear: Vec<Option<O>>,
     /// Which ports and receivers copies are made for.
     pub breakers: Breakers,
+    /// Where unicast copies go, and those that wait for that.
+    pub neighbours: Neighbours<O::Packet>,
     /// Packets left out since the last one sampled, by output slot.
     skipped: Box<[u32]>,
     /// Outputs that the packet at hand is copied for.
@@ -61,6 +63,7 @@ impl<O: PacketPool> Fanout<O> {
             stock: ArrayVec::new(),
             linear,
             breakers: Breakers::new(breakers),
+            neighbours: Neighbours::new(plan),
             skipped: vec![0; plan.capacity.outputs as usize].into(),
             chosen: Vec::with_capacity(OUTPUTS_MAX),
             built: Vec::with_capacity(OUTPUTS_MAX),
@@ -119,7 +122,7 @@ impl<O: PacketPool> Fanout<O> {
             let chained = plan.ports[output.port as usize].sends_chains;
             if (chained || packet.segments() == 1) && rewrite(&mut packet, strip, output, &origin) {
                 packet.meta_mut().output = slot;
-                send(packet, output, plan, egress, tally);
+                self.send(packet, output, &origin, plan, egress, tally);
                 return;
             }
         }
@@ -129,15 +132,40 @@ impl<O: PacketPool> Fanout<O> {
             let output = &plan.outputs[slot as usize];
             match self.copy(&packet, &meta, slot, output, &origin, plan) {
                 Some((copy, true)) => self.built.push(copy),
-                Some((copy, false)) => send(copy, output, plan, egress, tally),
+                Some((copy, false)) => self.send(copy, output, &origin, plan, egress, tally),
                 None => tally.drop_unmade(DropReason::HeaderAlloc, slot, &packet, plan),
             }
         }
         packet.share(strip, &mut self.built);
-        for copy in self.built.drain(..) {
+        let mut built = std::mem::take(&mut self.built);
+        for copy in built.drain(..) {
             let output = &plan.outputs[copy.meta().output as usize];
-            send(copy, output, plan, egress, tally);
+            self.send(copy, output, &origin, plan, egress, tally);
         }
+        self.built = built;
+    }
+
+    /// Queues a finished copy at its port, or lets it wait for its neighbour.
+    #[inline(always)]
+    fn send(
+        &mut self,
+        mut copy: O::Packet,
+        output: &OutputPlan,
+        origin: &Origin,
+        plan: &Plan,
+        egress: &mut impl Egress<O::Packet>,
+        tally: &mut Tally,
+    ) {
+        copy.meta_mut().bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
+        if let Some(slot) = output.neighbour(origin) {
+            match self.neighbours.pass(slot, copy) {
+                Some(known) => copy = known,
+                None => return,
+            }
+        }
+        let mut copies = Burst::new();
+        copies.push(copy);
+        egress.take(output.port, &mut copies, plan, tally);
     }
 
     /// Finds the outputs that get a copy; those that cannot are counted.
@@ -169,6 +197,11 @@ impl<O: PacketPool> Fanout<O> {
                 tally.drop_unmade(DropReason::Mtu, slot, packet, plan);
             } else if !self.breakers.admits(output.port, output.receiver) {
                 tally.drop_unmade(DropReason::BreakerOpen, slot, packet, plan);
+            } else if output
+                .neighbour(origin)
+                .is_some_and(|neighbour| !self.neighbours.admit(neighbour, slot, plan))
+            {
+                tally.drop_unmade(DropReason::Unresolved, slot, packet, plan);
             } else {
                 self.chosen.push(slot);
             }
@@ -223,19 +256,4 @@ fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin:
     };
     output.template.write(origin, room);
     true
-}
-
-/// Queues a finished copy at its port.
-#[inline(always)]
-fn send<P: Packet>(
-    mut copy: P,
-    output: &OutputPlan,
-    plan: &Plan,
-    egress: &mut impl Egress<P>,
-    tally: &mut Tally,
-) {
-    copy.meta_mut().bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
-    let mut copies = Burst::new();
-    copies.push(copy);
-    egress.take(output.port, &mut copies, plan, tally);
 }

@@ -165,6 +165,20 @@ impl Template {
         self.ip_header_len() + usize::from(origin.udp_len)
     }
 
+    /// The last four bytes of the copy's destination, as a number.
+    pub fn destination_tail(&self, origin: &Origin) -> u32 {
+        match self.version {
+            IpVersion::V4 => {
+                let [a, b, c, d, ..] = self.v4[2].of(origin.v4[2]).to_ne_bytes();
+                u32::from_be_bytes([a, b, c, d])
+            }
+            IpVersion::V6 => {
+                let to = self.destination.constant | origin.destination & self.destination.mask;
+                u32::from_be(tail(to))
+            }
+        }
+    }
+
     /// Whether the packet may not be forwarded further: the output decrements a TTL of 1 or 0.
     #[inline(always)]
     pub fn ttl_expired(&self, origin: &Origin) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::plan::Plan;
-use crate::stages::BreakerWords;
+use crate::stages::{BreakerWords, NeighbourWords};
 
 use super::Mailbox;
 
@@ -49,6 +49,8 @@ pub struct Control {
     word: AtomicU64,
     /// The circuit breakers of ports and receivers.
     pub breakers: BreakerWords,
+    /// What is known of the neighbours.
+    pub neighbours: NeighbourWords,
     /// Where the workers' next plan comes from.
     pub mailbox: Mailbox,
     /// By worker: what it has [`Left`]. worker: wo, others: ro.
@@ -66,7 +68,8 @@ impl Control {
         let breakers = BreakerWords::new(plan.ports.len(), plan.capacity.receivers as usize);
         let mailbox = Mailbox::new(plan.generation, workers);
         let left = (0..workers).map(|_| AtomicU8::new(Left::Nothing as u8)).collect();
-        Self { word: AtomicU64::new(Phase::Run as u64), breakers, mailbox, left }
+        let neighbours = NeighbourWords::new(plan.capacity.neighbours as usize);
+        Self { word: AtomicU64::new(Phase::Run as u64), breakers, neighbours, mailbox, left }
     }
 
     /// Asks the workers for `phase`.

@@ -141,7 +141,7 @@ impl<D: Driver> Worker<D> {
         if !self.control.mailbox.swap(self.me, &mut self.plan) {
             return;
         }
-        let Self { plan, rx, ingress_drr, edf, egress, flows, tally, .. } = self;
+        let Self { plan, rx, ingress_drr, edf, fanout, egress, flows, tally, .. } = self;
         for &rule in &plan.cleared.rules {
             tally.counters.rules[rule as usize].clear();
         }
@@ -154,7 +154,21 @@ impl<D: Driver> Worker<D> {
             edf.adopt(plan, rx.now());
         }
         egress.adopt(plan);
+        fanout.neighbours.adopt(plan, tally);
         self.burst_headers = burst_headers(plan, self.header_capacity);
+    }
+
+    /// Looks at management's words and at how much memory is free, once a turn.
+    #[inline(always)]
+    fn look(&mut self) {
+        let Self { plan, rx, fanout, egress, payload, pressure, tally, .. } = self;
+        fanout.breakers.refresh(&self.control.breakers);
+        let ready = payload.available();
+        pressure.update(self.capacity.saturating_sub(ready), self.capacity);
+        let free = ready.min(fanout.headers_available());
+        egress.free = free;
+        let words = &self.control.neighbours;
+        fanout.neighbours.refresh(words, free, plan, &mut Exit { egress, clock: rx }, tally);
     }
 
     /// Takes packets one turn further along their way; returns how many moved.
@@ -162,12 +176,9 @@ impl<D: Driver> Worker<D> {
         // Before the plan: what others hand over was matched by this one or one before it.
         self.egress.look();
         self.adopt();
+        self.look();
         let Self { plan, rx, parse, classify, police, ingress_drr, edf, fanout, .. } = self;
         let Self { egress, originate, flows, payload, pressure, tally, .. } = self;
-        fanout.breakers.refresh(&self.control.breakers);
-        let ready = payload.available();
-        pressure.update(self.capacity.saturating_sub(ready), self.capacity);
-        egress.free = ready.min(fanout.headers_available());
         let share = BURST.max(2 * std::mem::take(&mut self.served));
         let enough = tally.ledger.copies + TURN_COPIES;
         let is_idle = ingress_drr.packets() + edf.packets() == 0;
@@ -261,6 +272,8 @@ impl<D: Driver> Worker<D> {
             Phase::Drain => {
                 let ended = self.is_quiet();
                 self.receiving = false;
+                // Who answers now is not heard any more.
+                self.fanout.neighbours.discard(&self.plan, &mut self.tally);
                 self.leave();
                 ended
             }
@@ -321,7 +334,8 @@ impl<D: Driver> Worker<D> {
     fn publish(&mut self, moved: usize) -> usize {
         let ledger = &mut self.tally.ledger;
         let before = self.rx.packets() + self.ingress_drr.packets() + self.edf.packets();
-        let waiting = (before as u64, self.egress.packets() as u64);
+        let after = self.egress.packets() + self.fanout.neighbours.packets();
+        let waiting = (before as u64, after as u64);
         // What was dropped late while it waited has moved too.
         let changed = moved > 0 || waiting != (ledger.waiting_before, ledger.waiting_after);
         (ledger.waiting_before, ledger.waiting_after) = waiting;
@@ -353,6 +367,7 @@ impl<D: Driver> Worker<D> {
         while let Some(packet) = self.ingress_drr.dequeue(|_| true).or_else(|| self.edf.take()) {
             tally.drop_before(DropReason::Stopped, &packet, plan);
         }
+        self.fanout.neighbours.discard(plan, tally);
         self.egress.discard(plan, tally);
         self.publish(1);
     }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use punctual::config::{Config, RxMode};
 use punctual::ledger::Ledger;
 use punctual::manage::breaker::{Breakers, News};
+use punctual::manage::neighbours::{Heard, Neighbours, PortSeen};
 use punctual::manage::reload::{Reloader, Retired};
 use punctual::manage::report::{Link, PoolStatus, PortStatus};
+use punctual::manage::slow_path::{Host, Outbox};
 use punctual::manage::unmatched::Unmatched;
 use punctual::manage::view::View;
 use punctual::packet::Clock;
@@ -61,6 +63,7 @@ impl Live {
             pools: vec![pool("payload", &site.payload), pool("headers", &site.headers)],
             unmatched: Unmatched::default(),
             groups: Default::default(),
+            neighbours: Vec::new(),
             alerts: Vec::new(),
             now: Some(site.clock.now() + 1_000),
             uptime: Duration::from_millis(1),
@@ -260,6 +263,34 @@ fn beside_the_way(moved: &mut Moved) {
     live.site.finish();
 }
 
+/// Copies for a host that says where it is only when more wait than may; then it moves, and another
+/// says that it is there.
+fn unicast(moved: &mut Moved) {
+    let mut live = Live::new(
+        "[[rule]]\nname = \"feed\"\n\
+         input = { port = \"in\", destination = \"239.1.1.1\", udp_port = 5001 }\n\
+         output = [{ port = \"a\", destination = \"10.0.0.9\" }]\n",
+    );
+    let own = MacAddr([2, 0, 0, 0, 1, 1]);
+    let mut neighbours = Neighbours::new(1);
+    neighbours.follow(&live.config, &live.site.plan, Duration::ZERO);
+    (0..50).for_each(|_| live.site.push(&v4()));
+    live.site.turns(5);
+    let host = |port: &punctual::config::Port| Host { mac: own, addresses: port.address.clone() };
+    let hosts: Vec<_> = live.config.ports.iter().map(host).collect();
+    let seen = [PortSeen { is_up: true, punt_full: 0 }; 3];
+    neighbours.tick(&hosts, &seen, Duration::ZERO, &mut Outbox::default());
+    let who = live.site.plan.neighbours[0];
+    let heard = [(1, Heard::Answer), (2, Heard::Told), (3, Heard::Hinted)];
+    for (second, heard) in heard {
+        let mac = MacAddr([2, 0, 0, 0, 0, second]);
+        neighbours.learn(who, mac, own, heard, Duration::from_secs(second.into()));
+    }
+    let rows = neighbours.rows(Duration::from_secs(4));
+    moved.view(&View { neighbours: rows, ..live.view() });
+    live.site.finish();
+}
+
 pub fn what_a_worker_on_memory_ports_moves() {
     let mut moved = Moved::default();
     refused(&mut moved);
@@ -268,5 +299,6 @@ pub fn what_a_worker_on_memory_ports_moves() {
     pressed(&mut moved);
     managed(&mut moved);
     beside_the_way(&mut moved);
+    unicast(&mut moved);
     moved.is_as_the_table_says(Mover::Worker);
 }

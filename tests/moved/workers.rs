@@ -48,6 +48,7 @@ pub fn what_passes_between_workers_moves() {
         pools: Vec::new(),
         unmatched: Unmatched::default(),
         groups: Default::default(),
+        neighbours: Vec::new(),
         alerts: Vec::new(),
         now: Some(crew.clock.now()),
         uptime: Duration::from_millis(1),

@@ -16,8 +16,10 @@ mod raw;
 #[path = "../common/relay.rs"]
 mod relay;
 
+mod forged;
 mod harness;
 mod links;
+mod neighbours;
 mod probe;
 mod relayed;
 mod site;
@@ -46,5 +48,9 @@ fn main() -> std::process::ExitCode {
         links::a_hundred_flaps_over_af_packet,
         links::a_hundred_flaps_over_af_xdp,
         slow_path::a_kernel_finds_and_pings_the_port,
+        neighbours::a_receiver_that_comes_late_gets_its_stream,
+        neighbours::a_receiver_that_vanishes_costs_the_others_nothing,
+        neighbours::what_is_not_on_the_link_goes_by_way_of_a_router,
+        neighbours::liars_and_floods_change_nothing,
     ])
 }

@@ -18,6 +18,8 @@ use punctual::config::{FlowKind, Late};
 use punctual::dpdk::{Mbuf, launch};
 use punctual::ledger::Ledger;
 use punctual::packet::DropReason;
+use punctual::stages::Known;
+use punctual::wire::MacAddr;
 use punctual::worker::Phase;
 use site::{Site, Sizes, load, try_frame};
 
@@ -102,6 +104,7 @@ fn config() -> String {
         [[port]]
         name = "a"
         device = "net_ring_r1"
+        address = "10.0.0.1/24"
         [[port]]
         name = "slow"
         device = "net_ring_r2"
@@ -129,6 +132,7 @@ fn config() -> String {
         "flow = \"row\"",
         "{ port = \"a\", ttl = \"decrement\" }, { port = \"slow\" }",
     );
+    text += &rule("unicast", 9, "", "{ port = \"a\", destination = \"10.0.0.9\" }");
     text += "[[rule]]\nname = \"v6\"\ninput = { port = \"in\", destination = \"ff05::1:1\" }\n\
              output = [{ port = \"a\", source_port = \"destination\" }, { port = \"a\", vlan = 7 }]\n";
     text
@@ -146,6 +150,7 @@ fn traffic() -> Vec<Vec<u8>> {
         frames.push(to(4).with(|f| f.source = [10, 9, 2, host].into()));
     }
     frames.extend([
+        to(9),
         long(to(8), 1_000),
         to(8).with(|f| f.ttl = 1),
         to(99),
@@ -190,6 +195,9 @@ fn drive(site: &mut Site, traffic: &[Vec<u8>], packets: u64) -> u64 {
         if turn.is_multiple_of(5_000) {
             while site.punted.take(|_, _| ()).is_some() {}
         }
+        // A host that is looked for, found, and falls silent.
+        let known = [Known::Asked, Known::At(MacAddr([2, 0, 0, 0, 0, 9])), Known::Silent];
+        site.control.neighbours.set(0, known[turn as usize / 1_000 % 3]);
         let before = calls();
         site.worker.step();
         allocated += calls() - before;
@@ -247,6 +255,7 @@ const SEEN: &[DropReason] = {
         Policed,
         IngressFull,
         Mtu,
+        Unresolved,
     ]
 };
 /// Reasons that only a live port sees: by the capture's clock time stands still without room.

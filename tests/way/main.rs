@@ -7,6 +7,7 @@ mod balance;
 mod capture;
 mod crew;
 mod misses;
+mod neighbours;
 mod overload;
 mod reload;
 mod runs;

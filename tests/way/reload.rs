@@ -34,6 +34,11 @@ impl Live {
     fn on(rules: &str, rx: RxMode) -> Self {
         let mut config = load(rules);
         config.ports[0].rx = rx;
+        Self::of(config)
+    }
+
+    pub fn of(config: Config) -> Self {
+        let rx = config.ports[0].rx;
         let facts = facts(&config);
         let (plan, slots) = Plan::first(&config, &facts, 1_000_000_000).expect("a good plan");
         let site = Site::on(&config, Arc::new(plan), 10_000);
@@ -44,6 +49,10 @@ impl Live {
     pub fn reload(&mut self, rules: &str) -> Result<(), ReloadError> {
         let mut config = load(rules);
         config.ports[0].rx = self.rx;
+        self.take_up(config)
+    }
+
+    pub fn take_up(&mut self, config: Config) -> Result<(), ReloadError> {
         let site = &mut self.site;
         let next =
             self.reloader.follow(&site.plan, &self.config, &config, &[&site.counters], self.now)?;
@@ -64,7 +73,7 @@ impl Live {
     }
 
     /// A tick of management.
-    fn tick(&mut self, passed: Duration) {
+    pub fn tick(&mut self, passed: Duration) {
         self.now += passed;
         let next = self.reloader.tick(&self.site.plan, &[&self.site.counters], self.now);
         if let Some(next) = next {

@@ -49,7 +49,12 @@ const PORTS: &str = r#"
 
 /// A configuration of [`PORTS`] and these rules.
 pub fn load(rules: &str) -> Config {
-    let text = format!("{PORTS}{rules}");
+    config_with(rules, "", "")
+}
+
+/// As [`load`], with another text in place of one of [`PORTS`].
+pub fn config_with(rules: &str, old: &str, new: &str) -> Config {
+    let text = format!("{}{rules}", PORTS.replacen(old, new, 1));
     match config::load_bytes(Path::new("way.toml"), text.into_bytes(), &|_| None) {
         Ok(loaded) => loaded.config,
         Err(errors) => panic!("{errors}"),

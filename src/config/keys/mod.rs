@@ -148,7 +148,7 @@ const SECOND: u64 = 1_000_000_000;
 const NAME: Kind = Kind::Name(64, true);
 
 /// Every section, in the order of the reference.
-pub static SECTIONS: [&Section; 27] = [
+pub static SECTIONS: [&Section; 29] = [
     &TOP,
     &INCLUDED,
     &INSTANCE,
@@ -156,6 +156,8 @@ pub static SECTIONS: [&Section; 27] = [
     &LCORES,
     &MEMORY,
     &PORT,
+    &ROUTE,
+    &NEIGHBOUR,
     &CLASSES,
     &CLASS,
     &RECEIVER,

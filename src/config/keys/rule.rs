@@ -99,8 +99,8 @@ const OUT_DSCP: Key = key(
 const OUT_MAC: Key = key(
     "mac",
     Kind::Other("string", "six hexadecimal octets: \"02:00:5e:10:00:01\""),
-    Preset::Told("the group's"),
-    "destination MAC; required for unicast",
+    Preset::Told("the group's; for unicast the next hop is asked for it"),
+    "destination MAC; see [networks.md](networks.md)",
 );
 const OUT_WEIGHT: Key =
     key("weight", Kind::Integer(1, 256), Preset::Is("1"), "share of the port in the class");

@@ -221,8 +221,65 @@ pub static PORT: Section = Section {
             "bytes above `rate` at once; at least one largest frame (mtu + 46), at most 1,000 s of \
              the rate",
         ),
+        key(
+            "gateway",
+            Kind::Other("string or array", "one address of each IP version, on the port's link"),
+            Preset::Told("none"),
+            "who takes unicast copies that have no other way; see [networks.md](networks.md)",
+        ),
+        key("route", Kind::Table("route"), Preset::Told("none"), "an array of up to 1,024 tables"),
+        key(
+            "neighbour",
+            Kind::Table("neighbour"),
+            Preset::Told("none"),
+            "an array of up to 1,024 tables",
+        ),
+        key(
+            "reachable",
+            Kind::Duration(SECOND, 3_600 * SECOND),
+            Preset::Is("30s"),
+            "how long a neighbour's answer is believed before it is asked again, give or take half",
+        ),
     ],
-    later: &["gateway"],
+    later: &[],
+};
+
+/// `route`.
+pub static ROUTE: Section = Section {
+    heading: "route",
+    about: "An entry of `route` of a `[[port]]`; the longest prefix that holds a destination counts.",
+    keys: &[
+        key(
+            "to",
+            Kind::Other("string", "a unicast prefix or address"),
+            Preset::Required,
+            "what goes this way",
+        ),
+        key(
+            "via",
+            Kind::Other("string", "an address on the port's link"),
+            Preset::Required,
+            "who takes it",
+        ),
+    ],
+    later: &[],
+};
+
+/// `neighbour`.
+pub static NEIGHBOUR: Section = Section {
+    heading: "neighbour",
+    about: "An entry of `neighbour` of a `[[port]]`: a MAC that is not asked for, and that nothing \
+            received changes.",
+    keys: &[
+        key("address", Kind::Other("string", "a host's address"), Preset::Required, "whose it is"),
+        key(
+            "mac",
+            Kind::Other("string", "six hexadecimal octets: \"02:00:5e:10:00:01\""),
+            Preset::Required,
+            "",
+        ),
+    ],
+    later: &[],
 };
 
 /// `[class]`.
@@ -316,6 +373,18 @@ pub static LIMITS: Section = Section {
             "flows that rules with `flow = \"source\"` share",
         ),
         key("groups", Kind::Integer(1, 65_536), Preset::Is("4096"), "groups joined on all ports"),
+        key(
+            "neighbours",
+            Kind::Integer(1, 16_384),
+            Preset::Is("1024"),
+            "hosts on the ports' links that are asked for their MAC",
+        ),
+        key(
+            "unresolved",
+            Kind::Integer(0, 1_024),
+            Preset::Is("16"),
+            "copies of an output that wait for a neighbour's first answer",
+        ),
     ],
     later: &[],
 };

@@ -72,6 +72,10 @@ const fn of_reason(reason: DropReason) -> &'static str {
             "packets wait too long for the CPU: raise the budget, or relay less on this worker"
         }
         DropReason::BreakerOpen => "a port or receiver is given up: see its own alert",
+        DropReason::Unresolved => {
+            "a receiver does not answer ARP or ND: `punctual show neighbours` says which; look at the \
+             host, or at address, route and gateway of the port"
+        }
         DropReason::HeaderAlloc => "raise memory.headers",
         DropReason::Mtu => "raise the output port's mtu, or have senders send shorter packets",
         DropReason::EgressFull => {

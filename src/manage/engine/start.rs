@@ -13,6 +13,7 @@ use crate::manage::check;
 use crate::manage::crew::{self, Shared};
 use crate::manage::groups::{Groups, wanted};
 use crate::manage::interfaces::Interfaces;
+use crate::manage::neighbours::Neighbours;
 use crate::manage::reload::Reloader;
 use crate::manage::serve::RunError;
 use crate::manage::slow_path::{Ends, Host, SlowPath};
@@ -62,7 +63,10 @@ impl Engine {
         let shared = Shared { config, ports: &ports, payload, headers, linear, own, clock };
         let (workers, counters, ends) = shared.workers(&plan, &roles, &control);
         let breakers = Breakers::new(&plan);
-        let slow_path = protocols(config, &facts, ends, roles.sends.clone());
+        let mut slow_path = protocols(config, &facts, ends, roles.sends.clone());
+        let neighbours = &mut slow_path.protocols.neighbours;
+        neighbours.follow(config, &plan, Duration::ZERO);
+        neighbours.news().for_each(|(slot, known)| control.neighbours.set(slot, known));
         let reloader = Reloader::new(slots, facts);
         let hears_all = (0..ports.len()).map(|slot| hears_all(config, slot)).collect();
         let mut interfaces =
@@ -156,6 +160,7 @@ fn protocols(
     let groups = &mut slow_path.protocols.groups;
     *groups = Groups::new(speakers(config, facts), wall::unix_ms());
     groups.set(wanted(config), Duration::ZERO);
+    slow_path.protocols.neighbours = Neighbours::new(wall::unix_ms());
     slow_path
 }
 

@@ -8,6 +8,7 @@ use super::metric::{
 use super::text::STATES;
 use crate::config::Detail;
 use crate::manage::groups::GroupReport;
+use crate::manage::neighbours::NeighbourReport;
 use crate::manage::report::{
     ClassReport, LedgerReport, Link, OutputReport, PoolStatus, PortReport, ReceiverReport, Report,
     RuleReport, WorkerReport,
@@ -421,6 +422,49 @@ pub static GROUPS: Group<GroupReport> = Group {
     ],
 };
 
+/// Each neighbour that unicast copies go to.
+pub static NEIGHBOURS: Group<NeighbourReport> = Group {
+    place: "neighbours",
+    labels: &["port", "vlan", "address"],
+    detail: Detail::Rules,
+    metrics: &[
+        gauge(
+            "punctual_neighbour_known",
+            &["mac"],
+            "1 where its MAC is known, so that copies are sent to it.",
+            |n| n.mac.is_some().into(),
+        ),
+        Metric {
+            name: "punctual_neighbour_answer_age_seconds",
+            kind: Kind::Gauge,
+            help: "Since it answered last.",
+            from: &["answered_ns_ago"],
+            read: Read::Known(|n| n.answered_ns_ago),
+        },
+        counter("punctual_neighbour_requests", &["requests"], "Requests sent to it.", |n| {
+            n.requests
+        }),
+        counter(
+            "punctual_neighbour_answers",
+            &["answers"],
+            "Its answers that were believed.",
+            |n| n.answers,
+        ),
+        counter(
+            "punctual_neighbour_changes",
+            &["changes"],
+            "Times that its MAC became another.",
+            |n| n.changes,
+        ),
+        counter(
+            "punctual_neighbour_refused_claims",
+            &["refused"],
+            "Claims of another MAC that were not believed.",
+            |n| n.refused,
+        ),
+    ],
+};
+
 /// Each worker.
 pub static WORKERS: Group<WorkerReport> = Group {
     place: "workers",
@@ -513,7 +557,7 @@ pub fn all() -> Vec<Described> {
     let mut all: Vec<_> = INSTANCE.describe().chain(LEDGER.describe()).collect();
     all.extend(CLASSES.describe().chain(RULES.describe()).chain(OUTPUTS.describe()));
     all.extend(RECEIVERS.describe().chain(PORTS.describe()));
-    all.extend(GROUPS.describe());
+    all.extend(GROUPS.describe().chain(NEIGHBOURS.describe()));
     all.extend(WORKERS.describe().chain(POOLS.describe()));
     all
 }

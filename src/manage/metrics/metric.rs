@@ -137,10 +137,11 @@ pub(super) const fn info<T>(
 
 /// Reasons that end copies; the others end packets. TTL, `handoff_full`, `removed` and `stopped` do
 /// both.
-pub const AFTER: [DropReason; 9] = [
+pub const AFTER: [DropReason; 10] = [
     DropReason::Ttl,
     DropReason::HandoffFull,
     DropReason::BreakerOpen,
+    DropReason::Unresolved,
     DropReason::HeaderAlloc,
     DropReason::Mtu,
     DropReason::EgressFull,

@@ -1,7 +1,7 @@
 //! How many series a configuration's metrics make, and how many it may.
 
 use super::list;
-use crate::config::{Class, Config, ConfigErrors, Detail, Loaded, joins};
+use crate::config::{Class, Config, ConfigErrors, Detail, Loaded, Rule, joins, neighbours};
 
 /// Most series where no detail is written: what any monitoring takes.
 pub const DEFAULT_MAX: u64 = 10_000;
@@ -42,6 +42,12 @@ pub fn count(config: &Config, detail: Detail) -> u64 {
         "receivers" => config.receivers.len(),
         "ports" => config.ports.len(),
         "groups" => config.rules.iter().map(|rule| joins(&rule.input, &config.ports).count()).sum(),
+        "neighbours" => {
+            let of = |rule: &Rule| -> usize {
+                rule.outputs.iter().map(|output| neighbours(&rule.input, output).count()).sum()
+            };
+            config.rules.iter().map(of).sum()
+        }
         // A pool of linear copies for each port, besides the two.
         "pools" => config.ports.len() + 2,
         _ => 1,

@@ -6,6 +6,7 @@ use super::metric::{Group, Metric, Read};
 use super::text::STATES;
 use crate::config::AlertKind;
 use crate::manage::groups::GroupReport;
+use crate::manage::neighbours::NeighbourReport;
 use crate::manage::report::{Breaker, Report};
 use crate::packet::DropReason;
 
@@ -52,7 +53,7 @@ const fn command(
 }
 
 /// All commands.
-pub static COMMANDS: [Command; 23] = [
+pub static COMMANDS: [Command; 25] = [
     command("/punctual/info", "", "The instance: versions, generation, uptime.", |r, _| {
         Some(values(&list::INSTANCE, r))
     }),
@@ -106,6 +107,13 @@ pub static COMMANDS: [Command; 23] = [
     }),
     command("/punctual/group", "PORT,VLAN,GROUP", "One group.", |r, text| {
         Some(values(&list::GROUPS, r.groups.iter().find(|group| group.label() == text)?))
+    }),
+    command("/punctual/neighbours", "[PAGE]", "Those that unicast copies go to.", |r, page| {
+        let all: Vec<_> = r.neighbours.iter().map(NeighbourReport::label).collect();
+        names(all.iter().map(String::as_str), page)
+    }),
+    command("/punctual/neighbour", "PORT,VLAN,ADDRESS", "One neighbour.", |r, text| {
+        Some(values(&list::NEIGHBOURS, r.neighbours.iter().find(|asked| asked.label() == text)?))
     }),
     command("/punctual/workers", "[PAGE]", "The workers' lcores.", |r, page| {
         let lcores: Vec<_> = r.workers.iter().map(|worker| worker.lcore.to_string()).collect();

@@ -19,6 +19,7 @@ fn parameters(parameter: &str) -> &'static [&'static str] {
         "RECEIVER" => &["desk-eq"],
         "PORT" => &["in", "out"],
         "PORT,VLAN,GROUP" => &["in,0,239.1.0.7", "in,12,ff35::7"],
+        "PORT,VLAN,ADDRESS" => &["out,0,10.0.0.77", "out,200,fd00::77"],
         "LCORE" => &["1"],
         "POOL" => &["payload", "headers"],
         other => panic!("no example of {other}"),
@@ -98,6 +99,7 @@ fn every_metric_is_told_by_a_command() {
         ("receivers", "/punctual/receiver"),
         ("ports", "/punctual/port"),
         ("groups", "/punctual/group"),
+        ("neighbours", "/punctual/neighbour"),
         ("workers", "/punctual/worker"),
         ("pools", "/punctual/pool"),
     ];

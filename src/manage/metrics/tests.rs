@@ -89,15 +89,16 @@ fn every_number_of_the_report_has_a_metric() {
     // It is in a label.
     told.insert("workers.lcore".into());
     told.insert("groups.vlan".into());
+    told.insert("neighbours.vlan".into());
     let missing: Vec<_> = found.difference(&told).collect();
     assert!(missing.is_empty(), "no metric for {missing:?}");
     // The other way round: states are no numbers, all else is.
-    let ends = ["breaker", "link", "promiscuous"];
+    let ends = ["breaker", "link", "promiscuous", "mac"];
     let states = |path: &&String| ends.iter().any(|end| path.ends_with(end));
     let surplus: Vec<_> = told.difference(&found).filter(|path| !states(path)).collect();
     assert_eq!(
         surplus,
-        ["workers.lcore", "groups.vlan"]
+        ["workers.lcore", "groups.vlan", "neighbours.vlan"]
             .iter()
             .filter(|l| !found.contains(**l))
             .collect::<Vec<_>>()

@@ -75,6 +75,18 @@ pub fn exposition(report: &Report, latency: &[RuleLatency], detail: Detail) -> S
         });
         group(&mut out, &list::GROUPS, &groups.collect::<Vec<_>>());
     }
+    if detail >= list::NEIGHBOURS.detail {
+        let neighbours = report.neighbours.iter().map(|asked| {
+            let vlan = asked.vlan.to_string();
+            let labels = [
+                label("port", &asked.port),
+                label("vlan", &vlan),
+                label("address", &asked.address),
+            ];
+            Thing { labels: labels.join(","), value: asked, times: None }
+        });
+        group(&mut out, &list::NEIGHBOURS, &neighbours.collect::<Vec<_>>());
+    }
     let workers = report.workers.iter().map(|worker| {
         let labels = label("lcore", &worker.lcore.to_string());
         Thing { labels, value: worker, times: None }

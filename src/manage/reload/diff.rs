@@ -108,8 +108,8 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
         return;
     }
     for (old, new) in old.ports.iter().zip(&new.ports) {
-        let Port { name, device, driver, address, mtu, rx, rx_queues, rx_checksum, join, shaper } =
-            old;
+        let Port { name, device, driver, address, mtu, rx, rx_queues, .. } = old;
+        let Port { rx_checksum, join, shaper, gateway, routes, neighbours, reachable, .. } = old;
         let fixed = [
             ("device", !same_device(device, &new.device)),
             ("driver", *driver != new.driver),
@@ -125,6 +125,10 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
             ("rx_checksum", *rx_checksum != new.rx_checksum),
             ("join", *join != new.join),
             ("rate, burst", *shaper != new.shaper),
+            ("gateway", *gateway != new.gateway),
+            ("route", *routes != new.routes),
+            ("neighbour", *neighbours != new.neighbours),
+            ("reachable", *reachable != new.reachable),
         ];
         let keys = keys(&live);
         if !keys.is_empty() {

@@ -14,6 +14,7 @@ use crate::ledger::{Counter, Counters, Drops, Ledger, OutputCounters, RuleCounte
 use crate::manage::alerts::Alert;
 use crate::manage::breaker::Breakers;
 use crate::manage::groups;
+use crate::manage::neighbours::{self, NeighbourReport};
 use crate::manage::reload::Retired;
 use crate::manage::unmatched::Unmatched;
 use crate::packet::{DropReason, Ticks};
@@ -40,6 +41,8 @@ pub struct Inputs<'a> {
     pub unmatched: &'a Unmatched,
     /// The groups that are joined, and what was heard of groups.
     pub groups: &'a groups::State,
+    /// Whom unicast copies go to.
+    pub neighbours: &'a [neighbours::Row],
     /// The newest alerts.
     pub alerts: &'a [Alert],
     /// The time by the workers' clock; `None` takes the latest heartbeat, which is all there is
@@ -125,6 +128,11 @@ impl Report {
             unmatched: inputs.unmatched.report(inputs.config),
             unmatched_unseen: inputs.sum(|counters| &counters.misses.unseen),
             groups: inputs.groups.report(inputs.config),
+            neighbours: inputs
+                .neighbours
+                .iter()
+                .map(|row| NeighbourReport::of(row, inputs.config))
+                .collect(),
             alerts: inputs.alerts.to_vec(),
         }
     }

@@ -9,6 +9,7 @@ use super::{
     ClassReport, LedgerReport, OutputReport, PortReport, ReceiverReport, Report, RuleReport,
     WorkerReport,
 };
+use crate::manage::neighbours::NeighbourReport;
 use crate::manage::unmatched::UnmatchedReport;
 
 impl Report {
@@ -34,6 +35,10 @@ impl Report {
             let base = base.workers.iter().find(|base| base.lcore == now.lcore);
             base.map_or(*now, |base| worker(now, base))
         });
+        let neighbours = self.neighbours.iter().map(|now| {
+            let base = base.neighbours.iter().find(|base| base.label() == now.label());
+            base.map_or_else(|| now.clone(), |base| neighbour(now, base))
+        });
         let unmatched = self.unmatched.iter().map(|now| unmatched(now, &base.unmatched));
         Self {
             ledger: ledger(&self.ledger, &base.ledger),
@@ -42,6 +47,7 @@ impl Report {
             receivers: receivers.collect(),
             ports: ports.collect(),
             workers: workers.collect(),
+            neighbours: neighbours.collect(),
             unmatched: unmatched.collect(),
             unmatched_unseen: self.unmatched_unseen.saturating_sub(base.unmatched_unseen),
             ..self.clone()
@@ -166,6 +172,16 @@ fn port(now: &PortReport, base: &PortReport) -> PortReport {
     }
 }
 
+fn neighbour(now: &NeighbourReport, base: &NeighbourReport) -> NeighbourReport {
+    NeighbourReport {
+        requests: now.requests.saturating_sub(base.requests),
+        answers: now.answers.saturating_sub(base.answers),
+        changes: now.changes.saturating_sub(base.changes),
+        refused: now.refused.saturating_sub(base.refused),
+        ..now.clone()
+    }
+}
+
 /// Packets that were forgotten and came again may count from anew.
 fn unmatched(now: &UnmatchedReport, base: &[UnmatchedReport]) -> UnmatchedReport {
     let base = base.iter().find(|base| base.is_of(now)).map_or(0, |base| base.count);
@@ -190,6 +206,7 @@ mod tests {
             "longest_turn_ns",
             "plan_turn_ns",
             "last_packet_ns_ago",
+            "answered_ns_ago",
             "alerts",
             "groups",
         ];
@@ -228,6 +245,7 @@ mod tests {
             receivers: Vec::new(),
             ports: Vec::new(),
             workers: Vec::new(),
+            neighbours: Vec::new(),
             unmatched: Vec::new(),
             ..nothing
         });

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alerts::Alert;
 use super::groups::GroupReport;
+use super::neighbours::NeighbourReport;
 use crate::manage::unmatched::UnmatchedReport;
 use crate::stages::BreakerState;
 
@@ -61,6 +62,9 @@ pub struct Report {
     /// The groups that are joined, by port, VLAN and group.
     #[serde(default)]
     pub groups: Vec<GroupReport>,
+    /// Whom unicast copies go to, by port, VLAN and address.
+    #[serde(default)]
+    pub neighbours: Vec<NeighbourReport>,
     /// The newest, the oldest of them first.
     #[serde(default)]
     pub alerts: Vec<Alert>,

@@ -3,12 +3,14 @@
 //! ```text
 //! rows      a part of a report as rows, each with what was added since it was last looked at
 //! tables    rows for people
+//! network   those of groups and neighbours
 //! latency   residence times: quantiles, and the text of HdrHistogram
 //! baseline  the report that the caller began to count at
 //! ```
 
 mod rows;
 mod tables;
+mod network;
 mod latency;
 pub mod baseline;
 
@@ -43,6 +45,8 @@ pub enum What {
     Unmatched,
     /// The groups that are joined, who asks for them, and when they were reported
     Groups,
+    /// The neighbours that unicast copies go to, their MACs and when they answered
+    Neighbours,
     /// Residence times of each rule since the start
     Latency,
     /// What the operator should know, the newest last

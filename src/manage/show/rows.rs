@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Arrange, What};
 use crate::manage::alerts::Alert;
 use crate::manage::groups::GroupReport;
+use crate::manage::neighbours::NeighbourReport;
 use crate::manage::report::{
     ClassReport, DropCounts, LedgerReport, OutputReport, PoolStatus, PortReport, ReceiverReport,
     Report, RuleReport, WorkerReport,
@@ -67,6 +68,8 @@ pub enum Part {
     Unmatched(Vec<Row<UnmatchedReport>>, u64),
     /// Each group, and the ports with what was heard there.
     Groups(Vec<Row<GroupReport>>, Vec<PortReport>),
+    /// Each neighbour.
+    Neighbours(Vec<Row<NeighbourReport>>),
     /// Each alert.
     Alerts(Vec<Row<Alert>>),
 }
@@ -115,6 +118,9 @@ impl Part {
                 let rows = rows(report, None, |report| report.groups.clone());
                 Self::Groups(rows, report.ports.clone())
             }
+            What::Neighbours => {
+                Self::Neighbours(rows(report, None, |report| report.neighbours.clone()))
+            }
             What::Alerts => Self::Alerts(rows(report, None, |report| report.alerts.clone())),
             What::Latency | What::Plan => return None,
         })
@@ -138,6 +144,7 @@ impl Part {
             Self::Pools(rows) => sort(rows, arrange),
             Self::Unmatched(rows, _) => sort(rows, arrange),
             Self::Groups(rows, _) => sort(rows, arrange),
+            Self::Neighbours(rows) => sort(rows, arrange),
             Self::Alerts(rows) => sort(rows, arrange),
         }
     }
@@ -156,6 +163,7 @@ impl Part {
             Self::Pools(rows) => list(rows),
             Self::Unmatched(rows, _) => list(rows),
             Self::Groups(rows, _) => list(rows),
+            Self::Neighbours(rows) => list(rows),
             Self::Alerts(rows) => list(rows),
         }
     }

@@ -4,10 +4,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::network::{groups, neighbours};
 use super::per_second;
 use super::rows::{DropRow, OutputRow, Part, Row};
 use crate::manage::alerts::{Alert, Level};
-use crate::manage::groups::GroupReport;
 use crate::manage::nearest::vlan;
 use crate::manage::report::{
     ClassReport, LatencyReport, Link, PortReport, ReceiverReport, Report, RuleReport, TxChain,
@@ -37,6 +37,7 @@ impl Part {
             }
             Self::Unmatched(rows, unseen) => unmatched(rows, *unseen, elapsed, style),
             Self::Groups(rows, ports) => groups(rows, ports, style),
+            Self::Neighbours(rows) => neighbours(rows, style),
             Self::Alerts(rows) => alerts(rows, style),
         }
     }
@@ -366,44 +367,6 @@ fn unmatched(
     if unseen > 0 {
         let more = format!("{} more came too fast to be looked at", grouped(unseen));
         grid.line(more, Paint::Plain);
-    }
-    grid.render(style)
-}
-
-fn groups(rows: &[Row<GroupReport>], ports: &[PortReport], style: Style) -> String {
-    let mut grid = Grid::new([
-        Cell::left("port"),
-        Cell::left("VLAN"),
-        Cell::left("group"),
-        Cell::left("protocol"),
-        Cell::left("querier"),
-        Cell::right("asked"),
-        Cell::right("reported"),
-    ]);
-    let ago = |nanos| Cell::right(if nanos > 0 { span(nanos) } else { "-".into() });
-    for Row { now, .. } in rows {
-        let querier = now.querier.map_or_else(|| "-".into(), |querier| querier.to_string());
-        grid.row([
-            Cell::left(&now.port),
-            Cell::left(vlan(now.vlan)),
-            Cell::left(now.group.to_string()),
-            Cell::left(&now.version),
-            Cell::left(querier),
-            ago(now.last_query_ns_ago),
-            ago(now.last_report_ns_ago),
-        ]);
-        if now.mode == "include" {
-            let sources: Vec<_> = now.sources.iter().map(ToString::to_string).collect();
-            grid.line(format!("    from {}", sources.join(", ")), Paint::Plain);
-        }
-    }
-    if rows.is_empty() {
-        grid.line("no group is joined", Paint::Plain);
-    }
-    for port in ports.iter().filter(|port| !port.group_ignored.is_empty()) {
-        let reasons = port.group_ignored.iter().map(|(why, count)| format!("{why} {count}"));
-        let reasons: Vec<_> = reasons.collect();
-        grid.line(format!("ignored at {}: {}", port.name, reasons.join(", ")), Paint::Plain);
     }
     grid.render(style)
 }

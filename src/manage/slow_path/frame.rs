@@ -48,6 +48,22 @@ pub struct Link {
 }
 
 impl Link {
+    /// A link from `source` to `destination` in a VLAN; 0 is untagged.
+    pub fn in_vlan(source: MacAddr, destination: MacAddr, vlan: u16) -> Self {
+        let [high, low] = vlan.to_be_bytes();
+        let tags = if vlan == 0 { vec![] } else { vec![0x81, 0x00, high, low] };
+        Self { source, destination, tags }
+    }
+
+    /// The VLAN id, 0 for none; none where there are two tags.
+    pub fn vlan(&self) -> Option<u16> {
+        match self.tags[..] {
+            [] => Some(0),
+            [_, _, high, low] => Some(u16::from_be_bytes([high, low]) & 0x0fff),
+            _ => None,
+        }
+    }
+
     /// The way back, from `source`.
     pub fn reply(&self, source: MacAddr) -> Self {
         Self { source, destination: self.source, tags: self.tags.clone() }

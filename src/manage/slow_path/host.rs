@@ -22,6 +22,13 @@ impl Host {
         self.addresses.iter().any(|own| own.addr() == address)
     }
 
+    /// The address of ours that speaks to `other`: one of a network that holds it, else the first of
+    /// its IP version.
+    pub fn near(&self, other: IpAddr) -> Option<IpAddr> {
+        let own = || self.addresses.iter().filter(|own| own.addr().is_ipv4() == other.is_ipv4());
+        own().find(|own| own.contains(&other)).or_else(|| own().next()).map(IpNet::addr)
+    }
+
     /// Whether the address is the broadcast of a network that we are in.
     pub fn is_broadcast(&self, address: Ipv4Addr) -> bool {
         let is_its = |own: &IpNet| match own {

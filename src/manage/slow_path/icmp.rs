@@ -1,5 +1,7 @@
 //! ICMP (RFC 792, RFC 4443): answers to echo requests for our own addresses.
 
+use std::time::Duration;
+
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{
     EtherType, Icmpv4Slice, Icmpv4Type, Icmpv6Slice, Icmpv6Type, Ipv4Slice, Ipv6Slice,
@@ -7,6 +9,7 @@ use etherparse::{
 };
 
 use super::{Host, Outbox, Outcome, Punted, nd};
+use crate::manage::neighbours::Neighbours;
 
 /// The TTL of what we send (RFC 1122, section 3.2.1.7).
 const TTL: u8 = 64;
@@ -53,6 +56,7 @@ pub fn received_v6(
     host: &Host,
     packet: &Punted<'_>,
     ip: &Ipv6Slice<'_>,
+    (neighbours, now): (&mut Neighbours, Duration),
     out: &mut Outbox,
 ) -> Outcome {
     let header = ip.header();
@@ -66,7 +70,12 @@ pub fn received_v6(
         return Outcome::Malformed;
     }
     match icmp.icmp_type() {
-        Icmpv6Type::NeighborSolicitation => nd::received(host, packet, ip, &icmp, out),
+        Icmpv6Type::NeighborSolicitation => {
+            nd::received(host, packet, ip, &icmp, (neighbours, now), out)
+        }
+        Icmpv6Type::NeighborAdvertisement(says) => {
+            nd::answered(host, packet, ip, &icmp, (says, neighbours, now))
+        }
         Icmpv6Type::EchoRequest(echo) => {
             // To a group there is no answer here: who asks all would hear all at once.
             let for_us =

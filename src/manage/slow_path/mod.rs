@@ -11,11 +11,11 @@
 //! has a `tick(hosts: &[Host], now: Duration, out: &mut Outbox)` too. [`Protocols`] calls them all.
 
 mod announce;
-mod arp;
+pub(super) mod arp;
 mod frame;
 mod host;
 mod icmp;
-mod nd;
+pub(super) mod nd;
 mod outbox;
 
 pub use announce::Announcements;
@@ -29,6 +29,7 @@ use etherparse::{IpNumber, NetSlice};
 use ipnet::IpNet;
 
 use super::groups::{Groups, Outgoing};
+use super::neighbours::{Neighbours, PortSeen};
 use crate::packet::{FrameSink, FrameSource};
 use crate::wire::PuntKind;
 
@@ -86,6 +87,8 @@ pub struct Protocols {
     pub announcements: Announcements,
     /// IGMP and MLD.
     pub groups: Groups,
+    /// Whom unicast copies go to.
+    pub neighbours: Neighbours,
     /// Frames to send.
     pub outbox: Outbox,
     /// What became of those that came.
@@ -104,8 +107,9 @@ impl SlowPath {
         Self { workers, owners, protocols }
     }
 
-    /// Reads what has come and sends what is to be sent, once a tick. `now` is since the start.
-    pub fn tick(&mut self, now: Duration) {
+    /// Reads what has come and sends what is to be sent, once a tick. `now` is since the start;
+    /// `ports` are as seen now.
+    pub fn tick(&mut self, ports: &[PortSeen], now: Duration) {
         let Self { workers, protocols, .. } = self;
         for worker in workers.iter_mut() {
             for _ in 0..PACKETS_A_TICK {
@@ -116,6 +120,11 @@ impl SlowPath {
             }
         }
         protocols.announcements.tick(&protocols.hosts, now, &mut protocols.outbox);
+        // Without rings nobody is asked, and nobody will answer.
+        if !workers.is_empty() {
+            let Protocols { neighbours, hosts, outbox, .. } = protocols;
+            neighbours.tick(hosts, ports, now, outbox);
+        }
         while protocols.outbox.has_room() {
             let Some(Outgoing { port, frame }) = protocols.groups.next(now) else { break };
             protocols.outbox.send(port, frame);
@@ -178,17 +187,19 @@ impl Protocols {
     }
 
     /// Gives a packet to the protocol that it is of.
-    fn hand_out(&mut self, packet: &Punted<'_>, _now: Duration) -> Outcome {
-        let Self { hosts, outbox, .. } = self;
+    fn hand_out(&mut self, packet: &Punted<'_>, now: Duration) -> Outcome {
+        let Self { hosts, neighbours, outbox, .. } = self;
         let host = &hosts[packet.port];
         match &packet.headers.net {
-            Some(NetSlice::Arp(arp)) => arp::received(host, packet, arp, outbox),
+            Some(NetSlice::Arp(arp)) => arp::received(host, packet, arp, (neighbours, now), outbox),
             Some(NetSlice::Ipv4(ip)) => match ip.payload_ip_number() {
                 IpNumber::ICMP => icmp::received_v4(host, packet, ip, outbox),
                 _ => Outcome::Ignored,
             },
             Some(NetSlice::Ipv6(ip)) => match ip.payload().ip_number {
-                IpNumber::IPV6_ICMP => icmp::received_v6(host, packet, ip, outbox),
+                IpNumber::IPV6_ICMP => {
+                    icmp::received_v6(host, packet, ip, (neighbours, now), outbox)
+                }
                 _ => Outcome::Ignored,
             },
             _ => Outcome::Ignored,

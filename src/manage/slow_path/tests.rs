@@ -227,7 +227,7 @@ fn addresses_are_announced_twice_at_the_start_and_when_a_reload_adds_one() {
     let (own, mut said) = crate::packet::frame_ring(64, 1_500);
     let mut path = SlowPath::new(vec![Ends { punted: source, own }], vec![0], vec![host]);
     let mut tick = |path: &mut SlowPath, seconds: u64| {
-        path.tick(Duration::from_secs(seconds));
+        path.tick(&[], Duration::from_secs(seconds));
         let frames = std::iter::from_fn(|| said.take(|_, bytes| bytes.to_vec()));
         frames.collect::<Vec<_>>()
     };
