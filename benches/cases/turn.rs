@@ -81,7 +81,7 @@ fn view(config: Config, plan: &Arc<Plan>, counters: &Arc<Counters>) -> View {
         pools: Vec::<PoolStatus>::new(),
         unmatched: Unmatched::default(),
         groups: groups::State::default(),
-        neighbours: Vec::new(),
+        neighbours: Default::default(),
         alerts: vec![],
         now: None,
         uptime: Duration::ZERO,

@@ -22,6 +22,8 @@ pub enum AlertKind {
     Pool,
     /// Log lines were dropped: the standard error stream is stuck.
     LogDropped,
+    /// Others say that copies do not arrive.
+    Unreachable,
     /// A circuit breaker is open.
     Breaker,
     /// A worker takes no turn.
@@ -44,7 +46,7 @@ pub struct Threshold {
 /// Reasons that are no loss: the configuration says that these packets are not wanted.
 const NO_LOSS: [DropReason; 2] = [DropReason::NoRule, DropReason::Policed];
 /// Kinds besides drop reasons.
-const OTHERS: [AlertKind; 11] = [
+const OTHERS: [AlertKind; 12] = [
     AlertKind::Missed,
     AlertKind::NoMbuf,
     AlertKind::RxErrors,
@@ -52,6 +54,7 @@ const OTHERS: [AlertKind; 11] = [
     AlertKind::DeadlineMisses,
     AlertKind::Pool,
     AlertKind::LogDropped,
+    AlertKind::Unreachable,
     AlertKind::Breaker,
     AlertKind::Stalled,
     AlertKind::Generation,
@@ -95,6 +98,7 @@ impl AlertKind {
             Self::DeadlineMisses => "deadline_misses",
             Self::Pool => "pool",
             Self::LogDropped => "log_dropped",
+            Self::Unreachable => "unreachable",
             Self::Breaker => "breaker",
             Self::Stalled => "stalled",
             Self::Generation => "generation",
@@ -113,6 +117,7 @@ impl AlertKind {
             Self::DeadlineMisses => "of 1,000 copies: those sent late, or dropped for it",
             Self::Pool => "percent of a pool's buffers in use, those at rest in drivers aside",
             Self::LogDropped => "log lines a second that the standard error stream did not take",
+            Self::Unreachable => "messages a second (ICMP) that copies did not arrive",
             Self::Breaker => "a circuit breaker is open",
             Self::Stalled => "a worker has taken no turn for 100 ms",
             Self::Generation => "a worker has not taken up a new plan for 1 s",

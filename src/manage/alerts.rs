@@ -94,6 +94,8 @@ pub struct Drivers {
     pub pools: Vec<PoolStatus>,
     /// Log lines that were dropped, since the start.
     pub log_dropped: u64,
+    /// Messages that copies do not arrive, since the start.
+    pub unreachable: u64,
 }
 
 /// All alerts of an instance.

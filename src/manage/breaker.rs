@@ -1,9 +1,10 @@
 //! Circuit breakers: when a port or a receiver is given up for a while, and when it is tried again.
 //!
 //! The pattern is Nygard's (Release It!, chapter 5). A breaker opens when its port's link is down
-//! or the port has taken nothing for [`REFUSED_MAX`], or when its receiver is reported unreachable.
-//! After a backoff a few copies try it (half open): if they pass it closes, if not it opens again
-//! for twice as long. A link that comes up closes it at once. All of this is arithmetic on times
+//! or the port has taken nothing for [`REFUSED_MAX`], or when its receiver is reported unreachable, or
+//! none of its neighbours says its MAC. After a backoff a few copies try it (half open): if they pass
+//! it closes, if not it opens again for twice as long. A link that comes up and a neighbour that
+//! answers close it at once. All of this is arithmetic on times
 //! that are arguments; the workers read one word (`stages::BreakerWords`).
 
 use std::time::Duration;
@@ -36,6 +37,15 @@ pub enum Reason {
     Refused,
     /// The receiver cannot be reached.
     Unreachable,
+    /// No neighbour that the receiver's copies go to says its MAC.
+    Unresolved,
+}
+
+impl Reason {
+    /// Whether its end is seen, so that nothing need be tried.
+    const fn lasts(self) -> bool {
+        matches!(self, Self::LinkDown | Self::Unresolved)
+    }
 }
 
 /// What is worth an alert.
@@ -56,6 +66,8 @@ pub struct Evidence {
     pub refused: Duration,
     /// Whether the receiver was reported unreachable since it was looked at last.
     pub unreachable: bool,
+    /// Whether no neighbour of the receiver answers.
+    pub unresolved: bool,
     /// Copies accepted for it since the start.
     pub passed: u64,
 }
@@ -122,11 +134,11 @@ impl Breaker {
                 self.open(now, reason);
                 (true, Some(Change::Opened(reason)))
             }
-            (BreakerState::Open, Some(Reason::LinkDown)) => {
-                (self.reason, self.since) = (Reason::LinkDown, now);
+            (BreakerState::Open, Some(reason)) if reason.lasts() => {
+                (self.reason, self.since) = (reason, now);
                 (false, None)
             }
-            (BreakerState::Open, _) if self.reason == Reason::LinkDown => self.close(now),
+            (BreakerState::Open, _) if self.reason.lasts() => self.close(now),
             (BreakerState::Open, _) => {
                 let tries = now.saturating_sub(self.since) >= self.backoff;
                 if tries {
@@ -163,6 +175,8 @@ impl Breaker {
         };
         if !seen.link_up {
             Some(Reason::LinkDown)
+        } else if seen.unresolved {
+            Some(Reason::Unresolved)
         } else if seen.unreachable {
             Some(Reason::Unreachable)
         } else {
@@ -205,6 +219,8 @@ pub struct News<'a> {
     pub links: &'a [bool],
     /// Slots of receivers that were reported unreachable.
     pub unreachable: &'a [usize],
+    /// Slots of receivers none of whose neighbours answers now.
+    pub unresolved: &'a [usize],
 }
 
 impl Breakers {
@@ -244,6 +260,7 @@ impl Breakers {
                 link_up: news.links[slot],
                 refused: Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)),
                 unreachable: false,
+                unresolved: false,
                 passed: each().map(|port| port.sent.get()).sum(),
             };
             let (set, change) = breaker.look(now, &seen);
@@ -254,14 +271,16 @@ impl Breakers {
         }
         for (slot, breaker) in self.receivers.iter_mut().enumerate() {
             let unreachable = news.unreachable.contains(&slot);
-            if breaker.state() == BreakerState::Closed && !unreachable {
+            let unresolved = news.unresolved.contains(&slot);
+            if breaker.state() == BreakerState::Closed && !unreachable && !unresolved {
                 continue;
             }
             let outputs = plan.outputs.iter().enumerate();
             let its = outputs.filter(|(_, output)| output.receiver == Some(slot as u32));
             let sent = its.flat_map(|(i, _)| counters.iter().map(move |c| c.outputs[i].sent.get()));
             let passed = sent.sum();
-            let seen = Evidence { link_up: true, refused: Duration::ZERO, unreachable, passed };
+            let refused = Duration::ZERO;
+            let seen = Evidence { link_up: true, refused, unreachable, unresolved, passed };
             let (set, change) = breaker.look(now, &seen);
             if set {
                 words.set_receiver(slot, breaker.state());
@@ -299,6 +318,10 @@ pub fn told(reason: Reason) -> (String, &'static str) {
         Reason::LinkDown => ("the link is down", "look at cable and peer"),
         Reason::Refused => ("it has taken nothing for 100 ms", "look at what reads from it"),
         Reason::Unreachable => ("it cannot be reached", "look at the host and its route"),
+        Reason::Unresolved => (
+            "nobody says its MAC",
+            "look at the host, its address and VLAN, and at `punctual show neighbours`",
+        ),
     };
     let text = format!(
         "{what}; its circuit breaker is open, and copies for it end as breaker_open until it is \

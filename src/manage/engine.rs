@@ -44,6 +44,8 @@ pub struct Engine {
     interfaces: Interfaces,
     /// The circuit breakers.
     pub breakers: Breakers,
+    /// Slots of receivers none of whose neighbours answers.
+    unresolved: Vec<usize>,
     /// What no rule takes.
     pub unmatched: Unmatched,
     /// ARP, ICMP and what else we say ourselves.
@@ -113,6 +115,7 @@ impl Engine {
         self.slow_path.protocols.neighbours.follow(new, &next, now);
         self.tell_neighbours();
         self.publish(next);
+        self.unresolved = self.slow_path.protocols.neighbours.unresolved(&self.plan);
         for (slot, (port, hears)) in self.ports.iter().zip(&mut self.hears_all).enumerate() {
             let needed = hears_all(new, slot);
             if std::mem::replace(hears, needed) != needed {
@@ -130,8 +133,15 @@ impl Engine {
     /// Tells the workers what is new of neighbours.
     fn tell_neighbours(&mut self) {
         let words = &self.control.neighbours;
-        let news = self.slow_path.protocols.neighbours.news();
-        news.for_each(|(slot, known)| words.set(slot, known));
+        let neighbours = &mut self.slow_path.protocols.neighbours;
+        let mut is_new = false;
+        for (slot, known) in neighbours.news() {
+            words.set(slot, known);
+            is_new = true;
+        }
+        if is_new {
+            self.unresolved = neighbours.unresolved(&self.plan);
+        }
     }
 
     /// What the neighbours are to know of the ports.
@@ -226,7 +236,7 @@ impl Engine {
             }
         }
         let (links, _) = &self.links;
-        let news = News { links, unreachable: &[] };
+        let news = News { links, unreachable: &[], unresolved: &self.unresolved };
         let words = &self.control.breakers;
         self.breakers.look(now, &self.plan, &crew::all(&self.counters), &news, words, alert);
     }

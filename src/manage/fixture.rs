@@ -32,7 +32,7 @@ pub struct Fixture {
     pub pools: Vec<PoolStatus>,
     pub unmatched: Unmatched,
     pub groups: groups::State,
-    pub neighbours: Vec<neighbours::Row>,
+    pub neighbours: neighbours::Shown,
     pub alerts: Vec<Alert>,
 }
 
@@ -53,7 +53,7 @@ impl Fixture {
             pools: pools(),
             unmatched: unmatched(),
             groups: joined(),
-            neighbours: asked(),
+            neighbours: neighbours::Shown { rows: asked(), unreachable: vec![0, 7] },
             alerts: alerts(),
         }
     }
@@ -364,7 +364,7 @@ fn breakers(plan: &Plan, counters: &Counters) -> Breakers {
     let words = BreakerWords::new(2, 1);
     let mut breakers = Breakers::new(plan);
     for (millis, link, unreachable) in [(1, false, &[][..]), (2, true, &[0])] {
-        let news = News { links: &[true, link], unreachable };
+        let news = News { links: &[true, link], unreachable, unresolved: &[] };
         let now = Duration::from_millis(millis);
         breakers.look(now, plan, &[counters], &news, &words, |_, _| {});
     }

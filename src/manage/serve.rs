@@ -270,7 +270,7 @@ fn view(in_force: &InForce, engine: &Engine, alerts: &Alerts, uptime: Duration) 
         pools: engine.pool_status(),
         unmatched: engine.unmatched.clone(),
         groups: engine.slow_path.protocols.groups.state(uptime),
-        neighbours: engine.slow_path.protocols.neighbours.rows(uptime),
+        neighbours: engine.slow_path.protocols.neighbours.shown(uptime),
         alerts: alerts.list(),
         now: engine.now(),
         uptime,

@@ -118,6 +118,7 @@ impl Told {
             ports: engine.port_status(),
             pools: engine.pool_status(),
             log_dropped: logs.dropped(),
+            unreachable: engine.slow_path.protocols.neighbours.unreachable.total(),
         };
         alerts.tick(now, &seen, drivers, tell);
         let (lines, mark) = dpdk::log_after(self.dpdk_log);

@@ -40,8 +40,8 @@ pub struct View {
     pub unmatched: Unmatched,
     /// The groups that are joined, and what was heard of groups.
     pub groups: groups::State,
-    /// Whom unicast copies go to.
-    pub neighbours: Vec<neighbours::Row>,
+    /// Whom unicast copies go to, and who says that they do not arrive.
+    pub neighbours: neighbours::Shown,
     /// The newest alerts.
     pub alerts: Vec<Alert>,
     /// The time by the workers' clock; none where it is the capture's.

@@ -81,7 +81,7 @@ impl Watch {
         let unreachable = self.bad_news(plan, counters);
         let before = self.states();
         let since = Duration::from_nanos(now - self.start);
-        let news = News { links: &links, unreachable: &unreachable };
+        let news = News { links: &links, unreachable: &unreachable, unresolved: &[] };
         let at = now - self.start;
         let alert = |of, change| self.alerts.push(BreakerAlert { at, of, change });
         self.breakers.look(since, plan, &[counters], &news, words, alert);

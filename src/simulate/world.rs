@@ -16,6 +16,7 @@ use crate::config::{ClockSource, Config, RxMode};
 use crate::ledger::Counters;
 use crate::manage::alerts::Seen;
 use crate::manage::groups;
+use crate::manage::neighbours;
 use crate::manage::reload::Retired;
 use crate::manage::report::{Inputs, Link, PortStatus, Report, TxChain, WorkerView};
 use crate::manage::run::DRAIN_MAX;
@@ -314,7 +315,7 @@ impl<'a> World<'a> {
             pools: &pools,
             unmatched: &Unmatched::default(),
             groups: &groups::State::default(),
-            neighbours: &[],
+            neighbours: &neighbours::Shown::default(),
             alerts: &self.watch.told.list(),
             now: Some(self.clock.now()),
             uptime: Duration::from_nanos(elapsed),

@@ -102,6 +102,7 @@ pub const MOVERS: &[(&str, Mover)] = &[
     ("punctual_output_late_sent_copies", Simulation),
     ("punctual_output_late_dropped_copies", Simulation),
     ("punctual_output_not_selected_packets", Relay),
+    ("punctual_output_unreachable_messages", Worker),
     ("punctual_output_dropped_copies", Simulation),
     ("punctual_receiver_outputs", Relay),
     ("punctual_receiver_copies", Relay),

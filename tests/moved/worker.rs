@@ -6,7 +6,7 @@ use std::time::Duration;
 use punctual::config::{Config, RxMode};
 use punctual::ledger::Ledger;
 use punctual::manage::breaker::{Breakers, News};
-use punctual::manage::neighbours::{Heard, Neighbours, PortSeen};
+use punctual::manage::neighbours::{Heard, Neighbours, PortSeen, Quoted};
 use punctual::manage::reload::{Reloader, Retired};
 use punctual::manage::report::{Link, PoolStatus, PortStatus};
 use punctual::manage::slow_path::{Host, Outbox};
@@ -63,7 +63,7 @@ impl Live {
             pools: vec![pool("payload", &site.payload), pool("headers", &site.headers)],
             unmatched: Unmatched::default(),
             groups: Default::default(),
-            neighbours: Vec::new(),
+            neighbours: Default::default(),
             alerts: Vec::new(),
             now: Some(site.clock.now() + 1_000),
             uptime: Duration::from_millis(1),
@@ -236,7 +236,7 @@ fn managed(moved: &mut Moved) {
     counters.ports[1].refused_from.set(1);
     counters.ports[1].refused_until.set(1 + 100_000_000);
     for (millis, unreachable) in [(1, &[0][..]), (150, &[])] {
-        let news = News { links: &[true; 3], unreachable };
+        let news = News { links: &[true; 3], unreachable, unresolved: &[] };
         let now = Duration::from_millis(millis);
         view.breakers.look(now, plan, &[counters], &news, &words, |_, _| {});
         moved.view(&view);
@@ -269,7 +269,7 @@ fn unicast(moved: &mut Moved) {
     let mut live = Live::new(
         "[[rule]]\nname = \"feed\"\n\
          input = { port = \"in\", destination = \"239.1.1.1\", udp_port = 5001 }\n\
-         output = [{ port = \"a\", destination = \"10.0.0.9\" }]\n",
+         output = [{ port = \"a\", destination = \"10.0.0.9\", source = \"port\" }]\n",
     );
     let own = MacAddr([2, 0, 0, 0, 1, 1]);
     let mut neighbours = Neighbours::new(1);
@@ -286,8 +286,15 @@ fn unicast(moved: &mut Moved) {
         let mac = MacAddr([2, 0, 0, 0, 0, second]);
         neighbours.learn(who, mac, own, heard, Duration::from_secs(second.into()));
     }
-    let rows = neighbours.rows(Duration::from_secs(4));
-    moved.view(&View { neighbours: rows, ..live.view() });
+    let quoted = Quoted::read(
+        &v4()
+            .with(|f| {
+                (f.source, f.destination) = ([10, 0, 0, 1].into(), [10, 0, 0, 9].into());
+            })
+            .bytes()[14..],
+    );
+    neighbours.unreachable.hears(1, &quoted.expect("it is a datagram"));
+    moved.view(&View { neighbours: neighbours.shown(Duration::from_secs(4)), ..live.view() });
     live.site.finish();
 }
 

@@ -48,7 +48,7 @@ pub fn what_passes_between_workers_moves() {
         pools: Vec::new(),
         unmatched: Unmatched::default(),
         groups: Default::default(),
-        neighbours: Vec::new(),
+        neighbours: Default::default(),
         alerts: Vec::new(),
         now: Some(crew.clock.now()),
         uptime: Duration::from_millis(1),

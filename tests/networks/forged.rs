@@ -1,8 +1,8 @@
-//! Frames of ARP and neighbour discovery that nobody should believe, byte by byte.
+//! Frames of ARP, neighbour discovery and ICMP that nobody should believe, byte by byte.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::frames::group_mac;
+use crate::frames::{group_mac, resum, v4};
 
 /// The MAC that is claimed: nobody's.
 const LIAR: [u8; 6] = [2, 0, 0, 0, 0x66, 0x66];
@@ -81,6 +81,62 @@ impl Claim {
     }
 }
 
+/// A message that a datagram of the relay's did not arrive (RFC 792, RFC 4443), from a host.
+pub struct Refusal {
+    /// The MAC that hears it.
+    pub to: [u8; 6],
+    /// Who says so: whom the datagram was for.
+    pub host: IpAddr,
+    /// The relay's address there, which the datagram was from.
+    pub relay: IpAddr,
+    /// The UDP port that it was for.
+    pub udp_port: u16,
+}
+
+impl Refusal {
+    /// As a kernel would say it.
+    pub fn frame(&self) -> Vec<u8> {
+        self.quoting(self.relay, self.udp_port, 28, 0)
+    }
+
+    /// A wrong sum, a datagram from another or for another UDP port, and none at all.
+    pub fn lies(&self) -> Vec<Vec<u8>> {
+        vec![
+            self.quoting(self.relay, self.udp_port, 28, 1),
+            self.quoting(self.host, self.udp_port, 28, 0),
+            self.quoting(self.relay, self.udp_port + 1, 28, 0),
+            self.quoting(self.relay, self.udp_port, 12, 0),
+        ]
+    }
+
+    /// Quotes so much of a datagram (20 bytes more in IPv6), with a sum that is off by so much.
+    fn quoting(&self, source: IpAddr, udp_port: u16, len: usize, off: u16) -> Vec<u8> {
+        let datagram = v4().with(|f| {
+            (f.source, f.destination, f.udp_port) = (source, self.host, udp_port);
+        });
+        let packet = &datagram.bytes()[14..];
+        match (self.host, self.relay) {
+            (IpAddr::V4(host), IpAddr::V4(relay)) => {
+                let mut message = [&[3, 3, 0, 0, 0, 0, 0, 0], &packet[..len]].concat();
+                let sum = (!sum(&message)).wrapping_add(off);
+                message[2..4].copy_from_slice(&sum.to_be_bytes());
+                let total = (20 + message.len()) as u16;
+                let mut head = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0];
+                head[2..4].copy_from_slice(&total.to_be_bytes());
+                head.extend(host.octets());
+                head.extend(relay.octets());
+                resum(&mut head);
+                frame(self.to, LIAR, 0x0800, &[head, message].concat())
+            }
+            (IpAddr::V6(host), IpAddr::V6(relay)) => {
+                let message = [&[1, 4, 0, 0, 0, 0, 0, 0], &packet[..len + 20]].concat();
+                frame(self.to, LIAR, 0x86dd, &nd(host, relay, 64, &message, off))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// Whether a frame is an answer to the question who has this address.
 pub fn answers_for(frame: &[u8], address: IpAddr) -> bool {
     match address {
@@ -122,15 +178,21 @@ fn advertisement(target: Ipv6Addr, flags: u8) -> Vec<u8> {
 fn nd(source: Ipv6Addr, destination: Ipv6Addr, hops: u8, message: &[u8], off: u16) -> Vec<u8> {
     let len = message.len() as u16;
     let pseudo = [&source.octets()[..], &destination.octets(), &len.to_be_bytes(), &[0, 58]];
-    let mut sum = 0_u32;
-    for word in [pseudo.concat(), message.to_vec()].concat().chunks(2) {
-        sum += u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0));
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
+    let sum = sum(&[pseudo.concat(), message.to_vec()].concat());
     let mut message = message.to_vec();
-    message[2..4].copy_from_slice(&(!(sum as u16)).wrapping_add(off).to_be_bytes());
+    message[2..4].copy_from_slice(&(!sum).wrapping_add(off).to_be_bytes());
     let head = [0x60, 0, 0, 0, 0, 0, 58, hops];
     let mut packet = [&head[..], &source.octets(), &destination.octets(), &message].concat();
     packet[4..6].copy_from_slice(&len.to_be_bytes());
     packet
+}
+
+/// The one's complement sum (RFC 1071).
+fn sum(bytes: &[u8]) -> u16 {
+    let mut sum = 0_u32;
+    for word in bytes.chunks(2) {
+        sum += u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0));
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
 }

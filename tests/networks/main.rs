@@ -52,5 +52,6 @@ fn main() -> std::process::ExitCode {
         neighbours::a_receiver_that_vanishes_costs_the_others_nothing,
         neighbours::what_is_not_on_the_link_goes_by_way_of_a_router,
         neighbours::liars_and_floods_change_nothing,
+        neighbours::a_receiver_that_refuses_is_told_of,
     ])
 }

@@ -78,13 +78,13 @@ impl Site {
         for (port, more) in more.iter().enumerate() {
             text += &device(&format!("out{port}"));
             text += &format!("address = [\"10.1.{port}.1/24\", \"fd01:{port}::1/64\"]\n");
-            text += &format!("{more}\n");
+            text += &format!("{more}\n[[receiver]]\nname = \"host{port}\"\nport = \"out{port}\"\n");
         }
         for (name, version, group) in [("four", 4, "239.1.1.1"), ("six", 6, "ff05::1:1")] {
             let output = |port: usize| {
                 let destination = destinations[port][usize::from(version == 6)];
                 format!(
-                    "{{ port = \"out{port}\", destination = \"{destination}\", source = \"port\", \
+                    "{{ receiver = \"host{port}\", destination = \"{destination}\", source = \"port\", \
                      udp_port = {} }},\n",
                     udp_port(version)
                 )
@@ -111,6 +111,12 @@ impl Site {
         let (address, len) = (host(port, version), if version == 4 { 24 } else { 64 });
         let nodad = if version == 4 { "" } else { " nodad" };
         self.hosts[port].ip(&format!("address add {address}/{len} dev host{nodad}"));
+    }
+
+    /// The address of the relay's port.
+    fn address(&self, port: usize, version: u8) -> IpAddr {
+        let text = if version == 4 { format!("10.1.{port}.1") } else { format!("fd01:{port}::1") };
+        text.parse().expect("an address")
     }
 
     /// A socket at a host, whether it has an address or not.
@@ -186,6 +192,14 @@ fn output<'a>(report: &'a Value, rule: &str, port: &str) -> &'a Value {
     outputs.iter().find(|output| output["port"] == port).expect("it is there")
 }
 
+/// Copies that were not sent because nobody was there; none for anything else.
+fn not_there(output: &Value) -> u64 {
+    let dropped = output["dropped"].as_object().expect("by reason");
+    let known = ["unresolved", "breaker_open"];
+    assert!(dropped.keys().all(|reason| known.contains(&&**reason)), "{output}");
+    sum(&output["dropped"])
+}
+
 /// All of a port's copies were sent.
 fn lost_nothing(report: &Value, port: &str, packets: u32) {
     for rule in ["four", "six"] {
@@ -245,10 +259,10 @@ pub fn a_receiver_that_comes_late_gets_its_stream() {
     for (rule, version) in [("four", 4), ("six", 6)] {
         let output = output(&report, rule, "out0");
         let [copies, sent] = ["copies", "sent"].map(|key| number(&output[key]));
-        // What did not come is counted, and nothing else is.
-        let unresolved = number(&output["dropped"]["unresolved"]);
-        assert_eq!((copies, sent + unresolved), (site.next.into(), copies), "IPv{version}");
-        assert!(unresolved > 0 && sent > 0, "{output}");
+        // What did not come is counted.
+        let dropped = not_there(output);
+        assert_eq!((copies, sent + dropped), (site.next.into(), copies), "IPv{version}");
+        assert!(dropped > 0 && sent > 0, "{output}");
     }
 }
 
@@ -271,6 +285,10 @@ pub fn a_receiver_that_vanishes_costs_the_others_nothing() {
     site.hosts[0].ip("address flush dev host");
     let gone = [4, 6].map(|version| host(0, version));
     site.until("silent", gone, stays);
+    let breaker =
+        |site: &Site, host: &str| named(&site.relay.show("receivers"), host)["breaker"].clone();
+    until("the breaker to open", || breaker(&site, "host0") == "open");
+    assert_eq!(breaker(&site, "host1"), "closed");
     site.round(stays);
     goes.iter().for_each(|socket| drop(all_of(socket)));
     [4, 6].iter().for_each(|&version| site.appear(0, version));
@@ -287,11 +305,14 @@ pub fn a_receiver_that_vanishes_costs_the_others_nothing() {
     goes.iter().for_each(|socket| drop(all_of(socket)));
     goes.iter().for_each(|socket| socket.set_nonblocking(false).expect("a socket"));
     site.round(&sockets);
+    assert_eq!(breaker(&site, "host0"), "closed");
     let report = site.end();
     lost_nothing(&report, "out1", site.next);
+    let opened = |host: &str| number(&named(&report["receivers"], host)["breaker_opened"]);
+    assert_eq!(["host0", "host1"].map(opened), [1, 0]);
     for rule in ["four", "six"] {
         let output = output(&report, rule, "out0");
-        assert!(number(&output["dropped"]["unresolved"]) > 0, "{output}");
+        assert!(not_there(output) > 0, "{output}");
     }
 }
 
@@ -389,4 +410,58 @@ pub fn liars_and_floods_change_nothing() {
         let shown = named(&report["ports"], &format!("out{port}"));
         assert!(number(&shown["punt_full"]) > 0, "{shown}");
     }
+}
+
+pub fn a_receiver_that_refuses_is_told_of() {
+    let net = Net::new();
+    let mut site = Site::new(&net);
+    let each = || [0, 1].into_iter().flat_map(|port| [4, 6].map(|version| (port, version)));
+    each().for_each(|(port, version)| site.appear(port, version));
+    // Nobody has a socket at the first: its kernel says so.
+    let there = [4, 6].map(|version| site.receiver(1, version));
+    site.start_on_link("");
+    let told = |site: &Site, port: &str| {
+        let report = serde_json::json!({ "rules": site.relay.show("rules") });
+        ["four", "six"].map(|rule| number(&output(&report, rule, port)["unreachable"]))
+    };
+    let start = Instant::now();
+    while told(&site, "out0").contains(&0) {
+        assert!(start.elapsed() < PATIENCE, "no word of it: {}", site.relay.show("ports"));
+        site.round(&there);
+    }
+    // What quotes nothing of ours, and what is broken, says nothing of the other.
+    let ours = [0, 1].map(|port| forged::mac(&site.space.mac(&format!("out{port}"))));
+    let wires = [0, 1].map(|port| Raw::open(&site.hosts[port], "host"));
+    for version in [4, 6] {
+        let refusal = |port: usize| forged::Refusal {
+            to: ours[port],
+            host: host(1, version),
+            relay: site.address(1, version),
+            udp_port: udp_port(version),
+        };
+        refusal(1).lies().iter().for_each(|frame| wires[1].send(frame));
+        // As it would be true, but where that output does not send.
+        wires[0].send(&refusal(0).frame());
+    }
+    site.round(&there);
+    let is_told = |site: &Site| {
+        let alerts = site.relay.show("alerts");
+        let alerts = alerts.as_array().expect("a list").clone();
+        alerts.iter().any(|alert| alert["kind"] == "unreachable")
+    };
+    until("the alert", || is_told(&site));
+    assert_eq!(told(&site, "out1"), [0; 2]);
+    // And a true one, so that the lies were not refused for something else.
+    for version in [4, 6] {
+        let refusal = forged::Refusal {
+            to: ours[1],
+            host: host(1, version),
+            relay: site.address(1, version),
+            udp_port: udp_port(version),
+        };
+        wires[1].send(&refusal.frame());
+    }
+    until("it to be heard", || told(&site, "out1") == [1; 2]);
+    let report = site.end();
+    ["out0", "out1"].iter().for_each(|port| lost_nothing(&report, port, site.next));
 }

@@ -31,6 +31,7 @@ struct Totals {
     ledger: Ledger,
     late_sent: u64,
     log_dropped: u64,
+    unreachable: u64,
 }
 
 fn lost(port: &PortStatus) -> [u64; LOST.len()] {
@@ -87,6 +88,7 @@ impl Losses {
             }
         }
         loss(AlertKind::LogDropped, "instance", totals.log_dropped - last.log_dropped);
+        loss(AlertKind::Unreachable, "instance", totals.unreachable - last.unreachable);
         note_misses(totals, &last, note);
     }
 }
@@ -99,6 +101,7 @@ impl Totals {
             at,
             ports: drivers.ports.iter().map(lost).collect(),
             log_dropped: drivers.log_dropped,
+            unreachable: drivers.unreachable,
             late_sent: outputs.map(|output| output.late_sent.get()).sum(),
             ledger: total(workers.map(|counters| counters.ledger.read())),
         }

@@ -23,6 +23,10 @@ pub const fn of(kind: AlertKind) -> &'static str {
              ports`, then raise memory.packets and memory.headers"
         }
         AlertKind::LogDropped => "look at what reads the standard error stream",
+        AlertKind::Unreachable => {
+            "a host or router refuses copies: `punctual show outputs --sort unreachable` says whose; \
+             start what should receive them, or look at its firewall and routes"
+        }
         AlertKind::Breaker => "look at what reads from it",
         AlertKind::Stalled => {
             "look at what else runs on its CPU, and whether its driver waits in the kernel"

@@ -1,7 +1,13 @@
 use super::*;
 
-const UP: Evidence =
-    Evidence { link_up: true, refused: Duration::ZERO, unreachable: false, passed: 0 };
+const UP: Evidence = Evidence {
+    link_up: true,
+    refused: Duration::ZERO,
+    unreachable: false,
+    unresolved: false,
+    passed: 0,
+};
+const SILENT: Evidence = Evidence { unresolved: true, ..UP };
 const DOWN: Evidence = Evidence { link_up: false, ..UP };
 
 const fn ms(millis: u64) -> Duration {
@@ -73,6 +79,20 @@ fn failed_probes_double_the_backoff_up_to_a_second_and_are_one_alert() {
 }
 
 #[test]
+fn an_answer_closes_it_at_once_and_nothing_is_tried_before() {
+    let mut breaker = Breaker::of_receiver();
+    let opened = (0, Change::Opened(Reason::Unresolved));
+    assert_eq!(watch(&mut breaker, 0..5_000, &SILENT), [opened]);
+    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(watch(&mut breaker, 5_000..5_100, &UP), [(5_000, Change::Closed(ms(5_000)))]);
+    // Also where it was open for another reason before.
+    let gone = Evidence { unreachable: true, ..UP };
+    assert_eq!(watch(&mut breaker, 6_000..6_001, &gone).len(), 1);
+    assert_eq!(watch(&mut breaker, 6_001..9_000, &SILENT), []);
+    assert_eq!(watch(&mut breaker, 9_000..9_001, &UP), [(9_000, Change::Closed(ms(3_000)))]);
+}
+
+#[test]
 fn a_link_that_comes_up_closes_it_at_once() {
     let mut breaker = Breaker::of_port();
     assert_eq!(watch(&mut breaker, 0..500, &DOWN), [(0, Change::Opened(Reason::LinkDown))]);
@@ -124,7 +144,7 @@ fn a_row_of_refusals_that_is_just_over_opens_nothing() {
     let receivers = fixture.plan.capacity.receivers as usize;
     let words = BreakerWords::new(fixture.plan.ports.len(), receivers);
     let links = vec![true; fixture.plan.ports.len()];
-    let news = News { links: &links, unreachable: &[] };
+    let news = News { links: &links, unreachable: &[], unresolved: &[] };
     let hour = 3_600 * fixture.plan.ticks_per_second;
     for (from, opens) in [(0, 0), (hour - 1, 0), (1, 1)] {
         for port in &fixture.counters.ports {

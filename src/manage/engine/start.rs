@@ -86,6 +86,7 @@ impl Engine {
             hears_all,
             interfaces,
             breakers,
+            unresolved: slow_path.protocols.neighbours.unresolved(&plan),
             unmatched: Unmatched::default(),
             slow_path,
             leaving: None,

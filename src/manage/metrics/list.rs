@@ -240,6 +240,12 @@ pub static OUTPUTS: Group<OutputReport> = Group {
             "Left out by sampling or for another balanced output; not part of the copies.",
             |o| o.not_selected,
         ),
+        counter(
+            "punctual_output_unreachable_messages",
+            &["unreachable"],
+            "Messages of others that copies did not arrive.",
+            |o| o.unreachable,
+        ),
         drops("punctual_output_dropped_copies", &["dropped"], "Not sent, by reason.", |o| {
             &o.dropped
         }),

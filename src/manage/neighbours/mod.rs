@@ -13,6 +13,7 @@
 
 mod entry;
 mod report;
+mod unreachable;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use foldhash::{HashMap, HashMapExt};
 
 pub use entry::{Heard, State};
 pub use report::NeighbourReport;
+pub use unreachable::{Quoted, Unreachable};
 
 use super::slow_path::{Host, Outbox, Outcome, arp, nd};
 use crate::config::{self, Config, Neighbour};
@@ -51,6 +53,8 @@ pub struct Neighbours {
     reachable: Vec<Duration>,
     /// By port slot, as of the last tick.
     seen: Vec<PortSeen>,
+    /// Who says that copies do not arrive.
+    pub unreachable: Unreachable,
     /// What the workers are to know.
     news: Vec<(usize, Known)>,
     rng: Rng,
@@ -71,6 +75,7 @@ impl Neighbours {
             slots: HashMap::new(),
             reachable: Vec::new(),
             seen: Vec::new(),
+            unreachable: Unreachable::default(),
             news: Vec::new(),
             rng: Rng::with_seed(seed),
         }
@@ -79,6 +84,7 @@ impl Neighbours {
     /// Wants those that the outputs of `plan` go to from now on, and no others. Who was wanted
     /// before stays as it is. The news must reach the workers before the plan does.
     pub fn follow(&mut self, config: &Config, plan: &Plan, now: Duration) {
+        self.unreachable.follow(config, plan);
         self.reachable = config.ports.iter().map(|port| port.reachable).collect();
         self.seen.resize(config.ports.len(), PortSeen::default());
         let old = std::mem::take(&mut self.entries).into_iter().flatten();
@@ -91,7 +97,8 @@ impl Neighbours {
         // Those in the outputs' templates have no slot: they are here to be shown and guarded.
         let rules = config.rules.iter();
         let all = rules.flat_map(|rule| rule.outputs.iter().map(move |output| (rule, output)));
-        let named = all.flat_map(|(rule, output)| config::neighbours(&rule.input, output));
+        let named = all.filter(|(_, output)| output.next_hop.is_some());
+        let named = named.flat_map(|(rule, output)| config::neighbours(&rule.input, output));
         for (slot, who) in asked.chain(named.map(|who| (None, who))) {
             if self.slots.contains_key(&who) {
                 continue;
@@ -179,7 +186,32 @@ impl Neighbours {
         outcome
     }
 
-    /// All that is shown of them, by port, VLAN and address.
+    /// Slots of the receivers none of whose copies has anywhere to go: all of their outputs in force
+    /// go to neighbours, and none of these answers.
+    pub fn unresolved(&self, plan: &Plan) -> Vec<usize> {
+        let is_silent = |&slot: &u32| {
+            let entry = self.entries.get(slot as usize).and_then(Option::as_ref);
+            entry.is_some_and(|entry| entry.known() == Known::Silent)
+        };
+        let mut silent = vec![None; plan.capacity.receivers as usize];
+        for &slot in plan.rule_slots.iter().flat_map(|&rule| plan.outputs_of(rule)) {
+            let output = &plan.outputs[slot as usize];
+            let Some(receiver) = output.receiver else { continue };
+            let hop = output.hop.as_ref();
+            let its = hop.is_some_and(|hop| hop.slots().iter().all(is_silent));
+            let all = &mut silent[receiver as usize];
+            *all = Some(all.unwrap_or(true) && its);
+        }
+        let silent = silent.iter().enumerate();
+        silent.filter_map(|(slot, all)| (*all == Some(true)).then_some(slot)).collect()
+    }
+
+    /// All that is shown of them.
+    pub fn shown(&self, now: Duration) -> Shown {
+        Shown { rows: self.rows(now), unreachable: self.unreachable.counts().to_vec() }
+    }
+
+    /// Each of them, by port, VLAN and address.
     pub fn rows(&self, now: Duration) -> Vec<Row> {
         let row = |entry: &Entry| Row {
             who: entry.who,
@@ -195,6 +227,15 @@ impl Neighbours {
         rows.sort_by_key(|row| row.who);
         rows
     }
+}
+
+/// All that is shown of neighbours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Each of them.
+    pub rows: Vec<Row>,
+    /// By output slot: messages that its copies do not arrive.
+    pub unreachable: Vec<u64>,
 }
 
 /// A neighbour as it stands.

@@ -188,6 +188,9 @@ fn config(outputs: &str) -> Config {
         device = "net_null1"
         address = ["10.0.0.1/24", "fd00::1/64"]
         neighbour = [{{ address = "10.0.0.77", mac = "{HERE}" }}]
+        [[receiver]]
+        name = "desk"
+        port = "out"
         [[rule]]
         name = "feed"
         input = {{ port = "in", destination = "239.1.1.0/30" }}
@@ -332,4 +335,26 @@ fn a_prefix_has_no_host_at_its_ends() {
     assert_eq!(whom, ["10.0.0.2", "10.0.0.3"].map(address));
     let states: Vec<_> = link.states(at(0)).into_iter().map(|(_, state)| state).collect();
     assert_eq!(states, ["no_host", "no_host", "asked", "asked"]);
+}
+
+#[test]
+fn a_receiver_is_unresolved_where_none_of_its_neighbours_answers() {
+    let to = |last: u8| format!("{{ receiver = \"desk\", destination = \"10.0.0.{last}\" }}");
+    let silent = |link: &mut Link, from: u64| {
+        (from..from + 4).for_each(|second| drop(link.tick(true, at(second))));
+        link.neighbours.unresolved(&link.plan)
+    };
+    let mut link = Link::new(&[to(9), to(10)].join(", "));
+    assert_eq!(link.neighbours.unresolved(&link.plan), [0; 0], "they are still asked");
+    assert_eq!(silent(&mut link, 0), [0]);
+    link.hears("10.0.0.10", HERE, Heard::Answer, at(4));
+    assert_eq!(link.neighbours.unresolved(&link.plan), [0; 0], "one answers");
+    // What needs no answer goes on, whoever is silent.
+    for other in [to(77), "{ receiver = \"desk\", destination = \"239.9.9.9\" }".to_owned()] {
+        let mut link = Link::new(&[to(9), other].join(", "));
+        assert_eq!(silent(&mut link, 0), [0; 0]);
+    }
+    // A receiver without outputs is nobody's.
+    let mut link = Link::new("{ port = \"out\", destination = \"10.0.0.9\" }");
+    assert_eq!(silent(&mut link, 0), [0; 0]);
 }

@@ -41,8 +41,8 @@ pub struct Inputs<'a> {
     pub unmatched: &'a Unmatched,
     /// The groups that are joined, and what was heard of groups.
     pub groups: &'a groups::State,
-    /// Whom unicast copies go to.
-    pub neighbours: &'a [neighbours::Row],
+    /// Whom unicast copies go to, and who says that they do not arrive.
+    pub neighbours: &'a neighbours::Shown,
     /// The newest alerts.
     pub alerts: &'a [Alert],
     /// The time by the workers' clock; `None` takes the latest heartbeat, which is all there is
@@ -130,6 +130,7 @@ impl Report {
             groups: inputs.groups.report(inputs.config),
             neighbours: inputs
                 .neighbours
+                .rows
                 .iter()
                 .map(|row| NeighbourReport::of(row, inputs.config))
                 .collect(),
@@ -334,6 +335,7 @@ fn output_report(inputs: &Inputs<'_>, slot: usize, output: &Output) -> OutputRep
         late_sent: sum(|output| &output.late_sent),
         late_dropped: dropped[DropReason::EgressLate.index()],
         not_selected: sum(|output| &output.not_selected),
+        unreachable: inputs.neighbours.unreachable.get(slot).copied().unwrap_or_default(),
         dropped: DropCounts::from(&dropped),
     }
 }

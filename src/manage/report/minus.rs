@@ -106,6 +106,7 @@ fn output(now: &OutputReport, base: &OutputReport) -> OutputReport {
         late_sent: now.late_sent.saturating_sub(base.late_sent),
         late_dropped: now.late_dropped.saturating_sub(base.late_dropped),
         not_selected: now.not_selected.saturating_sub(base.not_selected),
+        unreachable: now.unreachable.saturating_sub(base.unreachable),
         dropped: now.dropped.minus(&base.dropped),
         ..now.clone()
     }

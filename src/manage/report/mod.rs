@@ -187,6 +187,9 @@ pub struct OutputReport {
     pub late_dropped: u64,
     /// Packets that sampling left out, or that went to another balanced output; not part of `copies`.
     pub not_selected: u64,
+    /// Messages of others that copies did not arrive: ICMP destination unreachable.
+    #[serde(default)]
+    pub unreachable: u64,
     /// Copies that were not sent.
     pub dropped: DropCounts,
 }

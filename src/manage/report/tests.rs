@@ -4,6 +4,7 @@ use super::*;
 use crate::config::Class;
 use crate::ledger::{Counters, Ledger};
 use crate::manage::fixture::{Fixture, assert_golden};
+use crate::manage::neighbours;
 use crate::manage::reload::Retired;
 use crate::packet::DropReason;
 
@@ -110,7 +111,7 @@ fn one_worker_cannot_hide_what_another_lost() {
         pools: &[],
         unmatched: &fixture.unmatched,
         groups: &fixture.groups,
-        neighbours: &[],
+        neighbours: &neighbours::Shown::default(),
         alerts: &[],
         now: None,
         uptime: std::time::Duration::ZERO,
@@ -144,7 +145,7 @@ fn a_rule_without_packets_has_no_last_one() {
         pools: &[],
         unmatched: &fixture.unmatched,
         groups: &fixture.groups,
-        neighbours: &[],
+        neighbours: &neighbours::Shown::default(),
         alerts: &[],
         now: Some(1_000_000),
         uptime: std::time::Duration::ZERO,

@@ -164,6 +164,10 @@ fn outputs(rows: &[Row<OutputRow>], elapsed: Duration, style: Style) -> String {
             ];
             grid.row(cells.into_iter().chain(rates));
             table::by_reason(grid, &output.dropped);
+            if output.unreachable > 0 {
+                let count = grouped(output.unreachable);
+                grid.line(format!("    told not to arrive (ICMP): {count}"), Paint::Loss);
+            }
         },
     );
     grid.render(style)

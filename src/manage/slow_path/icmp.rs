@@ -1,15 +1,17 @@
-//! ICMP (RFC 792, RFC 4443): answers to echo requests for our own addresses.
+//! ICMP (RFC 792, RFC 4443): answers to echo requests for our own addresses, and messages that copies
+//! do not arrive.
 
 use std::time::Duration;
 
 use etherparse::checksum::Sum16BitWords;
+use etherparse::icmpv4::DestUnreachableHeader;
 use etherparse::{
     EtherType, Icmpv4Slice, Icmpv4Type, Icmpv6Slice, Icmpv6Type, Ipv4Slice, Ipv6Slice,
     PacketBuilder,
 };
 
 use super::{Host, Outbox, Outcome, Punted, nd};
-use crate::manage::neighbours::Neighbours;
+use crate::manage::neighbours::{Neighbours, Quoted};
 
 /// The TTL of what we send (RFC 1122, section 3.2.1.7).
 const TTL: u8 = 64;
@@ -19,6 +21,7 @@ pub fn received_v4(
     host: &Host,
     packet: &Punted<'_>,
     ip: &Ipv4Slice<'_>,
+    neighbours: &mut Neighbours,
     out: &mut Outbox,
 ) -> Outcome {
     let header = ip.header();
@@ -35,8 +38,16 @@ pub fn received_v4(
     if Sum16BitWords::new().add_slice(icmp.slice()).ones_complement() != 0 {
         return Outcome::Malformed;
     }
-    let Icmpv4Type::EchoRequest(echo) = icmp.icmp_type() else {
-        return Outcome::Ignored;
+    let echo = match icmp.icmp_type() {
+        Icmpv4Type::EchoRequest(echo) => echo,
+        // What is too long was told by its MTU, and is another matter.
+        Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded {
+            ..
+        }) => return Outcome::Ignored,
+        Icmpv4Type::DestinationUnreachable(_) => {
+            return unreachable(packet.port, icmp.payload(), neighbours);
+        }
+        _ => return Outcome::Ignored,
     };
     if host.is_broadcast(header.source_addr()) {
         return Outcome::Ignored;
@@ -76,6 +87,11 @@ pub fn received_v6(
         Icmpv6Type::NeighborAdvertisement(says) => {
             nd::answered(host, packet, ip, &icmp, (says, neighbours, now))
         }
+        Icmpv6Type::DestinationUnreachable(_)
+            if packet.link.destination == host.mac && host.owns(header.destination_addr()) =>
+        {
+            unreachable(packet.port, icmp.payload(), neighbours)
+        }
         Icmpv6Type::EchoRequest(echo) => {
             // To a group there is no answer here: who asks all would hear all at once.
             let for_us =
@@ -93,5 +109,13 @@ pub fn received_v6(
             Outcome::Done
         }
         _ => Outcome::Ignored,
+    }
+}
+
+/// Hears at a port that the datagram which a message quotes did not arrive.
+fn unreachable(port: usize, quoted: &[u8], neighbours: &mut Neighbours) -> Outcome {
+    match Quoted::read(quoted) {
+        Some(quoted) => neighbours.unreachable.hears(port, &quoted),
+        None => Outcome::Malformed,
     }
 }

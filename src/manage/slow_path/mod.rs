@@ -193,7 +193,7 @@ impl Protocols {
         match &packet.headers.net {
             Some(NetSlice::Arp(arp)) => arp::received(host, packet, arp, (neighbours, now), outbox),
             Some(NetSlice::Ipv4(ip)) => match ip.payload_ip_number() {
-                IpNumber::ICMP => icmp::received_v4(host, packet, ip, outbox),
+                IpNumber::ICMP => icmp::received_v4(host, packet, ip, neighbours, outbox),
                 _ => Outcome::Ignored,
             },
             Some(NetSlice::Ipv6(ip)) => match ip.payload().ip_number {
