@@ -75,6 +75,7 @@ fn view(config: Config, plan: &Arc<Plan>, counters: &Arc<Counters>) -> View {
         config: Arc::new(config),
         plan: Arc::clone(plan),
         workers: vec![(1, Arc::clone(counters))],
+        places: Arc::default(),
         ports: vec![PortStatus::default(); 2],
         retired: Retired::default(),
         breakers: Breakers::new(plan),

@@ -9,7 +9,7 @@ use crate::plan::{Plan, Roles};
 use crate::stages::{Originate, Punt, RxSource};
 use crate::worker::{Control, Handoff, Parts, Worker};
 
-use super::placement::{self, PortPlace, Topology};
+use super::placement::{self, Place, PortPlace, Topology};
 use super::slow_path::Ends;
 
 /// The lcore of the first worker; 0 is management.
@@ -128,11 +128,14 @@ pub fn all(counters: &[Arc<Counters>]) -> Vec<&Counters> {
     counters.iter().map(|counters| &**counters).collect()
 }
 
-/// What of lcores and ports is not placed well on this host.
-pub fn misplaced(lcores: &Lcores, roles: &Roles, ports: &[Port]) -> Vec<String> {
-    let place = |port| PortPlace { name: Port::name(port), node: port.socket().try_into().ok() };
-    let ports: Vec<_> = ports.iter().map(place).collect();
-    placement::warnings(&Topology::of_host(), lcores, roles, &ports)
+/// Where the workers are on this host, and what of that and of the ports is not placed well.
+pub fn places(lcores: &Lcores, roles: &Roles, ports: &[Port]) -> Arc<[Place]> {
+    let topology = Topology::of_host();
+    let mut places = placement::places(&topology, lcores);
+    let of = |port| PortPlace { name: Port::name(port), node: port.socket().try_into().ok() };
+    let ports: Vec<_> = ports.iter().map(of).collect();
+    placement::beside_ports(&mut places, &topology, roles, &ports);
+    places.into()
 }
 
 /// Whether any two of the lcores share a CPU.

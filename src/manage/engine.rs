@@ -11,6 +11,7 @@ use super::groups::{Speaker, wanted};
 use super::interfaces::Interfaces;
 use super::live::Totals;
 use super::neighbours::PortSeen;
+use super::placement::Place;
 use super::reload::{Diff, ReloadError, Reloader, diff};
 use super::report::{Link, PoolStatus, PortStatus, TxChain};
 use super::slow_path::SlowPath;
@@ -63,8 +64,8 @@ pub struct Engine {
     pub reloader: Reloader,
     /// By port slot: whether it has buffers for linear copies.
     has_linear: Vec<bool>,
-    /// What of lcores and ports is not placed well.
-    pub misplaced: Vec<String>,
+    /// Where the workers are.
+    pub places: Arc<[Place]>,
     /// CPUs for threads that are not lcores: none of the workers', where there are others.
     pub service_cpus: Vec<u32>,
     eal: Eal,

@@ -8,6 +8,7 @@ use super::alerts::{Alert, Level};
 use super::breaker::{Breakers, News};
 use super::groups;
 use super::neighbours;
+use super::placement::Place;
 use super::reload::Retired;
 use super::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
 use super::unmatched::Unmatched;
@@ -70,6 +71,7 @@ impl Fixture {
             config: &self.config,
             plan: &self.plan,
             workers: &workers,
+            places: &places(),
             ports: &self.ports,
             retired: &Retired::default(),
             breakers: &self.breakers,
@@ -88,12 +90,19 @@ impl Fixture {
     }
 }
 
+/// Where its worker is.
+fn places() -> [Place; 1] {
+    let misplaced = "workers 0 and 1 share CPU 3".into();
+    [Place { cpu: 3, node: Some(1), misplaced: vec![misplaced] }]
+}
+
 /// What management shows of it.
 pub fn view(fixture: Fixture) -> View {
     View {
         config: Arc::new(fixture.config),
         plan: Arc::new(fixture.plan),
         workers: vec![(1, Arc::new(fixture.counters))],
+        places: places().into(),
         ports: fixture.ports,
         retired: Retired::default(),
         breakers: fixture.breakers,

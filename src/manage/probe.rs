@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::interfaces::{self, Facts};
+use super::placement::{self, Place, Topology};
 use super::text::{Paint, Style, size};
 use crate::config::{Config, EalMemory, KernelDriver, Lcores, Port, RxChecksum};
 use crate::dpdk;
@@ -29,10 +30,12 @@ pub fn probe(config: &Config, plan: &Plan) -> Vec<Finding> {
     let allowed = dpdk::allowed_cpus();
     let chosen = super::crew::lcores(config, &allowed);
     let mut found = vec![memory(config, plan)];
-    found.extend(lcores(&chosen, &allowed));
+    let topology = Topology::of_host();
+    let places = placement::places(&topology, &chosen);
+    found.extend(lcores(&chosen, &allowed, &places));
     for (slot, port) in config.ports.iter().enumerate() {
         let receives = config.rules.iter().any(|rule| rule.input.ports.contains(&slot));
-        found.extend(device(port, receives, &chosen.workers));
+        found.extend(device(port, receives, (&topology, &places)));
     }
     found
 }
@@ -84,12 +87,13 @@ fn memory(config: &Config, plan: &Plan) -> Finding {
     }
 }
 
-fn lcores(lcores: &Lcores, allowed: &[u32]) -> Vec<Finding> {
+fn lcores(lcores: &Lcores, allowed: &[u32], places: &[Place]) -> Vec<Finding> {
     let all = || std::iter::once(&lcores.management).chain(&lcores.workers);
     let list = |cpus: &[u32]| cpus.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let mut found = vec![];
+    let workers: Vec<_> = places.iter().map(Place::to_string).collect();
     let told =
-        format!("management on CPU {}, workers on {}", lcores.management, list(&lcores.workers));
+        format!("management on CPU {}, workers on {}", lcores.management, workers.join("; "));
     let barred: Vec<_> = all().copied().filter(|cpu| !allowed.contains(cpu)).collect();
     if barred.is_empty() {
         found.push(Good(told));
@@ -99,36 +103,12 @@ fn lcores(lcores: &Lcores, allowed: &[u32]) -> Vec<Finding> {
             "{told}: this process may not use CPU {barred}, only {allowed}; correct [eal] lcores"
         )));
     }
-    for worker in &lcores.workers {
-        let siblings = siblings(*worker);
-        let others = all().copied().filter(|cpu| cpu != worker && siblings.contains(cpu));
-        let others: Vec<_> = others.collect();
-        if lcores.management == *worker {
-            found.push(Warning(format!(
-                "CPU {worker} is management's and a worker's: give the worker one of its own"
-            )));
-        } else if !others.is_empty() {
-            found.push(Warning(format!(
-                "the worker on CPU {worker} shares its core with CPU {}: choose another core",
-                list(&others)
-            )));
-        }
-    }
+    let misplaced = places.iter().flat_map(|place| &place.misplaced);
+    found.extend(misplaced.cloned().map(Warning));
     found
 }
 
-/// The CPUs of the same core.
-fn siblings(cpu: u32) -> Vec<u32> {
-    let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let ranges = text.trim().split(',').filter_map(|range| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        Some(first.parse::<u32>().ok()?..=last.parse().ok()?)
-    });
-    ranges.flatten().collect()
-}
-
-fn device(port: &Port, receives: bool, workers: &[u32]) -> Vec<Finding> {
+fn device(port: &Port, receives: bool, place: (&Topology, &[Place])) -> Vec<Finding> {
     if let Some(driver) = port.driver {
         let mut found = library(port, driver.eal_name());
         match interfaces::facts(&port.device) {
@@ -142,7 +122,7 @@ fn device(port: &Port, receives: bool, workers: &[u32]) -> Vec<Finding> {
     }
     let name = port.device.split(',').next().unwrap_or_default();
     if name.contains(':') && name.contains('.') {
-        pci(port, name, workers)
+        pci(port, name, place)
     } else {
         library(port, name)
     }
@@ -203,7 +183,7 @@ fn rx_queues(interface: &str) -> usize {
     names.filter(|name| name.to_string_lossy().starts_with("rx-")).count()
 }
 
-fn pci(port: &Port, address: &str, workers: &[u32]) -> Vec<Finding> {
+fn pci(port: &Port, address: &str, (topology, places): (&Topology, &[Place])) -> Vec<Finding> {
     let short = address.len() == "00:00.0".len();
     let address = if short { format!("0000:{address}") } else { address.to_owned() };
     let place = Path::new("/sys/bus/pci/devices").join(&address);
@@ -227,17 +207,14 @@ fn pci(port: &Port, address: &str, workers: &[u32]) -> Vec<Finding> {
         )),
     }];
     let node = fs::read_to_string(place.join("numa_node")).unwrap_or_default();
-    // -1 is a host with one node.
-    if let Ok(node @ 0..) = node.trim().parse::<i32>() {
-        let is_far = |cpu: &&u32| {
-            !Path::new(&format!("/sys/devices/system/cpu/cpu{cpu}/node{node}")).exists()
-        };
-        if let Some(cpu) = workers.iter().find(is_far) {
-            found.push(Warning(format!(
-                "port {name}: {address} is on NUMA node {node} and the worker's CPU {cpu} is not: \
-                 `lscpu` lists the node's CPUs, for [eal] lcores"
-            )));
-        }
+    // -1 is a host with one node. Which worker has which port is decided when they are open.
+    if let Ok(node) = node.trim().parse() {
+        let far = places.iter().flat_map(|place| {
+            let mut place = Place { misplaced: vec![], ..place.clone() };
+            place.far_from(topology, name, node);
+            place.misplaced
+        });
+        found.extend(far.map(Warning));
     }
     found
 }

@@ -264,6 +264,7 @@ fn view(in_force: &InForce, engine: &Engine, alerts: &Alerts, uptime: Duration) 
         config: Arc::clone(&in_force.config),
         plan: Arc::clone(&engine.plan),
         workers: engine.workers().collect(),
+        places: Arc::clone(&engine.places),
         ports: engine.port_status(),
         retired: *engine.reloader.retired(),
         breakers: engine.breakers.clone(),

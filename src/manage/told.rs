@@ -47,7 +47,8 @@ impl Told {
         let (lines, mark) = dpdk::log_after(self.dpdk_log);
         lines.iter().for_each(|line| tracing::debug!(dpdk = line.as_str()));
         self.dpdk_log = mark;
-        engine.misplaced.iter().for_each(|line| tracing::warn!("{line}"));
+        let misplaced = engine.places.iter().flat_map(|place| &place.misplaced);
+        misplaced.for_each(|line| tracing::warn!("{line}"));
         let (ports, rules) = (config.ports.len(), config.rules.len());
         let workers = engine.counters.len();
         tracing::info!(instance = config.instance, workers, ports, rules, "ready");

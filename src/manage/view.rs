@@ -11,6 +11,7 @@ use super::alerts::Alert;
 use super::breaker::Breakers;
 use super::groups;
 use super::neighbours;
+use super::placement::Place;
 use super::reload::Retired;
 use super::report::{Distribution, Inputs, PoolStatus, PortStatus, Report, WorkerView};
 use super::unmatched::Unmatched;
@@ -28,6 +29,8 @@ pub struct View {
     pub plan: Arc<Plan>,
     /// Each worker's lcore and counters.
     pub workers: Vec<(u32, Arc<Counters>)>,
+    /// Where they are.
+    pub places: Arc<[Place]>,
     /// What the drivers say, by port slot.
     pub ports: Vec<PortStatus>,
     /// What was counted in slots that others have now.
@@ -64,6 +67,7 @@ impl View {
             config: &self.config,
             plan: &self.plan,
             workers: &workers,
+            places: &self.places,
             ports: &self.ports,
             retired: &self.retired,
             breakers: &self.breakers,

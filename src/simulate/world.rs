@@ -309,6 +309,7 @@ impl<'a> World<'a> {
             config: &self.config,
             plan: &self.plan,
             workers: &[WorkerView { lcore: 1, counters: &self.counters }],
+            places: &[],
             ports: &status,
             breakers: &self.watch.breakers,
             retired: &Retired::default(),

@@ -6,6 +6,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use punctual::dpdk::allowed_cpus;
 use serde_json::Value;
 
 use crate::binary::{Ended, Instance, Running, is_whole, number};
@@ -14,32 +15,51 @@ use crate::netns::Space;
 /// Longest wait for what must come; only a hang takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a configuration of a few ports begins with.
-pub const SMALL: &str = "[eal]\nmemory = \"no-huge\"\n[memory]\npackets = 4096\n";
+/// What a configuration begins with: so many workers, on whatever CPUs there are, and packets.
+pub fn head(workers: usize, packets: u32) -> String {
+    let cpus = allowed_cpus();
+    let cpu = |i: usize| cpus[i % cpus.len()].to_string();
+    let list: Vec<_> = (1..=workers).map(cpu).collect();
+    format!(
+        "[eal]\nmemory = \"no-huge\"\n\
+         lcores = {{ management = {}, workers = [{}] }}\n[memory]\npackets = {packets}\n",
+        cpu(0),
+        list.join(", ")
+    )
+}
+
+/// Packets of a relay of a few ports.
+pub const SMALL: u32 = 4_096;
 
 /// A relay and its files. It is killed where it is dropped.
 pub struct Relay {
     /// Its name and files. Dropped behind the process.
     pub instance: Instance,
+    workers: usize,
     running: Option<Running>,
 }
 
 impl Relay {
-    /// Not started yet, with this configuration behind [`SMALL`].
+    /// Not started yet, with this configuration and one worker.
     pub fn new(text: &str) -> Self {
-        let relay = Self::unset();
+        Self::by(1, text)
+    }
+
+    /// Not started yet, with this configuration and so many workers.
+    pub fn by(workers: usize, text: &str) -> Self {
+        let relay = Self { workers, ..Self::unset() };
         relay.configure(text);
         relay
     }
 
     /// Without a configuration yet.
     pub fn unset() -> Self {
-        Self { instance: Instance::new(), running: None }
+        Self { instance: Instance::new(), workers: 1, running: None }
     }
 
     /// Another configuration, for the start or the next reload.
     pub fn configure(&self, text: &str) {
-        self.instance.configure("", &format!("{SMALL}{text}"));
+        self.instance.configure("", &format!("{}{text}", head(self.workers, SMALL)));
     }
 
     /// Starts it in a namespace; it answers when this returns.

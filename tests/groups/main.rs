@@ -25,6 +25,7 @@ fn main() -> std::process::ExitCode {
         said::queries_of_a_capture_are_answered,
         switched::members_stay_while_a_querier_asks,
         switched::a_reload_joins_and_leaves,
+        switched::two_workers_join_and_leave,
         switched::an_unjoined_group_stays_outside,
         switched::a_wrong_source_is_kept_out_and_counted,
         flooded::absurd_queries_do_not_touch_the_streams,

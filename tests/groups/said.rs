@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::binary::{Instance, is_whole, named, number, sum};
 use crate::common::skip;
 use crate::queries::{igmp, igmp2, igmp3, mld2};
-use crate::relay::SMALL;
+use crate::relay::{SMALL, head};
 
 /// Groups of both IP versions, 256 for all sources, and some for a few.
 const RULES: &str = r#"
@@ -47,7 +47,7 @@ const RULES: &str = r#"
 /// said, a line each, and the report.
 fn run(frames: &[Vec<u8>]) -> (Vec<String>, Value) {
     let instance = Instance::new();
-    instance.configure("", &format!("{SMALL}{RULES}"));
+    instance.configure("", &format!("{}{RULES}", head(1, SMALL)));
     instance.capture("in.pcap", frames.iter().map(|frame| (0, frame.as_slice())));
     let args = ["run", "config.toml", "--stop-after", "4s", "--report", "report.json"];
     let ended = instance.run(&args);

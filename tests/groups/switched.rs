@@ -167,17 +167,30 @@ pub fn members_stay_while_a_querier_asks() {
 }
 
 pub fn a_reload_joins_and_leaves() {
+    joins_and_leaves(1);
+}
+
+/// The first hears the querier, the second says what is joined: its is the port `in`, for who sends
+/// to `out` is the first.
+pub fn two_workers_join_and_leave() {
+    joins_and_leaves(2);
+}
+
+fn joins_and_leaves(workers: usize) {
     let net = Net::new();
     // A membership lasts for minutes: only a leave ends it in time.
     let site = Site::new(&net, "mcast_igmp_version 3 mcast_membership_interval 26000");
     let is = |group: &str| member(&site.switch, "br0", "relay", group).is_some();
-    let mut relay = Relay::new(&config("destination = \"239.1.1.1\""));
+    let mut relay = Relay::by(workers, &config("destination = \"239.1.1.1\""));
     relay.start(&site.relay);
     until("the first group to be joined", || is("239.1.1.1"));
     relay.reload(&config("destination = \"239.1.1.2\""));
     let joined = until("the second group to be joined", || is("239.1.1.2"));
     let left = until("the first group to be left", || !is("239.1.1.1"));
     println!("joined after {joined:?}, left after {:?}", joined + left);
+    // An answer to a query: it went through the first worker's ring, and back by the second's.
+    let asked = || number(&relay.show("ports")[0]["group_queries"]) > 0;
+    until("a query to be heard", asked);
     relay.stop();
     let stopped = until("all groups to be left", || !is("239.1.1.2"));
     println!("left {stopped:?} after the stop");

@@ -57,6 +57,7 @@ impl Live {
             config: Arc::new(self.config.clone()),
             plan: Arc::clone(&site.plan),
             workers: vec![(1, Arc::clone(&site.counters))],
+            places: Arc::default(),
             ports: vec![PortStatus { link: Link::Up, ..PortStatus::default() }; site.tx.len()],
             retired: Retired::default(),
             breakers: Breakers::new(&site.plan),

@@ -42,6 +42,7 @@ pub fn what_passes_between_workers_moves() {
         config: Arc::new(config),
         plan: Arc::clone(&crew.plan),
         workers,
+        places: Default::default(),
         ports: vec![PortStatus { link: Link::Up, ..PortStatus::default() }; 3],
         retired: Retired::default(),
         breakers: Breakers::new(&crew.plan),

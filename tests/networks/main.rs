@@ -16,6 +16,7 @@ mod raw;
 #[path = "../common/relay.rs"]
 mod relay;
 
+mod flooded;
 mod forged;
 mod harness;
 mod links;
@@ -53,5 +54,8 @@ fn main() -> std::process::ExitCode {
         neighbours::what_is_not_on_the_link_goes_by_way_of_a_router,
         neighbours::liars_and_floods_change_nothing,
         neighbours::a_receiver_that_refuses_is_told_of,
+        slow_path::a_kernel_finds_and_pings_the_port_of_two_workers,
+        flooded::one_worker_over_af_packet,
+        flooded::two_workers_over_af_xdp,
     ])
 }

@@ -196,7 +196,7 @@ pub fn a_worker_that_stands_still_is_told_and_takes_the_plan_up_later() {
     });
     assert_eq!((said.code, said.stdout.contains("generation 3")), (Some(0), true), "{said:?}");
     assert!(said.stdout.contains("the worker took it up in a turn of"), "{said:?}");
-    let worker = site.show().workers[0];
+    let worker = site.show().workers[0].clone();
     assert_eq!(worker.generation, 3);
     assert!((1..=worker.longest_turn_ns).contains(&worker.plan_turn_ns), "{worker:?}");
     assert!(worker.longest_turn_ns > 1_000_000_000, "it stood still: {worker:?}");

@@ -210,8 +210,19 @@ fn each_worker_is_shown() {
     let rows = rows.as_array().expect("rows");
     assert_eq!(rows.iter().map(|row| number(&row["lcore"])).collect::<Vec<_>>(), [1, 2]);
     assert!(rows.iter().all(|row| number(&row["turns"]) > 0), "{rows:?}");
+    // With a CPU for each but management, one shares; with fewer, all do. It is said, and to whom.
+    let cpus = allowed_cpus();
+    let cpu = |worker: usize| cpus[worker % cpus.len()];
+    for (i, row) in rows.iter().enumerate() {
+        let place = row["place"].as_str().expect("a text");
+        assert!(place.starts_with(&format!("CPU {}", cpu(i + 1))), "{row}");
+        let shares = cpu(i + 1) == cpus[0] || cpu(i + 1) == cpu(1) && i > 0;
+        let told = row["misplaced"].to_string().contains(" share CPU ");
+        assert_eq!(told, shares, "{row}");
+    }
     let text = instance.run(&["show", "workers", "--instance", &instance.name]).stdout;
     assert!(text.contains("lcore 1") && text.contains("lcore 2"), "{text}");
+    assert!(text.contains(&format!("    CPU {}", cpu(1))), "{text}");
     running.signal(libc::SIGTERM);
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");

@@ -72,7 +72,7 @@ impl Engine {
         let mut interfaces =
             Interfaces::watch(ports.iter().map(Port::interface)).map_err(RunError::Interfaces)?;
         let links = (wait_for_links(&ports, &mut interfaces, &plan), Duration::ZERO);
-        let misplaced = crew::misplaced(&lcores, &roles, &ports);
+        let places = crew::places(&lcores, &roles, &ports);
         let service_cpus = crew::service_cpus(&lcores, &allowed);
         let adaptive = is_adaptive(config, &lcores);
         let launch = |(me, worker)| crew::launch(&eal, me, worker, adaptive);
@@ -96,7 +96,7 @@ impl Engine {
             plan,
             reloader,
             has_linear,
-            misplaced,
+            places,
             service_cpus,
             eal,
         })

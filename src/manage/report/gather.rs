@@ -15,6 +15,7 @@ use crate::manage::alerts::Alert;
 use crate::manage::breaker::Breakers;
 use crate::manage::groups;
 use crate::manage::neighbours::{self, NeighbourReport};
+use crate::manage::placement::Place;
 use crate::manage::reload::Retired;
 use crate::manage::unmatched::Unmatched;
 use crate::packet::{DropReason, Ticks};
@@ -29,6 +30,8 @@ pub struct Inputs<'a> {
     pub plan: &'a Plan,
     /// All workers.
     pub workers: &'a [WorkerView<'a>],
+    /// Where they are; nowhere in a simulation.
+    pub places: &'a [Place],
     /// By port slot.
     pub ports: &'a [PortStatus],
     /// What was counted in slots that others have now.
@@ -122,7 +125,8 @@ impl Report {
             workers: inputs
                 .workers
                 .iter()
-                .map(|worker| worker_report(inputs, now, worker))
+                .enumerate()
+                .map(|(me, worker)| worker_report(inputs, now, worker, inputs.places.get(me)))
                 .collect(),
             pools: inputs.pools.to_vec(),
             unmatched: inputs.unmatched.report(inputs.config),
@@ -427,7 +431,12 @@ fn port_reports(inputs: &Inputs<'_>) -> Vec<PortReport> {
     ports.map(report).collect()
 }
 
-fn worker_report(inputs: &Inputs<'_>, now: Ticks, worker: &WorkerView<'_>) -> WorkerReport {
+fn worker_report(
+    inputs: &Inputs<'_>,
+    now: Ticks,
+    worker: &WorkerView<'_>,
+    place: Option<&Place>,
+) -> WorkerReport {
     let counters = &worker.counters.worker;
     // Read first: a busy turn is counted before it is counted as a turn.
     let busy_turns = counters.busy_turns.get();
@@ -435,6 +444,8 @@ fn worker_report(inputs: &Inputs<'_>, now: Ticks, worker: &WorkerView<'_>) -> Wo
     let turns = counters.turns.get();
     WorkerReport {
         lcore: worker.lcore,
+        place: place.map(ToString::to_string).unwrap_or_default(),
+        misplaced: place.map(|place| place.misplaced.clone()).unwrap_or_default(),
         turns,
         busy_turns,
         busy_permille: busy_turns * 1_000 / turns.max(1),

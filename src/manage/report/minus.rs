@@ -33,7 +33,7 @@ impl Report {
         });
         let workers = self.workers.iter().map(|now| {
             let base = base.workers.iter().find(|base| base.lcore == now.lcore);
-            base.map_or(*now, |base| worker(now, base))
+            base.map_or_else(|| now.clone(), |base| worker(now, base))
         });
         let neighbours = self.neighbours.iter().map(|now| {
             let base = base.neighbours.iter().find(|base| base.label() == now.label());
@@ -147,7 +147,7 @@ fn worker(now: &WorkerReport, base: &WorkerReport) -> WorkerReport {
         packets_taken: now.packets_taken.saturating_sub(base.packets_taken),
         copies_handed: now.copies_handed.saturating_sub(base.copies_handed),
         copies_taken: now.copies_taken.saturating_sub(base.copies_taken),
-        ..*now
+        ..now.clone()
     }
 }
 

@@ -355,10 +355,16 @@ pub struct PortReport {
 }
 
 /// One worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerReport {
     /// Its lcore.
     pub lcore: u32,
+    /// Where it is: `CPU 1`, and its NUMA node where the host says it. Empty in a simulation.
+    #[serde(default)]
+    pub place: String,
+    /// What is not well about its place, and what to do.
+    #[serde(default)]
+    pub misplaced: Vec<String>,
     /// Turns since the start.
     pub turns: u64,
     /// Of these, those that moved a packet.

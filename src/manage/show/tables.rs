@@ -281,6 +281,10 @@ fn workers(rows: &[Row<WorkerReport>], elapsed: Duration, style: Style) -> Strin
             Cell::number(worker.packets_handed + worker.copies_handed),
         ];
         grid.row(cells.into_iter().chain(rates));
+        if !worker.place.is_empty() {
+            grid.line(format!("    {}", worker.place), Paint::Plain);
+        }
+        worker.misplaced.iter().for_each(|line| grid.line(format!("    {line}"), Paint::Loss));
     });
     grid.render(style)
 }
