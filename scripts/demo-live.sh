@@ -125,8 +125,13 @@ desk() {
     started+=($!)
 }
 
+tell() {
+    printf '\n== %s\n' "$*"
+}
+
+# While `top` has the terminal, it is kept for afterwards.
 say() {
-    printf '\n== %s\n' "$*" | if [[ -t 1 ]]; then cat >>"$here/said"; else cat; fi
+    if [[ -t 1 ]]; then tell "$*" >>"$here/said"; else tell "$*"; fi
 }
 
 # What happens, a while apart. Where there is no terminal, each is followed by what `top` would show.
@@ -188,11 +193,11 @@ fi
 kill "${process[relay]}"
 wait "${process[relay]}" || true
 
-say "the ports were"
+tell "the ports were"
 cat "$here/ports"
-say "the relay's last words"
+tell "the relay's last words"
 cat "$here/run"
-say "the desks got"
+tell "the desks got"
 for desk in "${desks[@]}"; do
     printf 'desk %s: %s' "$desk" "$(cat "$here/desk$desk" 2>/dev/null || echo nothing)"
     echo

@@ -10,12 +10,12 @@ import argparse
 import os
 import sys
 
-from . import cases, host, memif, profile, ratios, sizes, table
+from . import cases, host, memif, profile, ratios, sizes, table, workers
 from .programs import HERE, Bench
 
 
 # Cases that are not blocks of a rate.
-OTHERS = {"memif": memif.measure, "sizes": sizes.measure}
+OTHERS = {"memif": memif.measure, "sizes": sizes.measure, "workers": workers.measure}
 PROFILE = {"profile": profile.measure}
 NAMES = (*cases.CASES, *OTHERS)
 

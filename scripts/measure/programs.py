@@ -127,20 +127,22 @@ def rule(name, destination, udp_port, copies, more=""):
 
 
 class Punctual:
-    """The program under test with its own configuration; `devices` are (rx, tx)."""
+    """The program under test with its own configuration: `name` tells instances apart that run at
+    once, `workers` are the CPUs of several."""
 
-    def __init__(self, bench, label, source, rules, sources=65536, rule_count=4096):
+    def __init__(self, bench, label, source, rules, sources=65536, rule_count=4096, name=PREFIX,
+                 workers=None):
         self.bench, self.label = bench, label
         slug = re.sub(r"[^a-z0-9]+", "-", label.lower())
-        self.config = HERE / f"{slug}.toml"
+        self.config, self.report = HERE / f"{slug}.toml", HERE / f"{slug}-report.json"
         self.config.write_text(CONFIG.format(
-            name=PREFIX, memory="in-memory" if bench.huge else "no-huge",
-            management=bench.management, worker=bench.worker, buffers=source.buffers,
+            name=name, memory="in-memory" if bench.huge else "no-huge", management=bench.management,
+            worker=", ".join(map(str, workers or [bench.worker])), buffers=source.buffers,
             headers=BUFFERS, rx=source.device, tx=TX, mtu=source.mtu, more=rules,
             sources=sources, rules=rule_count))
 
     def run(self):
-        report = HERE / "report.json"
+        report = self.report
         report.unlink(missing_ok=True)
         span = f"{int(self.bench.seconds * 1000)}ms"
         command = [self.bench.punctual, "run", self.config, "--stop-after", span, "--report", report]

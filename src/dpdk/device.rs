@@ -55,6 +55,9 @@ pub(super) fn eal_text(config: &PortConfig) -> String {
         KernelDriver::AfPacket => format!(
             ",qdisc_bypass=1,framesz={RING_FRAME},blocksz={RING_BLOCK},framecnt={RING_FRAMES}"
         ),
+        // The driver asks the kernel to look for frames each time that it finds none, a system call,
+        // which is of use where a card interrupts. A virtual interface hands them over by itself.
+        KernelDriver::AfXdp if kernel::is_virtual(device) => ",busy_budget=0".into(),
         KernelDriver::AfXdp => String::new(),
     };
     format!("{}_{port},iface={device}{arguments}", driver.eal_name())
@@ -244,6 +247,9 @@ mod tests {
         let mut config = PortConfig::new("in", "eth1");
         config.driver = Some(KernelDriver::AfXdp);
         assert_eq!(eal_text(&config), "net_af_xdp_in,iface=eth1");
+        config.device = "lo".into();
+        assert_eq!(eal_text(&config), "net_af_xdp_in,iface=lo,busy_budget=0");
+        config.device = "eth1".into();
         config.driver = Some(KernelDriver::AfPacket);
         let text = eal_text(&config);
         assert!(text.starts_with("net_af_packet_in,iface=eth1,qdisc_bypass=1,"), "{text}");

@@ -12,10 +12,17 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::DpdkError;
 use crate::config::KernelDriver;
+
+/// Whether there is such an interface and no device behind it: one end of a veth pair, a bridge.
+pub(super) fn is_virtual(interface: &str) -> bool {
+    let place = Path::new("/sys/class/net").join(interface);
+    place.exists() && !place.join("device").exists()
+}
 
 /// An interface under a port.
 #[derive(Debug)]

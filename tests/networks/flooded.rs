@@ -59,28 +59,7 @@ fn streams_notice_nothing(driver: &str, workers: usize) {
     near.ip(&format!("address add {NEAR6}/64 dev near nodad"));
     far.ip(&format!("address add {FAR}/24 dev far"));
     let mut relay = Relay::unset();
-    relay.instance.configure(
-        "",
-        &format!(
-            r#"{}
-            [[port]]
-            name = "in"
-            device = "in"
-            driver = "{driver}"
-            address = ["{OURS}/24", "{OURS6}/64"]
-            rx_checksum = "complete"
-            [[port]]
-            name = "out"
-            device = "out"
-            driver = "{driver}"
-            [[rule]]
-            name = "feed"
-            input = {{ port = "in", destination = "{GROUP}" }}
-            output = [{{ port = "out", destination = "{OUT}" }}]
-            "#,
-            head(workers, 16_384)
-        ),
-    );
+    relay.instance.configure("", &config(driver, workers));
     relay.start(&space);
     let (wire, receiver) = (Raw::open(&near, "near"), far.receiver(OUT, 5000, FAR));
     let sender = near.sender(NEAR);
@@ -99,20 +78,7 @@ fn streams_notice_nothing(driver: &str, workers: usize) {
             assert_eq!(received, Some(text.to_vec()), "{name}");
             sent += 1;
         }
-        let after = relay.show("ledger");
-        let grown = |count: fn(&Value) -> u64| count(&after) - count(&before);
-        let (taken, refused) = (grown(|l| number(&l["punted"])), grown(|l| drops(l, "punt_full")));
-        if let Some(reason) = reason {
-            let ended = drops(&after, reason) - drops(&before, reason);
-            assert_eq!(ended, ROUNDS * BURST, "{name}: {reason}: {after}");
-        } else {
-            // What the kernel says meanwhile is the slow path's as well.
-            assert!(taken + refused >= ROUNDS * BURST, "{name}: {after}");
-            assert!(taken > 0 && refused > 0, "{name}: {taken}, {refused}");
-        }
-        // Of a kind, and of the few others that the kernel may have sent meanwhile.
-        let most = AT_ONCE + A_SECOND * start.elapsed().as_secs_f64() + AT_ONCE;
-        assert!((taken as f64) < most, "{name}: {taken} of at most {most}");
+        is_counted((name, reason), start, &before, &relay.show("ledger"));
     }
     // Who comes when it is over is served.
     for address in [OURS.to_string(), OURS6.to_string()] {
@@ -131,6 +97,46 @@ fn streams_notice_nothing(driver: &str, workers: usize) {
     }
     // An answer at most to each that was taken, and what we say unasked.
     assert!(number(&port["originated"]) < number(&port["punted"]) + 100, "{port}");
+}
+
+fn config(driver: &str, workers: usize) -> String {
+    format!(
+        r#"{}
+        [[port]]
+        name = "in"
+        device = "in"
+        driver = "{driver}"
+        address = ["{OURS}/24", "{OURS6}/64"]
+        rx_checksum = "complete"
+        [[port]]
+        name = "out"
+        device = "out"
+        driver = "{driver}"
+        [[rule]]
+        name = "feed"
+        input = {{ port = "in", destination = "{GROUP}" }}
+        output = [{{ port = "out", destination = "{OUT}" }}]
+        "#,
+        head(workers, 16_384)
+    )
+}
+
+/// What the ledger says of a flood that began at `start`.
+fn is_counted((name, reason): (&str, Option<&str>), start: Instant, before: &Value, after: &Value) {
+    let grown = |count: &dyn Fn(&Value) -> u64| count(after) - count(before);
+    let taken = grown(&|ledger| number(&ledger["punted"]));
+    let refused = grown(&|ledger| drops(ledger, "punt_full"));
+    if let Some(reason) = reason {
+        let ended = grown(&|ledger| drops(ledger, reason));
+        assert_eq!(ended, ROUNDS * BURST, "{name}: {reason}: {after}");
+    } else {
+        // What the kernel says meanwhile is the slow path's as well.
+        assert!(taken + refused >= ROUNDS * BURST, "{name}: {after}");
+        assert!(taken > 0 && refused > 0, "{name}: {taken}, {refused}");
+    }
+    // Of a kind, and of the few others that the kernel may have sent meanwhile.
+    let most = AT_ONCE + A_SECOND * start.elapsed().as_secs_f64() + AT_ONCE;
+    assert!((taken as f64) < most, "{name}: {taken} of at most {most}");
 }
 
 /// Drops before fan-out by this reason.
@@ -234,7 +240,7 @@ fn groups() -> Vec<Flood> {
 fn packets(us: [u8; 6]) -> Vec<Flood> {
     let udp = |change: fn(&mut Frame)| {
         let frame = v4().with(|f| (f.source, f.destination) = (NEAR.into(), GROUP.into()));
-        frame.with(|f| change(f)).bytes()
+        frame.with(change).bytes()
     };
     let mut wrong = udp(|_| {});
     wrong[24] ^= 1;

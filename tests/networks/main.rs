@@ -25,6 +25,7 @@ mod probe;
 mod relayed;
 mod site;
 mod slow_path;
+mod taps;
 
 fn main() -> std::process::ExitCode {
     common::run(&common::cases![
@@ -55,6 +56,7 @@ fn main() -> std::process::ExitCode {
         neighbours::liars_and_floods_change_nothing,
         neighbours::a_receiver_that_refuses_is_told_of,
         slow_path::a_kernel_finds_and_pings_the_port_of_two_workers,
+        taps::the_kernel_sends_and_receives_by_taps,
         flooded::one_worker_over_af_packet,
         flooded::two_workers_over_af_xdp,
     ])
