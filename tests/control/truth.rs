@@ -157,7 +157,7 @@ fn documented() -> Vec<Row> {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let from = quoted(cells[4]).first()?.clone();
         let places = ["rules.outputs", "classes", "ledger", "rules", "receivers", "ports"];
-        let mut places = places.into_iter().chain(["workers", "pools", "groups"]);
+        let mut places = places.into_iter().chain(["workers", "pools", "groups", "neighbours"]);
         let place = places.find(|place| from.starts_with(&format!("{place}.")));
         let place = place.unwrap_or_default();
         Some(Row {
