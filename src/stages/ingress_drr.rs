@@ -8,7 +8,9 @@
 //! Config:   `class.weight`, `rule.weight`, `rule.queue`, `rule.budget`.
 //! Bounds:   O(1) a packet; queues bounded in packets and bytes.
 
-use crate::packet::{Burst, DropReason, Meta, Packet, Ticks, keep};
+use arrayvec::ArrayVec;
+
+use crate::packet::{BURST, Burst, DropReason, Meta, Packet, Ticks, keep};
 use crate::plan::Plan;
 use crate::sched::{Drr, Pressure};
 
@@ -66,12 +68,13 @@ impl<P: Packet> IngressDrr<P> {
         }
     }
 
-    /// Whether this stage and EDF would let the burst through as it is: nothing waits, it is of
-    /// one flow, whose deadlines only go forward, and it becomes no more copies than the window
-    /// would hold. Sets its deadlines where that is so.
+    /// Whether the burst may go past this stage and EDF, in the order that they would give it:
+    /// nothing waits, and it becomes no more copies than the window would hold. Sets its deadlines
+    /// where that is so. Of several flows it must be `complete`: with more to come, shares decide.
     pub fn passes(
         &self,
         burst: &mut Burst<P>,
+        complete: bool,
         edf: &Edf<P>,
         plan: &Plan,
         flows: &mut Flows,
@@ -79,13 +82,21 @@ impl<P: Packet> IngressDrr<P> {
         let Some(&Meta { rule, flow, .. }) = burst.first().map(|packet| packet.meta()) else {
             return false;
         };
-        let rule = &plan.rules[rule as usize];
-        let passes = self.packets() + edf.packets() == 0
-            && u64::from(rule.fan_out()) * burst.len() as u64 <= plan.edf_window
-            && burst.iter().all(|packet| packet.meta().flow == flow);
+        if self.packets() + edf.packets() > 0 {
+            return false;
+        }
+        let one = burst.iter().all(|packet| packet.meta().flow == flow);
+        let copies = u64::from(plan.rules[rule as usize].fan_out()) * burst.len() as u64;
+        let passes = match one {
+            true => copies <= plan.edf_window,
+            false => complete && passes_together(burst, plan, flows),
+        };
         if passes {
-            let last = &mut flows.state(flow).last_deadline;
-            burst.iter_mut().for_each(|packet| stamp(packet.meta_mut(), rule.budget, last));
+            for packet in burst.iter_mut() {
+                let meta = packet.meta_mut();
+                let budget = plan.rules[meta.rule as usize].budget;
+                stamp(meta, budget, &mut flows.state(meta.flow).last_deadline);
+            }
         }
         passes
     }
@@ -124,4 +135,48 @@ impl<P: Packet> IngressDrr<P> {
 fn stamp(meta: &mut Meta, budget: Ticks, last: &mut Ticks) {
     *last = (*last).max(meta.arrival + budget);
     meta.deadline = *last;
+}
+
+/// Whether DRR and EDF would serve a burst of several flows flow by flow: they are of one class, none
+/// has more bytes than a visit, and their deadlines only go forward. Brings it into that order.
+fn passes_together<P: Packet>(burst: &mut Burst<P>, plan: &Plan, flows: &mut Flows) -> bool {
+    gather(burst);
+    let Some(&first) = burst.first().map(|packet| packet.meta()) else {
+        return false;
+    };
+    let class = plan.rules[first.rule as usize].ingress.class;
+    let (mut flow, mut bytes, mut copies, mut due) = (first.flow, 0, 0, 0);
+    for meta in burst.iter().map(|packet| packet.meta()) {
+        let rule = &plan.rules[meta.rule as usize];
+        if meta.flow != flow {
+            (flow, bytes) = (meta.flow, 0);
+        }
+        bytes += meta.bytes;
+        copies += u64::from(rule.fan_out());
+        let next = flows.state(flow).last_deadline.max(meta.arrival + rule.budget);
+        let in_turn = rule.ingress.class == class
+            && meta.arrival == first.arrival
+            && bytes <= rule.ingress.quantum
+            && next >= due;
+        if !in_turn {
+            return false;
+        }
+        due = next;
+    }
+    copies <= plan.edf_window
+}
+
+/// Brings the packets of each flow together, where its first one is. What DRR makes of the burst is
+/// the same before and after.
+fn gather<P: Packet>(burst: &mut Burst<P>) {
+    let mut flows: ArrayVec<u32, BURST> = burst.iter().map(|packet| packet.meta().flow).collect();
+    for at in 1..flows.len() {
+        let flow = flows[at];
+        if flow == flows[at - 1] || !flows[..at].contains(&flow) {
+            continue;
+        }
+        let last = flows[..at].iter().rposition(|&ahead| ahead == flow).unwrap_or(at);
+        burst[last + 1..=at].rotate_right(1);
+        flows[last + 1..=at].rotate_right(1);
+    }
 }

@@ -179,14 +179,16 @@ impl<D: Driver> Worker<D> {
         self.look();
         let Self { plan, rx, parse, classify, police, ingress_drr, edf, fanout, .. } = self;
         let Self { egress, originate, flows, payload, pressure, tally, .. } = self;
-        let share = BURST.max(2 * std::mem::take(&mut self.served));
+        let served = std::mem::take(&mut self.served);
+        // By a capture's clock each burst has a turn of its own.
+        let share = if rx.is_capture() { 1 } else { BURST.max(2 * served) };
         let enough = tally.ledger.copies + TURN_COPIES;
         let is_idle = ingress_drr.packets() + edf.packets() == 0;
         let handed = egress.take_handed(is_idle, plan, rx, tally);
         let mut received = 0;
         let mut served_from = rx.now();
         while received < share {
-            let mut burst = Burst::new();
+            let (mut burst, before) = (Burst::new(), received);
             let room = ingress_drr.packets() + edf.packets() == 0
                 && pressure.is_none()
                 && egress.has_room(plan)
@@ -210,15 +212,15 @@ impl<D: Driver> Worker<D> {
             }
             police.inspect(&mut burst, plan, flows, tally);
             ingress_drr.shed(&mut burst, *pressure, plan, tally);
-            if ingress_drr.passes(&mut burst, edf, plan, flows) {
+            // A port that waits loses nothing, so that shares have nothing to decide; one that has
+            // been read empty has nothing more to come.
+            let complete = plan.lossless || received - before < BURST;
+            if ingress_drr.passes(&mut burst, complete, edf, plan, flows) {
                 self.served = burst.len();
                 fanout.replicate(&mut burst, plan, &mut Exit { egress, clock: rx }, tally);
                 break;
             }
             ingress_drr.enqueue(&mut burst, plan, flows, tally);
-            if rx.is_capture() {
-                break;
-            }
         }
 
         edf.fill(ingress_drr, plan, served_from, tally);

@@ -6,6 +6,7 @@ mod frames;
 mod balance;
 mod capture;
 mod crew;
+mod lanes;
 mod misses;
 mod neighbours;
 mod overload;
