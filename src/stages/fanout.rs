@@ -26,13 +26,14 @@ use crate::plan::{OutputPlan, Plan};
 use crate::wire::Origin;
 
 use super::{BreakerWords, Breakers, Neighbours, Tally};
+use run::Passed;
 
 /// Header buffers kept at hand between packets.
 const STOCK: usize = BURST;
 
 /// Where copies go: the last two stages of each port.
 pub trait Egress<P: Packet> {
-    /// Takes all of these finished copies for one output, whose port has this slot.
+    /// Takes all of these finished copies, whose port has this slot; those of an output in order.
     fn take(&mut self, port: u32, copies: &mut Burst<P>, plan: &Plan, tally: &mut Tally);
 }
 
@@ -88,21 +89,29 @@ impl<O: PacketPool> Fanout<O> {
         egress: &mut impl Egress<O::Packet>,
         tally: &mut Tally,
     ) {
-        while let Some(first) = burst.first() {
+        let mut packets = std::mem::take(burst).into_iter();
+        let mut passed = Passed::new();
+        while let Some(first) = packets.as_slice().first() {
             let slot = first.meta().rule;
-            let count = burst.iter().take_while(|packet| packet.meta().rule == slot).count();
+            let one = |packet: &&O::Packet| packet.meta().rule == slot;
+            let count = packets.as_slice().iter().take_while(one).count();
             tally.ledger.admitted += count as u64;
             tally.counters.rules[slot as usize].admitted.add(count as u64);
             let plain = plan.rules[slot as usize].plain.filter(|_| self.breakers.all_closed());
-            let run = burst.drain(..count);
+            let run = packets.by_ref().take(count);
+            if let (&[output], Some(plain)) = (plan.outputs_of(slot), plain) {
+                self.pass(run, (output, plain), &mut passed, plan, egress, tally);
+                continue;
+            }
+            passed.hand_on(plan, egress, tally);
             match (plan.outputs_of(slot), plain) {
-                (&[output], Some(plain)) => self.pass(run, output, plain, plan, egress, tally),
                 (outputs, Some(plain)) if self.headers_available() >= outputs.len() * count => {
                     self.multiply(run, outputs, plain, plan, egress, tally);
                 }
                 _ => run.for_each(|packet| self.replicate_one(packet, plan, egress, tally)),
             }
         }
+        passed.hand_on(plan, egress, tally);
     }
 
     /// Makes the copies of one packet, each output by itself, and queues them.

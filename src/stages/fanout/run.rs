@@ -6,7 +6,9 @@
 use arrayvec::ArrayVec;
 
 use super::{Egress, Fanout, rewrite};
-use crate::packet::{BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool, Payload};
+use crate::packet::{
+    BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool, Payload, keep,
+};
 use crate::plan::{OutputPlan, PlainOutputs, Plan};
 use crate::stages::Tally;
 use crate::wire::{self, Origin, PLAIN_HEADER};
@@ -18,21 +20,45 @@ struct Original<P: Packet> {
     payload: P::Payload,
 }
 
+/// Packets that were rewritten in place, of one rule or of several, on their way to one port.
+pub(super) struct Passed<P> {
+    port: u32,
+    copies: Burst<P>,
+}
+
+impl<P: Packet> Passed<P> {
+    /// None so far.
+    pub fn new() -> Self {
+        Self { port: 0, copies: Burst::new() }
+    }
+
+    /// Queues them at their port.
+    pub fn hand_on(&mut self, plan: &Plan, egress: &mut impl Egress<P>, tally: &mut Tally) {
+        if !self.copies.is_empty() {
+            egress.take(self.port, &mut self.copies, plan, tally);
+        }
+    }
+}
+
 impl<O: PacketPool> Fanout<O> {
     /// Rewrites the packets of a run in place, for their only output.
     pub(super) fn pass(
         &mut self,
         run: impl Iterator<Item = O::Packet>,
-        slot: u32,
-        plain: PlainOutputs,
+        (slot, plain): (u32, PlainOutputs),
+        passed: &mut Passed<O::Packet>,
         plan: &Plan,
         egress: &mut impl Egress<O::Packet>,
         tally: &mut Tally,
     ) {
         let output = &plan.outputs[slot as usize];
+        if output.port != passed.port {
+            passed.hand_on(plan, egress, tally);
+            passed.port = output.port;
+        }
         let chained = plan.ports[output.port as usize].sends_chains;
         let by_words = output.template.is_plain();
-        let mut copies = Burst::new();
+        let mut made = 0;
         for mut packet in run {
             let headers = packet.meta().headers;
             let fits = chained || packet.segments() == 1;
@@ -46,13 +72,15 @@ impl<O: PacketPool> Fanout<O> {
             };
             if done {
                 packet.meta_mut().output = slot;
-                copies.push(packet);
+                passed.copies.push(packet);
+                made += 1;
             } else {
-                hand_on(&mut copies, slot, plan, egress, tally);
+                count(std::mem::take(&mut made), slot, tally);
+                passed.hand_on(plan, egress, tally);
                 self.replicate_one(packet, plan, egress, tally);
             }
         }
-        hand_on(&mut copies, slot, plan, egress, tally);
+        count(made, slot, tally);
     }
 
     /// Copies the packets of a run for each of `outputs`; there are headers enough.
@@ -87,6 +115,13 @@ impl<O: PacketPool> Fanout<O> {
         self.copy_all(&mut originals, outputs, plan, egress, tally);
     }
 
+    /// Takes so many headers from the pool, and of the stock only what it lacks.
+    fn take_headers(&mut self, into: &mut Burst<O::Packet>, count: usize) {
+        self.headers.take(into, count);
+        let missing = self.stock.len().min(count - into.len());
+        into.extend(self.stock.drain(..missing));
+    }
+
     /// Copies `originals` for each of `outputs`, an output at a time.
     fn copy_all(
         &mut self,
@@ -100,27 +135,29 @@ impl<O: PacketPool> Fanout<O> {
             let output = &plan.outputs[slot as usize];
             let by_words = output.template.is_plain();
             let mut copies = Burst::new();
-            for Original { meta, origin, payload } in originals.iter_mut() {
-                let made = self.header().and_then(|mut copy| {
-                    let done = match by_words && origin.is_plain() {
-                        true => rewrite_plain(&mut copy, 0, output, origin),
-                        false => rewrite(&mut copy, 0, output, origin),
-                    };
-                    done.then_some(copy)
-                });
-                let Some(mut copy) = made else {
-                    // Whoever shares the pool was faster.
-                    tally.ledger.copies += 1;
-                    tally.counters.outputs[slot as usize].copies.add(1);
-                    tally.count_after(DropReason::HeaderAlloc, slot);
-                    continue;
+            self.take_headers(&mut copies, originals.len());
+            let mut rest = originals.iter_mut();
+            keep(&mut copies, |copy| {
+                let Some(Original { meta, origin, payload }) = rest.next() else {
+                    return false;
                 };
-                payload.chain_to(&mut copy);
-                let bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
-                *copy.meta_mut() = Meta { link: None, output: slot, bytes, ..*meta };
-                copies.push(copy);
+                let done = match by_words && origin.is_plain() {
+                    true => rewrite_plain(copy, 0, output, origin),
+                    false => rewrite(copy, 0, output, origin),
+                };
+                if done {
+                    payload.chain_to(copy);
+                    let bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
+                    *copy.meta_mut() = Meta { link: None, output: slot, bytes, ..*meta };
+                }
+                done
+            });
+            count(originals.len() as u64, slot, tally);
+            // Whoever shares the pool was faster.
+            for _ in copies.len()..originals.len() {
+                tally.count_after(DropReason::HeaderAlloc, slot);
             }
-            hand_on(&mut copies, slot, plan, egress, tally);
+            egress.take(output.port, &mut copies, plan, tally);
         }
         originals.clear();
     }
@@ -152,16 +189,9 @@ fn rewrite_plain<P: Packet>(
     true
 }
 
-/// Counts copies that were made for the output with this slot, and queues them at its port.
+/// Counts copies that were made for the output with this slot.
 #[inline(always)]
-fn hand_on<P: Packet>(
-    copies: &mut Burst<P>,
-    slot: u32,
-    plan: &Plan,
-    egress: &mut impl Egress<P>,
-    tally: &mut Tally,
-) {
-    tally.ledger.copies += copies.len() as u64;
-    tally.counters.outputs[slot as usize].copies.add(copies.len() as u64);
-    egress.take(plan.outputs[slot as usize].port, copies, plan, tally);
+fn count(copies: u64, slot: u32, tally: &mut Tally) {
+    tally.ledger.copies += copies;
+    tally.counters.outputs[slot as usize].copies.add(copies);
 }
