@@ -1,9 +1,11 @@
 //! The match table: exact rows of destination, UDP port and VLAN, each with the rules that may
 //! apply, the most specific first. Read by the worker, never locked.
 //!
-//! A row is 32 bytes, two to a cache line, in open addressing at a load of at most one half.
-//! "Any" is a value of its own in a row's key, so that a packet is looked up under at most four
-//! keys, and only under those kinds that some rule uses.
+//! IPv4's rows have a table of their own: their key is one word, and four of them lie in a cache
+//! line. "Any" is a value of its own in a row's key, so that a packet is looked up under at most
+//! four keys, and only under those kinds that some rule uses.
+
+mod places;
 
 use std::cmp::Reverse;
 
@@ -11,15 +13,16 @@ use foldhash::{HashMap, HashMapExt};
 
 use crate::config::VlanMatch;
 use crate::wire::Key;
+use places::{EMPTY, NarrowRow, Places, WideRow};
 
 /// The UDP port of a row for any port; no datagram that matters is sent to port 0.
 const ANY_UDP_PORT: u16 = 0;
 /// The VLAN of a row for any VLAN; an id has 12 bits.
 const ANY_VLAN: u16 = u16::MAX;
-/// Places of a table that the near caches hold anyway: 128 KiB.
-const NEAR_ROWS: usize = 4_096;
-/// A place without a row.
-const EMPTY: u32 = u32::MAX;
+/// Bytes of tables that the near caches hold anyway.
+const NEAR: usize = 128 << 10;
+/// The rule of what stands behind the last candidate of a list.
+const END: u32 = u32::MAX;
 
 /// A rule that may apply to a row's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +40,9 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// What stands behind the last one of a list.
+    const END: Self = Self { rule: END, ports: 0, source: 0, source_mask: 0, rank: 0 };
+
     /// The rank of a match on prefixes of so many bits and so many UDP ports.
     pub fn rank(destination: u8, udp_ports: u32, source: u8, vlan: VlanMatch) -> u64 {
         let exact_vlan = u64::from(vlan != VlanMatch::Any);
@@ -54,39 +60,15 @@ pub enum Miss {
     Source,
 }
 
-/// A row in the table.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(32))]
-struct Row {
-    destination: u128,
-    udp_port: u16,
-    vlan: u16,
-    /// First of its candidates, or [`EMPTY`].
-    candidates: u32,
-    /// How many.
-    count: u32,
-    /// Its row flow, where a rule with `flow = "row"` matches it.
-    number: u32,
-}
-
-impl Row {
-    const NONE: Self =
-        Self { destination: 0, udp_port: 0, vlan: 0, candidates: EMPTY, count: 0, number: 0 };
-
-    #[inline(always)]
-    fn is(&self, key: &Key) -> bool {
-        (self.destination == key.destination)
-            & (self.udp_port == key.udp_port)
-            & (self.vlan == key.vlan)
-    }
-}
-
 /// The table.
 #[derive(Debug)]
 pub struct RowTable {
-    /// A power of two of places.
-    places: Box<[Row]>,
+    narrow: Places<NarrowRow>,
+    wide: Places<WideRow>,
+    /// Lists, with an [`END`] behind each.
     candidates: Box<[Candidate]>,
+    /// Whether the tables do not fit a near cache.
+    far: bool,
     /// The kinds of keys in use, as (any UDP port, any VLAN).
     kinds: Vec<(bool, bool)>,
     /// Whether every key in use is exact.
@@ -103,6 +85,15 @@ pub struct Match {
     pub row: u32,
 }
 
+/// What a row says.
+#[derive(Clone, Copy)]
+struct Row {
+    /// First of its candidates.
+    candidates: u32,
+    /// Its row flow, where a rule with `flow = "row"` matches it.
+    number: u32,
+}
+
 /// Candidates that lie side by side in the table: those that one input gives all its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct List {
@@ -113,7 +104,7 @@ pub(super) struct List {
 /// A table in the making.
 #[derive(Debug)]
 pub(super) struct RowsInMaking {
-    places: Box<[Row]>,
+    places: Places<WideRow>,
     candidates: Vec<Candidate>,
     /// What became of two lists that met in a row.
     joined: HashMap<(List, List), List>,
@@ -125,7 +116,7 @@ impl RowsInMaking {
     /// With room for so many rows.
     pub fn with_room(rows: usize) -> Self {
         Self {
-            places: vec![Row::NONE; (rows * 2).next_power_of_two()].into(),
+            places: Places::with_room(rows),
             candidates: Vec::new(),
             joined: HashMap::new(),
             kinds: [false; 4],
@@ -138,31 +129,23 @@ impl RowsInMaking {
         candidates.sort_by_key(|candidate| Reverse(candidate.rank));
         let first = self.candidates.len() as u32;
         self.candidates.extend_from_slice(&candidates);
+        self.candidates.push(Candidate::END);
         List { first, count: candidates.len() as u32 }
     }
 
     /// Gives a row these candidates, behind those of the same rank that it has.
     pub fn add(&mut self, key: &Key, list: List) {
-        let mut place = place_of(key, self.places.len());
-        loop {
-            let row = self.places[place];
-            if row.candidates == EMPTY {
-                break;
-            }
-            if row.is(key) {
-                let list = self.join(List { first: row.candidates, count: row.count }, list);
-                (self.places[place].candidates, self.places[place].count) =
-                    (list.first, list.count);
-                return;
-            }
-            place = (place + 1) & (self.places.len() - 1);
-        }
-        let Key { destination, udp_port, vlan } = *key;
-        let List { first: candidates, count } = list;
-        self.places[place] = Row { destination, udp_port, vlan, candidates, count, number: 0 };
-        self.kinds[usize::from(udp_port == ANY_UDP_PORT) * 2 + usize::from(vlan == ANY_VLAN)] =
-            true;
-        self.rows += 1;
+        let (any_udp_port, any_vlan) = (key.udp_port == ANY_UDP_PORT, key.vlan == ANY_VLAN);
+        let row = *self.places.entry(*key);
+        let list = if row.candidates == EMPTY {
+            self.kinds[usize::from(any_udp_port) * 2 + usize::from(any_vlan)] = true;
+            self.rows += 1;
+            list
+        } else {
+            self.join(List { first: row.candidates, count: row.count }, list)
+        };
+        let row = self.places.entry(*key);
+        (row.candidates, row.count) = (list.first, list.count);
     }
 
     /// The candidates of both lists; the same two are put together once.
@@ -186,15 +169,27 @@ impl RowsInMaking {
         mut self,
         mut number: impl FnMut(&Key, &[Candidate]) -> Result<u32, E>,
     ) -> Result<RowTable, E> {
-        for row in self.places.iter_mut().filter(|row| row.candidates != EMPTY) {
-            let Row { destination, udp_port, vlan, candidates, count, .. } = *row;
-            let candidates = &self.candidates[candidates as usize..][..count as usize];
-            row.number = number(&Key { destination, udp_port, vlan }, candidates)?;
+        let narrow_rows = self.places.rows().filter(|row| row.key().narrow().is_some()).count();
+        let mut narrow = Places::<NarrowRow>::with_room(narrow_rows);
+        let mut wide = Places::<WideRow>::with_room(self.rows - narrow_rows);
+        for row in self.places.rows() {
+            let (key, first) = (row.key(), row.candidates);
+            let candidates = &self.candidates[first as usize..][..row.count as usize];
+            let number = number(&key, candidates)?;
+            if let Some(key) = key.narrow() {
+                let row = narrow.entry(key);
+                (row.candidates, row.number) = (first, number);
+            } else {
+                let row = wide.entry(key);
+                (row.candidates, row.number) = (first, number);
+            }
         }
         let kinds = (0..4).filter(|&i| self.kinds[i]).map(|i| (i & 2 != 0, i & 1 != 0));
         let kinds: Vec<_> = kinds.collect();
         Ok(RowTable {
-            places: self.places,
+            far: narrow.bytes() + wide.bytes() > NEAR,
+            narrow,
+            wide,
             candidates: self.candidates.into(),
             exact: kinds == [(false, false)],
             kinds,
@@ -231,20 +226,23 @@ impl RowTable {
 
     /// Bytes that the table takes.
     pub fn bytes(&self) -> u64 {
-        (size_of_val(&*self.places) + size_of_val(&*self.candidates)) as u64
+        (self.narrow.bytes() + self.wide.bytes() + size_of_val(&*self.candidates)) as u64
     }
 
     /// Loads the rows in which these keys are looked for first, where the table does not fit a
     /// near cache: what is far away comes for a whole burst at once, not packet by packet.
     pub fn warm(&self, keys: impl Iterator<Item = Key>) {
-        if self.places.len() > NEAR_ROWS {
-            let first = |key| self.places[place_of(&key, self.places.len())].candidates;
-            std::hint::black_box(keys.fold(0, |loaded, key| loaded ^ first(key)));
+        if self.far {
+            let load = |key: Key| match key.narrow() {
+                Some(key) => self.narrow.load(key),
+                None => self.wide.load(key),
+            };
+            std::hint::black_box(keys.fold(0, |loaded, key| loaded ^ load(key)));
         }
     }
 
     /// The most specific rule for a packet with this key and source that came in by `port`.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, key: &Key, source: u128, port: u8) -> Result<Match, Miss> {
         if !self.exact {
             return self.find_any(key, source, port);
@@ -278,9 +276,10 @@ impl RowTable {
 
     /// The first candidate of a row that applies, and its rank.
     #[inline(always)]
-    fn candidate(&self, row: &Row, source: u128, port: u8) -> Result<(u64, Match), Miss> {
+    fn candidate(&self, row: Row, source: u128, port: u8) -> Result<(u64, Match), Miss> {
         let mut miss = Miss::NoRule;
-        for candidate in self.candidates_of(row) {
+        let list = self.candidates[row.candidates as usize..].iter();
+        for candidate in list.take_while(|candidate| candidate.rule != END) {
             if candidate.ports >> port & 1 == 0 {
                 continue;
             }
@@ -294,31 +293,16 @@ impl RowTable {
     }
 
     #[inline(always)]
-    fn row(&self, key: &Key) -> Option<&Row> {
-        let mut place = place_of(key, self.places.len());
-        loop {
-            let row = &self.places[place];
-            if row.candidates == EMPTY {
-                return None;
-            }
-            if row.is(key) {
-                return Some(row);
-            }
-            place = (place + 1) & (self.places.len() - 1);
+    fn row(&self, key: &Key) -> Option<Row> {
+        match key.narrow() {
+            Some(key) => self
+                .narrow
+                .find(key)
+                .map(|&NarrowRow { candidates, number, .. }| Row { candidates, number }),
+            None => self
+                .wide
+                .find(*key)
+                .map(|&WideRow { candidates, number, .. }| Row { candidates, number }),
         }
     }
-
-    fn candidates_of(&self, row: &Row) -> &[Candidate] {
-        &self.candidates[row.candidates as usize..][..row.count as usize]
-    }
-}
-
-/// Where the search for `key` begins; `places` is a power of two.
-#[inline(always)]
-fn place_of(key: &Key, places: usize) -> usize {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let [low, high] = [key.destination as u64, (key.destination >> 64) as u64];
-    let rest = u64::from(key.udp_port) << 16 | u64::from(key.vlan);
-    let mixed = (low ^ high.rotate_left(23) ^ rest.rotate_left(32)).wrapping_mul(ODD);
-    (mixed ^ mixed >> 32) as usize & (places - 1)
 }

@@ -32,6 +32,14 @@ impl Key {
         let destination = MAPPED | u128::from(be32(head, 30));
         Self { destination, udp_port: be16(head, 36), vlan: 0 }
     }
+
+    /// The whole of it in a word, where the destination is an IPv4 one.
+    #[inline(always)]
+    pub fn narrow(&self) -> Option<u64> {
+        let rest = u64::from(self.udp_port) << 16 | u64::from(self.vlan);
+        let is_v4 = self.destination >> 32 == MAPPED >> 32;
+        is_v4.then_some((self.destination as u64) << 32 | rest)
+    }
 }
 
 /// The IP source of a parsed frame; an IPv4 one as `::ffff:a.b.c.d`.
