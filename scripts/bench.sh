@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The one way to measure: Punctual in turn with dpdk-testpmd, with the floor of plain DPDK calls and
-# with the two ways of DPDK's multicast sample (benches/floor/), on the same devices and CPUs.
+# The one way to measure: Punctual in turn with dpdk-testpmd, with DPDK's multicast sample (its source
+# is downloaded as a package and built in target/bench/), with the floor of plain DPDK calls and
+# with the two ways of that sample on smaller pools (benches/floor/), on the same devices and CPUs.
 #   scripts/bench.sh --quick            the cases that have a goal, and whether each was reached
 #   scripts/bench.sh [--rounds N]       every case
 #   scripts/bench.sh --profile          instructions of each stage, by callgrind

@@ -64,3 +64,9 @@ def sources(here, count, distinct):
     random.Random(1).shuffle(order)
     name = here / f"sources-{count}-{distinct}-summed.pcap"
     return write(name, (frame(64, GROUP, source, 5000) for source in order))
+
+
+def one_group(here, size, count, destination):
+    """`count` frames to one group."""
+    name = here / f"group-{size}-{count}-{destination:08x}-summed.pcap"
+    return write(name, (frame(size, destination, SOURCE + 1, 5000) for _ in range(count)))

@@ -19,3 +19,4 @@ mod capture;
 mod telemetry;
 mod truth;
 mod readers;
+mod large;

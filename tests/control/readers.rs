@@ -82,9 +82,10 @@ fn strangers(site: &Site, address: SocketAddr, count: usize) -> (Vec<TcpStream>,
     (web.collect(), own.collect())
 }
 
-fn resident_kib(process: i32) -> u64 {
+/// A line of a process's status, in KiB.
+pub fn status_kib(process: i32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it says so");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("it says so");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
@@ -124,7 +125,7 @@ fn read(size: &Size, detail: &str) {
         assert_eq!(report.ledger.residual, 0);
         assert!(report.ledger.received > before, "it relays no more");
         before = report.ledger.received;
-        let kib = resident_kib(running.id());
+        let kib = status_kib(running.id(), "VmRSS:");
         match round {
             0 => seen.first_kib = kib,
             _ => seen.last_kib = seen.last_kib.max(kib),
