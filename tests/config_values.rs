@@ -36,9 +36,10 @@ fn built_in_defaults_hold_where_nothing_is_written() {
     assert_eq!((config.memory.packets, config.memory.headers), (65_536, 65_536));
     assert_eq!((config.edf_window, config.copy_below), (1_024, 0));
     assert_eq!(config.socket, ControlSocket::Auto);
-    let Limits { rules, outputs, rows, sources, groups, neighbours, unresolved } = config.limits;
+    let Limits { ports, rules, outputs, rows, sources, groups, neighbours, unresolved } =
+        config.limits;
     assert_eq!((rules, outputs, rows, sources), (4_096, 16_384, 1 << 20, 65_536));
-    assert_eq!((groups, neighbours, unresolved), (4_096, 1_024, 16));
+    assert_eq!((ports, groups, neighbours, unresolved), (32, 4_096, 1_024, 16));
     assert_eq!(config.ports[0].reachable, Duration::from_secs(30));
     assert_eq!(
         (config.ports[0].join, config.ports[1].join, config.rules[0].input.join),

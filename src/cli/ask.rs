@@ -146,6 +146,9 @@ enum AskError {
     /// The new configuration is wrong, or cannot be had while running.
     #[error("not reloaded, all goes on as it was:\n{0}")]
     NotReloaded(String),
+    /// The host does not give what a new port needs.
+    #[error("not reloaded, all goes on as it was:\n{0}")]
+    NotOpened(String),
     /// The instance has a defect.
     #[error("the ledger is off by {}: this is a bug, please report it", grouped(*.0))]
     Residual(u64),
@@ -155,7 +158,7 @@ impl AskError {
     fn exit(&self) -> Exit {
         match self {
             Self::Client(_) | Self::Baseline(_) => exit::UNAVAILABLE,
-            Self::Write { .. } => exit::UNAVAILABLE,
+            Self::Write { .. } | Self::NotOpened(_) => exit::UNAVAILABLE,
             Self::Sort(_) | Self::Plan | Self::Hgrm => exit::USAGE,
             Self::File(_) | Self::NeedsRestart | Self::NotReloaded(_) => exit::CONFIG,
             Self::Residual(_) => exit::INTERNAL,
@@ -354,6 +357,9 @@ fn reload_it(args: &ReloadArgs) -> Result<(), AskError> {
         {
             return Err(AskError::NotReloaded(refusal.message));
         }
+        Err(ClientError::Refused(refusal)) if refusal.code == code::DEVICE => {
+            return Err(AskError::NotOpened(refusal.message));
+        }
         answer => answer?,
     };
     if !reloaded.warnings.is_empty() {
@@ -379,7 +385,9 @@ fn compare(loaded: &Loaded, target: &Target) -> Result<(), AskError> {
     let path = Path::new("the configuration in force");
     let running = config::load_bytes(path, plan.settings.into_bytes(), &|_| None);
     let running = running.map_err(|errors| AskError::File(errors.to_string()))?;
-    let diff = diff(&running.config, &loaded.config);
+    let mut next = loaded.config.clone();
+    next.order_ports_as(&running.config);
+    let diff = diff(&running.config, &next);
     print(&format!("against {}:\n{diff}", instance.name));
     match diff.needs_restart.is_empty() {
         true => Ok(()),

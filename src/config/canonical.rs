@@ -72,10 +72,11 @@ fn write_config(out: &mut String, config: &Config) -> std::fmt::Result {
     for rule in &config.rules {
         write_rule(out, config, rule)?;
     }
-    let Limits { rules, outputs, rows, sources, groups, neighbours, unresolved } = config.limits;
+    let Limits { ports, rules, outputs, rows, sources, groups, neighbours, unresolved } =
+        config.limits;
     writeln!(out, "\n[edf]\nwindow = {}", config.edf_window)?;
     writeln!(out, "\n[fanout]\ncopy_below = \"{}\"", show_bytes(config.copy_below.into()))?;
-    writeln!(out, "\n[limits]\nrules = {rules}\noutputs = {outputs}")?;
+    writeln!(out, "\n[limits]\nports = {ports}\nrules = {rules}\noutputs = {outputs}")?;
     writeln!(out, "rows = {rows}\nsources = {sources}\ngroups = {groups}")?;
     writeln!(out, "neighbours = {neighbours}\nunresolved = {unresolved}")?;
     write_alerts(out, &config.alerts)?;

@@ -33,6 +33,7 @@ mod expand;
 mod joins;
 mod next_hop;
 mod reference;
+mod port_order;
 
 pub use alert_kind::{AlertKind, AlertLimits, Threshold};
 pub use canonical::canonical;
@@ -204,7 +205,7 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
     let classes = read_site::read_classes(tops);
     let (memory, memory_at) = read_site::read_memory(main);
     let limits = read_site::read_limits(main);
-    let (ports, port_names) = read_port::read_ports(tops, clock);
+    let (ports, port_names) = read_port::read_ports(tops, clock, limits.ports);
     read_site::check_memory(cx, memory, memory_at, &ports);
     let mut layers = Layers {
         ports: port_names,

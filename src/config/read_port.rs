@@ -17,8 +17,6 @@ use super::units::show_bytes;
 use crate::packet::FRAME_OVERHEAD;
 use crate::plan::LINK_HEADERS;
 
-/// Most ports, over all files.
-const PORTS_MAX: usize = 32;
 /// Most addresses of one port.
 const ADDRESSES_MAX: usize = 16;
 /// Frame bytes beyond the IP packet: Ethernet and two VLAN tags, and the overhead constant.
@@ -34,8 +32,8 @@ const PATIENT_DRIVERS: [&str; 3] = ["net_pcap", "net_ring", "net_memif"];
 /// Drivers behind which no switch or router asks for members.
 const LONELY_DRIVERS: [&str; 4] = ["net_pcap", "net_ring", "net_memif", "net_null"];
 
-/// All ports of all files.
-pub(super) fn read_ports(tops: &[Table<'_>], clock: ClockSource) -> (Vec<Port>, Names) {
+/// All ports of all files, of which there are so many at most.
+pub(super) fn read_ports(tops: &[Table<'_>], clock: ClockSource, most: u32) -> (Vec<Port>, Names) {
     let mut ports = Vec::new();
     let mut names = Names::new("port");
     let mut devices = HashMap::new();
@@ -44,10 +42,10 @@ pub(super) fn read_ports(tops: &[Table<'_>], clock: ClockSource) -> (Vec<Port>, 
             let cx = table.cx;
             let name = table.name("name");
             names.insert(cx, name, ports.len());
-            if ports.len() == PORTS_MAX {
+            if ports.len() == most as usize {
                 cx.report(
-                    Diagnostic::error(table.at, format!("more than {PORTS_MAX} ports"))
-                        .label(format!("allowed: {PORTS_MAX}")),
+                    Diagnostic::error(table.at, format!("more than {most} ports"))
+                        .label(format!("allowed: {most}; raise `ports` of [limits], up to 32")),
                 );
             }
             let name = name.map_or_else(String::new, |n| n.value.to_owned());

@@ -165,6 +165,7 @@ pub(super) fn read_copy_below(top: &Table<'_>) -> u32 {
 pub(super) fn read_limits(top: &Table<'_>) -> Limits {
     let section = Section::new(top, "limits", &keys::LIMITS);
     Limits {
+        ports: section.number("ports"),
         rules: section.number("rules"),
         outputs: section.number("outputs"),
         rows: section.number("rows"),

@@ -28,13 +28,16 @@ pub fn reference() -> String {
     text
 }
 
+/// Keys of a port that do not change while it is open.
+const PORT_FIXED: [&str; 6] = ["name", "device", "driver", "mtu", "rx", "rx_queues"];
+
 /// When a changed key applies: `reload` while packets move, or with the next start.
 fn applies(section: &Section, key: &Key) -> &'static str {
     let fixed = match (section.heading, key.kind) {
         // What a table holds applies by its own keys.
         (_, Kind::Table(_)) => return "",
         ("top level", _) => ["clock", "idle"].contains(&key.name),
-        ("[[port]]", _) => ["name", "device", "mtu", "rx"].contains(&key.name),
+        ("[[port]]", _) => PORT_FIXED.contains(&key.name),
         (heading, _) => ["[instance]", "[eal]", "lcores", "[memory]", "[limits]", "[management]"]
             .contains(&heading),
     };

@@ -27,7 +27,8 @@ pub struct Config {
     pub eal: Eal,
     /// `[memory]`.
     pub memory: Memory,
-    /// `[[port]]`, in file order; the index is the port's slot.
+    /// `[[port]]`, in file order, or in that of the configuration in force; the index is the port's
+    /// slot.
     pub ports: Vec<Port>,
     /// `[class.*]`: high, medium, low; indexed by [`Class`].
     pub classes: [ClassConfig; Class::COUNT],
@@ -445,6 +446,8 @@ pub enum TtlRewrite {
 /// `[limits]`: restart-only sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Ports, default 32, which is the most.
+    pub ports: u32,
     /// Rules, default 4,096.
     pub rules: u32,
     /// Outputs of all rules, default 16,384.

@@ -19,8 +19,8 @@ pub const HEADROOM: u16 = dpdk_sys::RTE_PKTMBUF_HEADROOM as u16;
 pub const DEFAULT_CACHE: u32 = 256;
 /// Names of pools are memory zones' names, which are short.
 const NAME_MAX: usize = 24;
-/// Pools in a process.
-const POOLS_MAX: usize = 64;
+/// Pools in a process: two for each of 32 ports, and a few.
+const POOLS_MAX: usize = 72;
 
 /// The pools there are, for [`is_ours`].
 static POOLS: [AtomicPtr<rte_mempool>; POOLS_MAX] =
@@ -116,7 +116,7 @@ impl Pool {
             let order = Ordering::Relaxed;
             slot.compare_exchange(null, raw.as_ptr(), order, order).is_ok()
         });
-        if registered { Ok(Self(Arc::new(inner))) } else { Err(invalid("there are 64 already")) }
+        if registered { Ok(Self(Arc::new(inner))) } else { Err(invalid("there are 72 already")) }
     }
 
     /// Its name.

@@ -233,8 +233,8 @@ pub fn output_waiting(workers: &[&Counters], output: u32) -> u64 {
 impl Counters {
     /// Counters at zero for every slot that `plan` has room for.
     pub fn for_plan(plan: &Plan) -> Self {
-        let Capacity { rules, outputs, .. } = plan.capacity;
-        Self::new(rules as usize, outputs as usize, plan.ports.len())
+        let Capacity { ports, rules, outputs, .. } = plan.capacity;
+        Self::new(rules as usize, outputs as usize, ports as usize)
     }
 
     /// Counters at zero for so many slots of each kind.

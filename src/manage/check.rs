@@ -242,7 +242,17 @@ impl Check<'_> {
         let total = |name: &str, bytes| {
             [Cell::left(name), Cell::left(""), Cell::left(""), Cell::right(size(bytes))]
         };
-        grid.row(total("  EAL memory", pools));
+        let spare = memory::Pools::spare(self.config);
+        if spare > 0 {
+            let more = u64::from(self.config.limits.ports) - self.config.ports.len() as u64;
+            grid.row([
+                Cell::left("  ports to be added"),
+                Cell::number(more),
+                Cell::number(spare / more),
+                Cell::right(size(spare)),
+            ]);
+        }
+        grid.row(total("  EAL memory", pools + spare));
         let mut heap = 0;
         let workers = self.config.eal.lcores.as_ref().map_or(1, |lcores| lcores.workers.len());
         for table in memory::tables(self.plan, workers) {

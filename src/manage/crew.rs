@@ -7,7 +7,7 @@ use crate::dpdk::{self, Dpdk, DpdkError, Eal, Pool, Port, RxQueues, TscClock};
 use crate::ledger::Counters;
 use crate::plan::{Plan, Roles};
 use crate::stages::{Originate, Punt, RxSource};
-use crate::worker::{Control, Handoff, Parts, Worker};
+use crate::worker::{Control, Handoff, Parts, PortSink, Worker, port_ring};
 
 use super::placement::{self, Place, PortPlace, Topology};
 use super::slow_path::Ends;
@@ -43,7 +43,7 @@ pub struct Shared<'a> {
     pub config: &'a Config,
     /// By slot.
     pub ports: &'a [Port],
-    pub payload: Pool,
+    pub payload: &'a Pool,
     pub headers: Pool,
     /// By port slot.
     pub linear: Vec<Option<Pool>>,
@@ -52,27 +52,34 @@ pub struct Shared<'a> {
     pub clock: Option<TscClock>,
 }
 
+/// All workers at rest, and what management keeps of them, each by worker.
+#[derive(Default)]
+pub struct Crew {
+    pub workers: Vec<Worker<Dpdk>>,
+    pub counters: Vec<Arc<Counters>>,
+    /// Of their slow paths; none where there is none.
+    pub ends: Vec<Ends>,
+    /// Where ports go that are added.
+    pub doors: Vec<PortSink<Dpdk>>,
+}
+
 impl Shared<'_> {
-    /// All workers at rest, their counters, and management's ends of their slow paths.
-    pub fn workers(
-        &self,
-        plan: &Arc<Plan>,
-        roles: &Roles,
-        control: &Arc<Control>,
-    ) -> (Vec<Worker<Dpdk>>, Vec<Arc<Counters>>, Vec<Ends>) {
-        let mut all_ends = Vec::new();
-        let handoffs = Handoff::connect(plan, roles).into_iter().enumerate();
-        let worker = |(me, handoff)| {
-            let (plan, control) = (Arc::clone(plan), Arc::clone(control));
-            let counters = Arc::new(Counters::for_plan(&plan));
-            let (slow_path, ends) = slow_path(self.config, &plan, self.own.clone());
-            all_ends.extend(ends);
+    /// All workers at rest.
+    pub fn crew(&self, plan: &Arc<Plan>, roles: &Roles, control: &Arc<Control>) -> Crew {
+        let mut crew = Crew::default();
+        for (me, handoff) in Handoff::connect(plan, roles).into_iter().enumerate() {
+            let counters = Arc::new(Counters::for_plan(plan));
+            let (slow_path, ends) = slow_path(self.config, plan, self.own.clone());
+            crew.ends.extend(ends);
+            let (door, added) = port_ring(plan);
+            crew.doors.push(door);
             let parts = Parts { slow_path, ..self.parts(roles, me) };
-            let own = Arc::clone(&counters);
-            (Worker::among(plan, parts, own, control, handoff), counters)
-        };
-        let (workers, counters) = handoffs.map(worker).unzip();
-        (workers, counters, all_ends)
+            let (own, control) = (Arc::clone(&counters), Arc::clone(control));
+            let worker = Worker::among(Arc::clone(plan), parts, own, control, handoff);
+            crew.workers.push(worker.with_ports_from(added));
+            crew.counters.push(counters);
+        }
+        crew
     }
 
     /// The part of worker `me`.

@@ -1,10 +1,12 @@
 //! The engine: EAL, pools, ports and the workers of one configuration, from start to stop.
 
+mod added;
 mod start;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::added::Opened;
 use super::breaker::{Breakers, Change, News, Of};
 use super::crew;
 use super::groups::{Speaker, wanted};
@@ -17,12 +19,12 @@ use super::report::{Link, PoolStatus, PortStatus, TxChain};
 use super::slow_path::SlowPath;
 use super::unmatched::Unmatched;
 use super::wall;
-use crate::config::{Config, Rule};
-use crate::dpdk::{self, Eal, Pool, Port, TscClock, WorkerPanicked};
+use crate::config::{Config, Lcores, Rule};
+use crate::dpdk::{self, Dpdk, Eal, Pool, Port, TscClock, WorkerPanicked};
 use crate::ledger::Counters;
 use crate::packet::{Clock, PacketPool, Ticks};
 use crate::plan::{Plan, PortFacts, PortPlan};
-use crate::worker::{Control, Left, Phase};
+use crate::worker::{Control, Left, Phase, PortSink};
 
 /// How long a stop waits for what is to be said of groups that are left.
 const LEAVE_MAX: Duration = Duration::from_millis(200);
@@ -35,7 +37,12 @@ const RECLAIM_MAX: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Engine {
     workers: Vec<dpdk::Worker<()>>,
+    /// By worker: where ports go that are added.
+    doors: Vec<PortSink<Dpdk>>,
     ports: Vec<Port>,
+    /// Where received packets lie.
+    payload: Pool,
+    /// That of received packets first.
     pools: Vec<WatchedPool>,
     /// By port slot: whether the link was up when it was looked at last, and when that was.
     links: (Vec<bool>, Duration),
@@ -68,6 +75,7 @@ pub struct Engine {
     pub places: Arc<[Place]>,
     /// CPUs for threads that are not lcores: none of the workers', where there are others.
     pub service_cpus: Vec<u32>,
+    lcores: Lcores,
     eal: Eal,
 }
 
@@ -82,11 +90,12 @@ struct WatchedPool {
 }
 
 impl Engine {
-    /// Goes by another configuration from now on; `old` is the one in force, and taken up. Returns
-    /// what differs; the workers take it up at their next turns.
+    /// Goes by another configuration from now on, whose ports are in order; `old` is the one in
+    /// force, and taken up. Returns what differs; the workers take it up at their next turns.
     ///
     /// # Errors
-    /// Where it needs a restart or cannot be planned. Nothing has changed then.
+    /// Where it needs a restart or cannot be planned, or a new port cannot be opened. Nothing has
+    /// changed then.
     pub fn reload(
         &mut self,
         old: &Config,
@@ -108,7 +117,14 @@ impl Engine {
         if differs.is_empty() {
             return Ok(differs);
         }
-        let next = self.reloader.follow(&self.plan, old, new, &crew::all(&self.counters), now)?;
+        if !differs.needs_restart.is_empty() {
+            return Err(ReloadError::NeedsRestart(differs.needs_restart));
+        }
+        let opened = self.open_added(new)?;
+        let added: Vec<_> = opened.iter().map(Opened::new_port).collect();
+        let (configs, counters) = ((old, new), crew::all(&self.counters));
+        let next = self.reloader.follow_with(&added, &self.plan, configs, &counters, now)?;
+        self.add_ports(opened, &next, new, now);
         for &slot in &next.cleared.receivers {
             self.breakers.reset_receiver(slot as usize, &self.control.breakers);
         }
@@ -225,11 +241,12 @@ impl Engine {
         self.counters.iter().for_each(|all| self.unmatched.take(&all.misses));
         self.slow_path.tick(&self.ports_seen(), now);
         self.tell_neighbours();
-        let (links, looked) = &mut self.links;
-        if self.interfaces.look() || now.saturating_sub(*looked) >= LINKS_EVERY {
-            (*links, *looked) = (links_up(&self.ports, &self.interfaces), now);
+        let (_, looked) = self.links;
+        if self.interfaces.look() || now.saturating_sub(looked) >= LINKS_EVERY {
+            self.look_at_links(now);
         }
         if self.is_taken_up() {
+            self.slow_path.known = self.ports.len();
             // The plan before, if it is still there: nobody runs by it.
             drop(self.control.mailbox.take());
             if let Some(plan) = self.reloader.tick(&self.plan, &crew::all(&self.counters), now) {
@@ -240,6 +257,10 @@ impl Engine {
         let news = News { links, unreachable: &[], unresolved: &self.unresolved };
         let words = &self.control.breakers;
         self.breakers.look(now, &self.plan, &crew::all(&self.counters), &news, words, alert);
+    }
+
+    fn look_at_links(&mut self, now: Duration) {
+        self.links = (links_up(&self.ports, &self.interfaces), now);
     }
 
     /// Waits for the workers' end; ports and pools stay as they are. `now` is since the start.

@@ -152,6 +152,7 @@ pub fn config() -> Config {
         edf_window: 1024,
         copy_below: 0,
         limits: Limits {
+            ports: 32,
             rules: 4_096,
             outputs: 65_536,
             rows: 1_048_576,

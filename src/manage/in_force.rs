@@ -35,12 +35,15 @@ impl InForce {
         let wrong = |errors: ConfigErrors| {
             Refusal::new(code::CONFIG, errors.diagnostics().render(false).trim_end())
         };
-        let loaded = config::load(&file).map_err(wrong)?;
+        let mut loaded = config::load(&file).map_err(wrong)?;
         metrics::check_loaded(&loaded).map_err(wrong)?;
+        loaded.config.order_ports_as(&self.config);
         let diff = engine.reload(&self.config, &loaded.config, now).map_err(|error| {
             let code = match error {
                 ReloadError::NeedsRestart(_) => code::RESTART,
                 ReloadError::Plan(_) => code::CONFIG,
+                ReloadError::Port(_) => code::DEVICE,
+                ReloadError::Stalled => code::BUSY,
             };
             Refusal::new(code, format!("{}: {error}", file.display()))
         })?;
@@ -56,6 +59,7 @@ impl InForce {
             longest_turn_ns: 0,
         })
     }
+
     /// A file in the directory of the one in force is named by the same path to it: devices that
     /// `${CONFIG_DIR}` is part of would seem to be others.
     fn spelled_alike(&self, file: &Path) -> PathBuf {

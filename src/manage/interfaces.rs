@@ -22,8 +22,9 @@ pub struct Interfaces {
     ports: Vec<Option<Watched>>,
 }
 
+/// An interface that is watched.
 #[derive(Debug)]
-struct Watched {
+pub struct Watched {
     index: u32,
     is_up: bool,
     /// What it had dropped before we came.
@@ -43,19 +44,31 @@ impl Interfaces {
         let mut answers = Socket::new(NETLINK_ROUTE)?;
         answers.bind_auto()?;
         answers.connect(&SocketAddr::new(0, 0))?;
-        let ports = names.map(|name| match name {
-            None => Ok(None),
-            Some(name) => {
-                let link = ask(&answers, |link| {
-                    link.attributes.push(LinkAttribute::IfName(name.into()));
-                })?;
-                let dropped_before = dropped(&link);
-                let (index, is_up) = (link.header.index, is_up(&link));
-                Ok(Some(Watched { index, is_up, dropped_before }))
-            }
-        });
-        let ports = ports.collect::<io::Result<_>>()?;
-        Ok(Self { changes, answers, ports })
+        let mut all = Self { changes, answers, ports: vec![] };
+        for name in names {
+            all.add(all.find(name)?);
+        }
+        Ok(all)
+    }
+
+    /// The interface of a port that is to be watched, as it is now; none where it has none.
+    ///
+    /// # Errors
+    /// Where the kernel does not know it.
+    pub fn find(&self, name: Option<&str>) -> io::Result<Option<Watched>> {
+        let Some(name) = name else {
+            return Ok(None);
+        };
+        let link = ask(&self.answers, |link| {
+            link.attributes.push(LinkAttribute::IfName(name.into()));
+        })?;
+        let dropped_before = dropped(&link);
+        Ok(Some(Watched { index: link.header.index, is_up: is_up(&link), dropped_before }))
+    }
+
+    /// Watches the interface of the next port, before anything else is taken in.
+    pub fn add(&mut self, interface: Option<Watched>) {
+        self.ports.push(interface);
     }
 
     /// Takes in what has changed; says whether anything has.

@@ -18,7 +18,7 @@ pub use diff::{Diff, diff};
 use crate::config::Config;
 use crate::ledger::{self, Counters, Drops};
 use crate::packet::DropReason;
-use crate::plan::{Plan, PlanError, PortFacts, Slots};
+use crate::plan::{Plan, PlanError, PortFacts, Roles, Slots};
 
 /// How long what waits of a removed rule or output may still be sent.
 pub const GONE_MAX: Duration = Duration::from_secs(1);
@@ -32,6 +32,25 @@ pub enum ReloadError {
     /// It cannot be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A port that it adds cannot be opened.
+    #[error("{0}")]
+    Port(String),
+    /// A port cannot be added while a worker takes no turn.
+    #[error(
+        "a worker has taken no turn for 1 s: it stands still or gets no CPU (see `punctual show \
+         workers`), and could not take the new ports up; they are closed again, ask again when it \
+         runs"
+    )]
+    Stalled,
+}
+
+/// What is known of a port that is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewPort {
+    /// What it says of itself.
+    pub facts: PortFacts,
+    /// Receive queues that it was opened with.
+    pub rx_queues: u16,
 }
 
 /// What was counted in slots that others have now, so that totals still add up.
@@ -82,13 +101,18 @@ impl Reloader {
         &self.facts
     }
 
+    /// Who serves which port.
+    pub fn roles(&self) -> &Roles {
+        self.slots.roles()
+    }
+
     /// What was counted in slots that others have now.
     pub fn retired(&self) -> &Retired {
         &self.retired
     }
 
-    /// The plan that follows `plan` for another configuration, at `now`; `counters` are all
-    /// workers'. It must reach the workers before the next call.
+    /// The plan that follows `plan` for another configuration on the same ports, at `now`;
+    /// `counters` are all workers'. It must reach the workers before the next call.
     ///
     /// # Errors
     /// Where it needs a restart or cannot be planned.
@@ -100,11 +124,36 @@ impl Reloader {
         counters: &[&Counters],
         now: Duration,
     ) -> Result<Plan, ReloadError> {
+        self.follow_with(&[], plan, (old, new), counters, now)
+    }
+
+    /// [`Self::follow`] with these ports behind those so far, whose order the new configuration
+    /// keeps ([`Config::order_ports_as`]).
+    ///
+    /// # Errors
+    /// As [`Self::follow`]; then nothing has changed.
+    pub fn follow_with(
+        &mut self,
+        added: &[NewPort],
+        plan: &Plan,
+        (old, new): (&Config, &Config),
+        counters: &[&Counters],
+        now: Duration,
+    ) -> Result<Plan, ReloadError> {
         let diff = diff(old, new);
         if !diff.needs_restart.is_empty() {
             return Err(ReloadError::NeedsRestart(diff.needs_restart));
         }
-        let next = plan.follow(old, new, &self.facts, &mut self.slots)?;
+        let next = if added.is_empty() {
+            plan.follow(old, new, &self.facts, &mut self.slots)?
+        } else {
+            let (mut slots, mut facts) = (self.slots.clone(), self.facts.clone());
+            slots.add_ports(new, added.iter().map(|port| port.rx_queues));
+            facts.extend(added.iter().map(|port| port.facts));
+            let next = plan.follow(old, new, &facts, &mut slots)?;
+            (self.slots, self.facts) = (slots, facts);
+            next
+        };
         let cleared = next.cleared.outputs.iter();
         let cleared =
             cleared.flat_map(|&slot| counters.iter().map(move |c| &c.outputs[slot as usize]));

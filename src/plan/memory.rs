@@ -53,6 +53,9 @@ const CACHES: u64 = 128 * 8_256;
 const FLOW: u64 = size_of::<(TokenBucket, Ticks)>() as u64 + LINE;
 /// What it keeps of a source to find its flow.
 const SOURCE: u64 = size_of::<(u128, Ticks, u32)>() as u64;
+/// What it keeps of a port: a burst staged and one of frames of our own, and the breaker; the rest
+/// is in its queues.
+const PORT: usize = 1_024;
 /// An output's queue in egress DRR.
 const LANE: u64 = LINE;
 /// The EDF wheels: for each class two of 4,096 buckets, a queue of two words and a bit each.
@@ -103,34 +106,69 @@ pub struct Pools {
     pub own: Option<PoolSize>,
 }
 
+/// Bytes of a payload buffer that frames lie in, [`HEADROOM`] included.
+pub fn data_room(config: &Config) -> u16 {
+    let mtu = config.ports.iter().map(|port| port.mtu).max();
+    let frame = mtu.unwrap_or_default() + super::LINK_HEADERS;
+    let mut room = frame.max(FRAME_ROOM).next_multiple_of(ROOM_STEP);
+    let af_xdp = config.ports.iter().filter(|port| port.is_af_xdp());
+    if let Some(mtu) = af_xdp.map(|port| port.mtu).max() {
+        // Longer frames of other ports take several buffers, or are refused by their drivers.
+        let needed = (mtu + super::LINK_HEADERS + XDP_HEADROOM).next_multiple_of(ROOM_STEP);
+        room = room.max(needed).min(AF_XDP_ROOM);
+    }
+    HEADROOM + u16::try_from(room).unwrap_or(u16::MAX - HEADROOM)
+}
+
+/// The pool for linear copies on the port with this slot, where it is sent such.
+pub fn linear(config: &Config, slot: usize, sends_chains: bool) -> Option<PoolSize> {
+    let mut outputs = config.rules.iter().flat_map(|rule| &rule.outputs);
+    // A port that no rule names waits for outputs that a reload brings.
+    let waits = || !config.rules.iter().any(|rule| rule.input.ports.contains(&slot));
+    let sent_to = outputs.any(|output| output.port == slot) || waits();
+    (sent_to && (!sends_chains || config.copy_below > 0)).then(|| PoolSize {
+        name: format!("linear/{}", config.ports[slot].name),
+        packets: config.memory.headers.min(LINEAR_PACKETS),
+        data_room: data_room(config),
+    })
+}
+
+/// The pool for frames of our own on a port that a reload adds; none where there is no slow path.
+pub fn own(config: &Config, slot: usize) -> Option<PoolSize> {
+    (config.clock == ClockSource::Tsc).then(|| PoolSize {
+        name: format!("own/{}", config.ports[slot].name),
+        packets: OWN_PACKETS,
+        data_room: data_room(config),
+    })
+}
+
 impl Pools {
     /// The pools of `plan`.
     pub fn new(config: &Config, plan: &Plan) -> Self {
-        let mtu = config.ports.iter().map(|port| port.mtu).max();
-        let frame = mtu.unwrap_or_default() + super::LINK_HEADERS;
-        let mut room = frame.max(FRAME_ROOM).next_multiple_of(ROOM_STEP);
-        let af_xdp = config.ports.iter().filter(|port| port.is_af_xdp());
-        if let Some(mtu) = af_xdp.map(|port| port.mtu).max() {
-            // Longer frames of other ports take several buffers, or are refused by their drivers.
-            let needed = (mtu + super::LINK_HEADERS + XDP_HEADROOM).next_multiple_of(ROOM_STEP);
-            room = room.max(needed).min(AF_XDP_ROOM);
-        }
-        let data_room = HEADROOM + u16::try_from(room).unwrap_or(u16::MAX - HEADROOM);
-        let pool = |name: String, packets, data_room| PoolSize { name, packets, data_room };
-        let linear = plan.ports.iter().enumerate().map(|(slot, port)| {
-            // A port that no rule names waits for outputs that a reload brings.
-            let waits = || !config.rules.iter().any(|rule| rule.input.ports.contains(&slot));
-            let sent_to = port.lanes > 0 || waits();
-            let needed = sent_to && (!port.sends_chains || plan.copy_below > 0);
-            let packets = config.memory.headers.min(LINEAR_PACKETS);
-            needed.then(|| pool(format!("linear/{}", port.name), packets, data_room))
-        });
+        let data_room = data_room(config);
+        let pool =
+            |name: &str, packets, data_room| PoolSize { name: name.into(), packets, data_room };
+        let linear = plan.ports.iter().enumerate();
+        let linear =
+            linear.map(|(slot, port)| self::linear(config, slot, port.sends_chains)).collect();
+        let own = OWN_PACKETS * config.ports.len() as u32;
         Self {
-            payload: pool("payload".into(), config.memory.packets, data_room),
-            headers: pool("headers".into(), config.memory.headers, HEADROOM + HEADER_ROOM),
-            linear: linear.collect(),
-            own: (config.clock == ClockSource::Tsc)
-                .then(|| pool("own".into(), OWN_PACKETS * config.ports.len() as u32, data_room)),
+            payload: pool("payload", config.memory.packets, data_room),
+            headers: pool("headers", config.memory.headers, HEADROOM + HEADER_ROOM),
+            linear,
+            own: (config.clock == ClockSource::Tsc).then(|| pool("own", own, data_room)),
+        }
+    }
+
+    /// Bytes of EAL's memory that ports may need that are added by a reload. Hugepages are taken
+    /// when they are needed, ordinary memory is counted out at the start.
+    pub fn spare(config: &Config) -> u64 {
+        let more = u64::from(config.limits.ports).saturating_sub(config.ports.len() as u64);
+        match config.eal.memory {
+            EalMemory::NoHuge => {
+                more * own(config, 0).map_or(0, |pool| pool.bytes(EalMemory::NoHuge))
+            }
+            EalMemory::Hugepages | EalMemory::InMemory => 0,
         }
     }
 
@@ -158,12 +196,12 @@ pub fn tables(plan: &Plan, workers: usize) -> Vec<TableSize> {
     let (rules, outputs) = (u64::from(plan.capacity.rules), u64::from(plan.capacity.outputs));
     let planned = plan.outputs.len() as u64;
     let lanes = plan.ports.iter().map(|port| u64::from(port.lane_slots)).sum::<u64>();
-    let ports = plan.ports.len() as u64;
+    let ports = u64::from(plan.capacity.ports);
     let flows = plan.flows.total() as u64;
     let of = |count: u64, size: usize| count * size as u64;
     let counters = of(rules, size_of::<RuleCounters>() + BUCKETS * size_of::<u64>())
         + of(outputs, size_of::<OutputCounters>())
-        + of(ports, size_of::<PortCounters>());
+        + of(ports, size_of::<PortCounters>() + PORT);
     let table = |name, entries, bytes| TableSize { name, entries, bytes };
     vec![
         table("rows", plan.rows.len() as u64, plan.rows.bytes()),

@@ -6,6 +6,9 @@
 //! order holds: by the worker that receives all of its input, where every worker receives
 //! something, so that nothing need be handed over; else, and where its input comes to several, by
 //! turns. A flow of a row or a source is kept by the worker that its number or a hash says.
+//!
+//! A port that a reload adds goes to the workers that have the least of its kind; nobody else's
+//! part changes.
 
 use crate::config::Config;
 
@@ -61,6 +64,36 @@ impl Roles {
         Self { workers, receives, sends, all_receive: received >= workers }
     }
 
+    /// Shares out the next port of `config`, which has so many receive queues; the others stay where
+    /// they are.
+    pub fn add(&mut self, config: &Config, queues: u16) {
+        let slot = self.sends.len();
+        let inputs = config.rules.iter().flat_map(|rule| &rule.input.ports);
+        let outputs = config.rules.iter().flat_map(|rule| rule.outputs.iter().map(|o| &o.port));
+        let ports = config.ports.len();
+        let (is_input, is_output) = (used(inputs, ports), used(outputs, ports));
+        let all = count(self.workers, self.sends.iter());
+        let to_used = self.sends.iter().enumerate().filter(|(slot, _)| is_output[*slot]);
+        let to_used = count(self.workers, to_used.map(|(_, worker)| worker));
+        let load = |&worker: &usize| match is_output[slot] {
+            true => (to_used[worker], all[worker]),
+            false => (all[worker], 0),
+        };
+        let sends = (0..self.workers).min_by_key(load).unwrap_or_default();
+        let taken = self.receives.iter().enumerate().filter(|(slot, _)| is_input[*slot]);
+        let mut received = count(self.workers, taken.flat_map(|(_, queues)| queues));
+        let next = || {
+            let least = (0..self.workers).min_by_key(|&worker| received[worker]);
+            // As at the start: what no rule takes is for who answers by the same port.
+            let worker = if is_input[slot] { least.unwrap_or_default() } else { sends };
+            received[worker] += usize::from(is_input[slot]);
+            worker
+        };
+        self.receives.push(std::iter::repeat_with(next).take(queues.into()).collect());
+        self.sends.push(sends);
+        self.all_receive = received.iter().all(|&queues| queues > 0);
+    }
+
     /// Who keeps the flow of the rule with slot `rule`, which takes input from these ports.
     pub fn home(&self, rule: u32, inputs: &[usize]) -> u8 {
         let mut receivers = inputs.iter().flat_map(|&port| &self.receives[port]);
@@ -71,6 +104,13 @@ impl Roles {
         };
         home as u8
     }
+}
+
+/// By worker: how often it is named.
+fn count<'a>(workers: usize, named: impl Iterator<Item = &'a usize>) -> Vec<usize> {
+    let mut counts = vec![0; workers];
+    named.for_each(|&worker| counts[worker] += 1);
+    counts
 }
 
 /// By port slot: whether it is among `slots`.
@@ -136,6 +176,28 @@ mod tests {
         let roles = Roles::new(&config(), &[1, 1, 1, 1], 3);
         assert_eq!([0, 1, 2, 3].map(|rule| roles.home(rule, &[0])), [0, 1, 2, 0]);
         assert_eq!(Roles::new(&config(), &[1, 1, 1, 1], 1), Roles::one(4));
+    }
+
+    #[test]
+    fn an_added_port_goes_to_who_has_the_least_and_nobody_elses_part_changes() {
+        let config = config();
+        let first = Config { ports: config.ports[..2].to_vec(), rules: vec![], ..config.clone() };
+        let start = Roles::new(&first, &[1, 1], 2);
+        let mut roles = start.clone();
+        roles.add(&config, 1);
+        roles.add(&config, 2);
+        assert_eq!(roles.receives[..2], start.receives);
+        assert_eq!(roles.sends[..2], start.sends);
+        assert_eq!(roles.sends[2..], [0, 1], "rules send to both: one each");
+        assert_eq!(roles.receives[2..], [vec![0], vec![1, 1]], "no rule takes it: its sender");
+        assert_eq!(roles.home(3, &[1]), 1, "all receive something now");
+
+        let mut roles = Roles::new(&first, &[1, 1], 3);
+        let mut taken = config.clone();
+        taken.rules.iter_mut().for_each(|rule| rule.input.ports = vec![0, 2]);
+        roles.add(&taken, 3);
+        assert_eq!(roles.receives[2], [1, 2, 0], "the first worker has a queue already");
+        assert_eq!(roles.home(1, &[0, 2]), 1, "of several: by turns");
     }
 
     #[test]

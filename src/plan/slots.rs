@@ -125,6 +125,8 @@ pub struct Slots {
     pub(super) receivers: Table<String>,
     pub(super) row_flows: Table<Key>,
     pub(super) neighbours: Table<Neighbour>,
+    /// Ports that there is room for.
+    ports: u32,
     /// By port slot: the members of its egress DRR, by output slot.
     pub(super) lanes: Vec<Table<u32>>,
     pub(super) sources: u32,
@@ -142,6 +144,7 @@ impl Slots {
             receivers: Table::new("receivers", config.receivers.len() as u32),
             row_flows: Table::new("row flows", row_flows),
             neighbours: Table::new("neighbours", count_neighbours(config)),
+            ports: config.ports.len() as u32,
             lanes: outputs_by_port(config)
                 .map(|count| Table::new("outputs of a port", count))
                 .collect(),
@@ -153,22 +156,36 @@ impl Slots {
     /// Slots as `[limits]` has them, so that reloads have room.
     pub fn growing(config: &Config, row_flows: u32, roles: Roles) -> Self {
         let limits = &config.limits;
-        let lanes = |count: u32| Table::new("outputs of a port", (2 * count).max(LANES_MIN));
         Self {
             rules: Table::new("rules", limits.rules),
             outputs: Table::new("outputs", limits.outputs),
             receivers: Table::new("receivers", RECEIVERS.max(config.receivers.len() as u32)),
             row_flows: Table::new("row flows", (2 * row_flows).max(ROW_FLOWS_MIN)),
             neighbours: Table::new("neighbours", limits.neighbours),
-            lanes: outputs_by_port(config).map(lanes).collect(),
+            ports: limits.ports,
+            lanes: outputs_by_port(config).map(growing_lanes).collect(),
             sources: limits.sources,
             roles,
         }
     }
 
+    /// Slots for the ports that `config` has behind those so far, which have so many receive queues
+    /// each. What the others' workers do stays.
+    pub fn add_ports(&mut self, config: &Config, queues: impl IntoIterator<Item = u16>) {
+        let lanes = outputs_by_port(config).skip(self.lanes.len()).map(growing_lanes);
+        self.lanes.extend(lanes);
+        queues.into_iter().for_each(|queues| self.roles.add(config, queues));
+    }
+
+    /// Who keeps which flow, and serves which port.
+    pub fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
     /// Slots of each kind that there are.
     pub(super) fn capacity(&self) -> Capacity {
         Capacity {
+            ports: self.ports,
             rules: self.rules.capacity,
             outputs: self.outputs.capacity,
             receivers: self.receivers.capacity,
@@ -205,6 +222,8 @@ impl Slots {
 /// Slots of each kind, taken or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
+    /// Ports.
+    pub ports: u32,
     /// Rules.
     pub rules: u32,
     /// Outputs of all rules.
@@ -222,6 +241,11 @@ fn count_neighbours(config: &Config) -> u32 {
         outputs.flat_map(|output| config::neighbours(&rule.input, output)).collect()
     };
     config.rules.iter().flat_map(of).collect::<HashSet<_>>().len() as u32
+}
+
+/// The members of the egress DRR of a port that has `count` outputs.
+fn growing_lanes(count: u32) -> Table<u32> {
+    Table::new("outputs of a port", (2 * count).max(LANES_MIN))
 }
 
 /// How many outputs each port has.

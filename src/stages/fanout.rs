@@ -62,13 +62,18 @@ impl<O: PacketPool> Fanout<O> {
         Self {
             headers,
             stock: ArrayVec::new(),
-            linear,
+            linear: with_room(linear, plan.capacity.ports as usize),
             breakers: Breakers::new(breakers),
             neighbours: Neighbours::new(plan),
             skipped: vec![0; plan.capacity.outputs as usize].into(),
             chosen: Vec::with_capacity(OUTPUTS_MAX),
             built: Vec::with_capacity(OUTPUTS_MAX),
         }
+    }
+
+    /// Takes linear copies for the next port from `linear`.
+    pub fn add_port(&mut self, linear: Option<O>) {
+        self.linear.push(linear);
     }
 
     /// Header buffers that are to be had, the stock included.
@@ -265,4 +270,10 @@ fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin:
     };
     output.template.write(origin, room);
     true
+}
+
+/// A list with room for `count` in all.
+fn with_room<T>(mut list: Vec<T>, count: usize) -> Vec<T> {
+    list.reserve_exact(count.saturating_sub(list.len()));
+    list
 }

@@ -21,8 +21,10 @@ pub const OWN_FRAMES: usize = 256;
 #[derive(Debug)]
 pub struct Originate<O: PacketPool> {
     source: FrameSource,
-    /// Buffers for its frames.
+    /// Buffers for its frames: one for the ports since the start, and one each for those that were
+    /// added.
     pool: O,
+    added: Vec<(usize, O)>,
     /// By port slot: what the port has refused so far.
     staged: Vec<Burst<O::Packet>>,
     /// How many are staged.
@@ -30,12 +32,19 @@ pub struct Originate<O: PacketPool> {
 }
 
 impl<O: PacketPool> Originate<O> {
-    /// A ring for frames to the ports of `plan`, in buffers of `pool`: the worker's end, and
-    /// management's.
+    /// A ring for frames to all ports that `plan` has room for, in buffers of `pool`: the worker's
+    /// end, and management's.
     pub fn new(plan: &Plan, pool: O) -> (Self, FrameSink) {
         let (sink, source) = frame_ring(OWN_FRAMES, plan.largest_frame as usize);
-        let staged = plan.ports.iter().map(|_| Burst::new()).collect();
-        (Self { source, pool, staged, waiting: 0 }, sink)
+        let ports = plan.capacity.ports as usize;
+        let staged = std::iter::repeat_with(Burst::new).take(ports).collect();
+        let added = Vec::with_capacity(ports - plan.ports.len());
+        (Self { source, pool, added, staged, waiting: 0 }, sink)
+    }
+
+    /// Frames to the port with this slot, which is new, come in buffers of `pool`.
+    pub fn add_port(&mut self, slot: usize, pool: O) {
+        self.added.push((slot, pool));
     }
 
     /// Whether there is nothing to send.
@@ -57,10 +66,12 @@ impl<O: PacketPool> Originate<O> {
         mut send: impl FnMut(usize, &mut Burst<O::Packet>) -> usize,
     ) -> usize {
         for _ in 0..BURST {
-            let Self { source, pool, staged, .. } = self;
+            let Self { source, pool, added, staged, .. } = self;
             let stages = |port: u8, bytes: &[u8]| {
                 let slot = usize::from(port);
                 let staged = &mut staged[slot];
+                let its = added.iter_mut().find(|(port, _)| *port == slot);
+                let pool = its.map_or(&mut *pool, |(_, pool)| pool);
                 match (staged.is_full(), frame(pool, bytes)) {
                     (false, Some(frame)) => staged.push(frame),
                     _ => tally.counters.ports[slot].unsent.add(1),

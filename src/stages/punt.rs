@@ -34,10 +34,10 @@ pub struct Punt {
 }
 
 impl Punt {
-    /// A ring for the frames of the ports of `plan`: the worker's end, and management's.
+    /// A ring for the frames of all ports that `plan` has room for: the worker's end, and management's.
     pub fn new(plan: &Plan) -> (Self, FrameSource) {
         let (sink, source) = frame_ring(FRAMES, plan.largest_frame as usize);
-        let buckets = vec![[TokenBucket::default(); BUCKETS]; plan.ports.len()];
+        let buckets = vec![[TokenBucket::default(); BUCKETS]; plan.capacity.ports as usize];
         // A packet is a byte to the bucket.
         let rate = BucketRate::new(8 * PUNTS_A_SECOND, PUNTS_AT_ONCE, plan.ticks_per_second);
         (Self { sink, buckets: buckets.into(), rate }, source)

@@ -55,6 +55,22 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
         Self { sources, next: 0, time, now: 0 }
     }
 
+    /// Keeps room for so many more sources.
+    pub fn reserve(&mut self, sources: usize) {
+        self.sources.reserve_exact(sources);
+        if let Time::Capture { held } = &mut self.time {
+            held.reserve_exact(sources);
+        }
+    }
+
+    /// Polls one more source from now on, in room that was kept for it.
+    pub fn add(&mut self, source: RxSource<R>) {
+        self.sources.push(source);
+        if let Time::Capture { held } = &mut self.time {
+            held.push(Burst::new());
+        }
+    }
+
     /// The time, as of the last burst.
     pub fn now(&self) -> Ticks {
         self.now

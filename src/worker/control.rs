@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use crate::plan::Plan;
+use crate::plan::{Capacity, Plan};
 use crate::stages::{BreakerWords, NeighbourWords};
 
 use super::Mailbox;
@@ -65,7 +65,8 @@ impl Control {
 
     /// Run, with all breakers closed, on so many workers.
     pub fn for_workers(plan: &Plan, workers: usize) -> Self {
-        let breakers = BreakerWords::new(plan.ports.len(), plan.capacity.receivers as usize);
+        let Capacity { ports, receivers, .. } = plan.capacity;
+        let breakers = BreakerWords::new(ports as usize, receivers as usize);
         let mailbox = Mailbox::new(plan.generation, workers);
         let left = (0..workers).map(|_| AtomicU8::new(Left::Nothing as u8)).collect();
         let neighbours = NeighbourWords::new(plan.capacity.neighbours as usize);

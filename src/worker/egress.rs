@@ -11,11 +11,18 @@ use super::handoff::burst_copies;
 /// Who sends to a port.
 // A few dozen of them, made at the start: the larger one is what is used.
 #[allow(clippy::large_enum_variant)]
-enum Whose<D: Driver> {
+pub(super) enum Whose<D: Driver> {
     /// This worker, by the last two stages.
     Own(EgressDrr<D::Packet>, Tx<D::Tx>),
     /// The worker with this number.
     Other(usize),
+}
+
+impl<D: Driver> Whose<D> {
+    /// This worker, with empty queues in front of `tx`.
+    pub fn own(tx: D::Tx, plan: &Plan, slot: usize) -> Self {
+        Self::Own(EgressDrr::new(plan, slot), Tx::new(tx, slot))
+    }
 }
 
 /// All ports, by slot.
@@ -37,11 +44,17 @@ impl<D: Driver> EgressPorts<D> {
             Some(handoff) if handoff.sends(slot) != handoff.me() => {
                 Some(Whose::Other(handoff.sends(slot)))
             }
-            _ => tx.next().map(|tx| Whose::Own(EgressDrr::new(plan, slot), Tx::new(tx, slot))),
+            _ => tx.next().map(|tx| Whose::own(tx, plan, slot)),
         };
-        let ports = (0..plan.ports.len()).map_while(exit).collect();
+        let mut ports = Vec::with_capacity(plan.capacity.ports as usize);
+        ports.extend((0..plan.ports.len()).map_while(exit));
         let handoff = handoff.map(Box::new);
         Self { ports, free: 0, burst_copies: burst_copies(plan), handoff }
+    }
+
+    /// Sends to the next port so from now on, in room that was kept for it.
+    pub fn add_port(&mut self, exit: Whose<D>) {
+        self.ports.push(exit);
     }
 
     /// Goes by another plan from now on.

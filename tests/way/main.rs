@@ -10,6 +10,7 @@ mod lanes;
 mod misses;
 mod neighbours;
 mod overload;
+mod ports;
 mod reload;
 mod runs;
 mod site;

@@ -137,12 +137,10 @@ proptest! {
             let turns = crew.rng.usize(..10);
             crew.turns(turns);
             now += Duration::from_millis(1);
-            let generation = crew.plan.generation;
-            let all: Vec<_> = crew.counters.iter().map(|counters| &**counters).collect();
-            let taken_up = all.iter().all(|all| all.worker.generation.acquire() == generation);
-            if !taken_up {
+            if !crew.is_taken_up() {
                 continue;
             }
+            let all: Vec<_> = crew.counters.iter().map(|counters| &**counters).collect();
             crew.control.mailbox.take();
             let next = if n % 3 == 0 {
                 let (old, new) = (reloads % 2, (reloads + 1) % 2);

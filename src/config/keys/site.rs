@@ -44,7 +44,8 @@ pub static TOP: Section = Section {
     later: &[],
 };
 
-const PORTS: Key = key("port", Kind::Table("[[port]]"), Preset::Required, "at most 32");
+const PORTS: Key =
+    key("port", Kind::Table("[[port]]"), Preset::Required, "at most `ports` of [limits]");
 const CLASSES_KEY: Key =
     key("class", Kind::Table("[class.NAME]"), Preset::Told("defaults"), "the three classes");
 const DEFAULTS_KEY: Key =
@@ -358,6 +359,12 @@ pub static LIMITS: Section = Section {
     heading: "[limits]",
     about: "Sizes fixed at start.",
     keys: &[
+        key(
+            "ports",
+            Kind::Integer(1, 32),
+            Preset::Is("32"),
+            "ports, those that reloads add included",
+        ),
         key("rules", Kind::Integer(1, 65_536), Preset::Is("4096"), "rules"),
         key("outputs", Kind::Integer(1, 1 << 20), Preset::Is("16384"), "outputs of all rules"),
         key(

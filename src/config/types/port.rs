@@ -87,6 +87,13 @@ impl Port {
         self.driver.map_or(self.device.as_str(), |driver| driver.eal_name())
     }
 
+    /// Whether it is a PCI device, which EAL looks for at its start.
+    pub fn is_pci(&self) -> bool {
+        let is_virtual =
+            || ["net_", "eth_", "vdev:"].iter().any(|kind| self.device.starts_with(kind));
+        self.driver.is_none() && !is_virtual()
+    }
+
     /// Whether it is an AF_XDP socket, which shares the payload pool with the kernel.
     pub fn is_af_xdp(&self) -> bool {
         self.driven_by().starts_with(KernelDriver::AfXdp.eal_name())

@@ -42,6 +42,8 @@ pub mod code {
     pub const CONFIG: &str = "config";
     /// What is to be captured is not there, or cannot all hold.
     pub const FILTER: &str = "filter";
+    /// A port that the configuration adds cannot be opened.
+    pub const DEVICE: &str = "device";
     /// What the configuration asks for needs a restart.
     pub const RESTART: &str = "restart";
     /// The instance has ended its work and answers no more.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Engine, WatchedPool, hears_all, links_up, speakers};
-use crate::config::{self, ClockSource, Config, Idle, Lcores};
+use crate::config::{ClockSource, Config, Idle, Lcores};
 use crate::dpdk::{
     self, DEFAULT_CACHE, DpdkError, Eal, EalConfig, Pool, PoolConfig, Port, PortConfig, TscClock,
 };
 use crate::manage::breaker::Breakers;
 use crate::manage::check;
-use crate::manage::crew::{self, Shared};
+use crate::manage::crew::{self, Crew, Shared};
 use crate::manage::groups::{Groups, wanted};
 use crate::manage::interfaces::Interfaces;
 use crate::manage::neighbours::Neighbours;
@@ -60,8 +60,9 @@ impl Engine {
         let watched = [&payload, &headers].into_iter().chain(linear.iter().flatten()).chain(&own);
         let pools = watched.cloned().map(WatchedPool::new).collect();
         let control = Arc::new(Control::for_workers(&plan, roles.workers));
-        let shared = Shared { config, ports: &ports, payload, headers, linear, own, clock };
-        let (workers, counters, ends) = shared.workers(&plan, &roles, &control);
+        let shared =
+            Shared { config, ports: &ports, payload: &payload, headers, linear, own, clock };
+        let Crew { workers, counters, ends, doors } = shared.crew(&plan, &roles, &control);
         let breakers = Breakers::new(&plan);
         let mut slow_path = protocols(config, &facts, ends, roles.sends.clone());
         let neighbours = &mut slow_path.protocols.neighbours;
@@ -80,7 +81,9 @@ impl Engine {
         let workers = workers.collect::<Result<_, _>>()?;
         Ok(Self {
             workers,
+            doors,
             ports,
+            payload,
             pools,
             links,
             hears_all,
@@ -98,6 +101,7 @@ impl Engine {
             has_linear,
             places,
             service_cpus,
+            lcores,
             eal,
         })
     }
@@ -110,19 +114,24 @@ fn open_ports(
     eal: &Eal,
     payload: &Pool,
 ) -> Result<Vec<Port>, DpdkError> {
-    let open = |(slot, port): (usize, &config::Port)| {
-        let mut wanted = PortConfig::new(&port.name, &port.device);
-        wanted.driver = port.driver;
-        wanted.mtu = u16::try_from(port.mtu).unwrap_or(u16::MAX);
-        wanted.rx_queues = crew::rx_queues(port, lcores);
-        wanted.promiscuous = hears_all(config, slot);
-        Port::open(eal, &wanted, payload)
-    };
-    config.ports.iter().enumerate().map(open).collect()
+    let open = |slot| Port::open(eal, &port_config(config, slot, lcores), payload);
+    (0..config.ports.len()).map(open).collect()
+}
+
+/// How the port with this slot is opened.
+pub(super) fn port_config(config: &Config, slot: usize, lcores: &Lcores) -> PortConfig {
+    let port = &config.ports[slot];
+    PortConfig {
+        driver: port.driver,
+        mtu: u16::try_from(port.mtu).unwrap_or(u16::MAX),
+        rx_queues: crew::rx_queues(port, lcores),
+        promiscuous: hears_all(config, slot),
+        ..PortConfig::new(&port.name, &port.device)
+    }
 }
 
 /// What an open port says of itself.
-fn facts(port: &Port) -> PortFacts {
+pub(super) fn facts(port: &Port) -> PortFacts {
     PortFacts { mac: port.mac(), mtu: port.mtu().into(), sends_chains: port.sends_chains() }
 }
 
@@ -157,7 +166,8 @@ fn protocols(
     ends: Vec<Ends>,
     owners: Vec<usize>,
 ) -> SlowPath {
-    let mut slow_path = SlowPath::new(ends, owners, hosts(config, facts));
+    let hosts = facts.iter().enumerate().map(|(slot, facts)| host(config, slot, facts));
+    let mut slow_path = SlowPath::new(ends, owners, hosts.collect());
     let groups = &mut slow_path.protocols.groups;
     *groups = Groups::new(speakers(config, facts), wall::unix_ms());
     groups.set(wanted(config), Duration::ZERO);
@@ -165,15 +175,15 @@ fn protocols(
     slow_path
 }
 
-/// Who we are, by port slot.
-fn hosts(config: &Config, facts: &[PortFacts]) -> Vec<Host> {
-    let ports = config.ports.iter().zip(facts);
-    ports.map(|(port, facts)| Host { mac: facts.mac, addresses: port.address.clone() }).collect()
+/// Who we are at the port with this slot.
+pub(super) fn host(config: &Config, slot: usize, facts: &PortFacts) -> Host {
+    Host { mac: facts.mac, addresses: config.ports[slot].address.clone() }
 }
 
 fn eal_config(config: &Config, lcores: &Lcores, pools: &Pools) -> EalConfig {
     let needed = pools.all().map(|size| size.bytes(config.eal.memory));
-    let megabytes = needed.sum::<u64>().div_ceil(1 << 20) + MEGABYTES_BESIDES;
+    let needed = needed.sum::<u64>() + Pools::spare(config);
+    let megabytes = needed.div_ceil(1 << 20) + MEGABYTES_BESIDES;
     EalConfig {
         name: config.instance.clone(),
         memory: config.eal.memory,
@@ -185,7 +195,7 @@ fn eal_config(config: &Config, lcores: &Lcores, pools: &Pools) -> EalConfig {
     }
 }
 
-fn pool_config<'a>(size: &'a PoolSize, lcores: &Lcores) -> PoolConfig<'a> {
+pub(super) fn pool_config<'a>(size: &'a PoolSize, lcores: &Lcores) -> PoolConfig<'a> {
     PoolConfig {
         name: &size.name,
         packets: size.packets,

@@ -141,10 +141,11 @@ impl Groups {
         }
     }
 
-    /// The port with this slot speaks so from now on.
+    /// The port with this slot, which may be the next one, speaks so from now on.
     pub fn set_speaker(&mut self, port: usize, speaker: Speaker) {
-        if let Some(port) = self.ports.get_mut(port) {
-            port.speaker = speaker;
+        match self.ports.get_mut(port) {
+            Some(port) => port.speaker = speaker,
+            None => self.ports.push(PortOfGroups { speaker, heeded: Heeded::default() }),
         }
     }
 

@@ -48,8 +48,8 @@ pub fn count(config: &Config, detail: Detail) -> u64 {
             };
             config.rules.iter().map(of).sum()
         }
-        // A pool of linear copies for each port, besides the two.
-        "pools" => config.ports.len() + 2,
+        // For each port one of linear copies and one of frames of our own, besides the two.
+        "pools" => 2 * config.ports.len() + 2,
         _ => 1,
     };
     let told = list::all().into_iter().filter(|metric| metric.detail <= detail);

@@ -7,6 +7,7 @@ use foldhash::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Class, Config, Output, Port, Rule};
+use crate::plan::memory;
 
 /// The differences, a line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,15 +100,24 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
     diff
 }
 
-/// Ports stay as they are, but for what the plan carries.
+/// Ports stay as they are, but for what the plan carries; others may come.
 fn ports(diff: &mut Diff, old: &Config, new: &Config) {
-    let names = |config: &Config| config.ports.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
-    if names(old) != names(new) {
-        let (old, new) = (names(old).join(", "), names(new).join(", "));
-        diff.needs_restart.push(format!("ports {old} became {new}"));
-        return;
+    let (before, after) = (old, new);
+    for port in &new.ports {
+        let name = &port.name;
+        if old.ports.iter().any(|old| old.name == *name) {
+            continue;
+        }
+        match keeps_out(port, old, new) {
+            None => diff.added.push(format!("port {name}: added live")),
+            Some(why) => diff.needs_restart.push(format!("port {name}: new, and {why}")),
+        }
     }
-    for (old, new) in old.ports.iter().zip(&new.ports) {
+    for old in &before.ports {
+        let Some(new) = after.ports.iter().find(|new| new.name == old.name) else {
+            diff.needs_restart.push(format!("port {}: removed", old.name));
+            continue;
+        };
         let Port { name, device, driver, address, mtu, rx, rx_queues, .. } = old;
         let Port { rx_checksum, join, shaper, gateway, routes, neighbours, reachable, .. } = old;
         let fixed = [
@@ -135,6 +145,19 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
             diff.changed.push(format!("port {name}: {}", keys.join(", ")));
         }
     }
+}
+
+/// Why a port cannot come while the instance runs, where it cannot.
+fn keeps_out(port: &Port, old: &Config, new: &Config) -> Option<String> {
+    let longest = old.ports.iter().map(|port| port.mtu).max().unwrap_or_default();
+    if port.is_pci() {
+        return Some("EAL looks for PCI devices at its start only".to_owned());
+    }
+    if port.mtu > longest {
+        return Some(format!("its mtu of {} is above {longest}, the largest so far", port.mtu));
+    }
+    let [had, needs] = [old, new].map(memory::data_room);
+    (had != needs).then(|| format!("it needs packet buffers of {needs} bytes, they have {had}"))
 }
 
 /// Whether two texts name one device: the same arguments, where files may be spelled otherwise.

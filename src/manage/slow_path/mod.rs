@@ -74,6 +74,8 @@ pub struct SlowPath {
     workers: Vec<Ends>,
     /// By port slot: the worker that sends to it.
     owners: Vec<usize>,
+    /// Ports that the workers know; what is for others waits until they do, with what is behind it.
+    pub known: usize,
     /// The protocols, and what they have to send.
     pub protocols: Protocols,
 }
@@ -98,13 +100,24 @@ pub struct Protocols {
 impl SlowPath {
     /// A slow path to `workers`; by port slot, `owners` says who sends to it, `hosts` who we are.
     pub fn new(workers: Vec<Ends>, owners: Vec<usize>, hosts: Vec<Host>) -> Self {
-        let mut protocols = Protocols::default();
-        for (slot, host) in hosts.iter().enumerate().filter(|_| !workers.is_empty()) {
-            let own = host.addresses.iter().map(IpNet::addr);
-            own.for_each(|address| protocols.announcements.add(slot, address, Duration::ZERO));
+        let mut slow_path = Self { workers, ..Self::default() };
+        for (owner, host) in owners.into_iter().zip(hosts) {
+            slow_path.add_port(owner, host, Duration::ZERO);
         }
-        protocols.hosts = hosts;
-        Self { workers, owners, protocols }
+        slow_path.known = slow_path.owners.len();
+        slow_path
+    }
+
+    /// Takes in the next port, which `owner` sends to as soon as it knows it, and announces its
+    /// addresses from `now` on.
+    pub fn add_port(&mut self, owner: usize, host: Host, now: Duration) {
+        let Protocols { hosts, announcements, .. } = &mut self.protocols;
+        if !self.workers.is_empty() {
+            let own = host.addresses.iter().map(IpNet::addr);
+            own.for_each(|address| announcements.add(hosts.len(), address, now));
+        }
+        hosts.push(host);
+        self.owners.push(owner);
     }
 
     /// Reads what has come and sends what is to be sent, once a tick. `now` is since the start;
@@ -162,8 +175,11 @@ impl SlowPath {
     }
 
     fn flush(&mut self) {
-        let Self { workers, owners, protocols } = self;
+        let Self { workers, owners, known, protocols } = self;
         protocols.outbox.drain(|port, frame| {
+            if port >= *known {
+                return false;
+            }
             let own = &mut workers[owners[port]].own;
             own.put(port as u8, frame.len(), |buffer| buffer.extend_from_slice(frame))
         });

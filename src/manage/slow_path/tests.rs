@@ -252,6 +252,26 @@ fn addresses_are_announced_twice_at_the_start_and_when_a_reload_adds_one() {
     assert!(tick(&mut path, 60).is_empty());
 }
 
+#[test]
+fn what_is_for_a_new_port_waits_until_the_workers_know_it() {
+    let host = protocols().hosts.remove(0);
+    let (_punted, source) = crate::packet::frame_ring(1, 64);
+    let (own, mut said) = crate::packet::frame_ring(64, 1_500);
+    let mut path = SlowPath::new(vec![Ends { punted: source, own }], vec![], vec![]);
+    path.add_port(0, host.clone(), Duration::from_secs(5));
+    let mut tick = |path: &mut SlowPath, seconds: u64| {
+        path.tick(&[], Duration::from_secs(seconds));
+        std::iter::from_fn(|| said.take(|port, _| port)).collect::<Vec<_>>()
+    };
+    assert!(tick(&mut path, 4).is_empty() && tick(&mut path, 5).is_empty());
+    path.known = 1;
+    assert_eq!(tick(&mut path, 6), [0, 0], "both addresses");
+    path.add_port(0, host, Duration::from_secs(6));
+    assert!(tick(&mut path, 7).is_empty(), "the first port's second time is behind it");
+    path.known = 2;
+    assert_eq!(tick(&mut path, 7), [1, 1, 0, 0]);
+}
+
 proptest! {
     #[test]
     fn any_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..4) {
