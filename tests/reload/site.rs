@@ -75,9 +75,13 @@ impl Site {
         self.client()?.ask(control::Command::Show, PATIENCE)
     }
 
-    /// The report as of now.
+    /// The report as of now; a management that gets no time is asked again, as it asks for.
     pub fn show(&self) -> Report {
-        self.try_show().expect("it answers").report
+        let shown = wait("an answer", || match self.try_show() {
+            Err(ClientError::Refused(refusal)) if refusal.code == "busy" => None,
+            answer => Some(answer),
+        });
+        shown.expect("it answers").report
     }
 
     /// Has it go by a file.

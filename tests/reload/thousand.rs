@@ -83,7 +83,10 @@ pub fn under_traffic<T: Send>(
             let panic = operator.join().expect_err("it has told nothing");
             std::panic::resume_unwind(panic)
         };
-        let shown = site.show();
+        // Its ports are read meanwhile: a full one would be given up after 100 ms.
+        let asked = scope.spawn(|| site.show());
+        traffic.rest(|| asked.is_finished());
+        let shown = asked.join().expect("it answers");
         running.signal(libc::SIGTERM);
         traffic.rest(|| !running.is_running());
         let ended = running.end();

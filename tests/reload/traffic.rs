@@ -98,7 +98,7 @@ impl Traffic {
         count
     }
 
-    /// Reads what may still come of the rules that changed; only while the relay ends.
+    /// Reads what may still come of the rules that changed; once nothing more is offered.
     pub fn rest(&mut self, mut is_over: impl FnMut() -> bool) {
         loop {
             // Asked first: what came until then is read.
