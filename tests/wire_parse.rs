@@ -6,9 +6,9 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use frames::any;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use punctual::packet::Headers;
+use punctual::packet::{Headers, Part};
 use punctual::wire::{
-    Key, Origin, OwnMacs, SegmentSum, Verdict, complete_udp_checksum, parse, source,
+    Key, Origin, OwnMacs, SegmentSum, Verdict, complete_udp_checksum, parse, parse_fragment, source,
 };
 
 fn judge(frame: &[u8]) -> Verdict {
@@ -70,10 +70,14 @@ proptest! {
         }
         parse(&bytes, len, &OwnMacs::default());
         // Headers that lie read zeros, and panic as little.
-        let headers = Headers { ip: ip as u8, version, udp, vlan: 0, port: 0 };
-        Key::read(&bytes, &headers);
-        source(&bytes, &headers);
-        Origin::read(&bytes, &headers);
+        let headers = Headers { ip: ip as u8, version, udp, ..Headers::default() };
+        for part in [Part::Whole, Part::First, Part::Later] {
+            let headers = Headers { part, ..headers };
+            Key::read(&bytes, &headers);
+            source(&bytes, &headers);
+            Origin::read(&bytes, &headers);
+        }
+        parse_fragment(&bytes);
         complete_udp_checksum(&mut bytes.clone(), &headers, SegmentSum::behind(0).sum());
     }
 

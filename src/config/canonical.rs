@@ -236,8 +236,12 @@ fn show_input(config: &Config, input: &Input) -> String {
         false => format!(", source = {}", nets(&input.source)),
     };
     let join = if input.join { "" } else { ", join = false" };
+    let fragments = match input.fragments {
+        Fragments::Drop => "",
+        Fragments::Forward => ", fragments = \"forward\"",
+    };
     format!(
-        "{{ port = {ports}, destination = {destination}, udp_port = {udp_port}{vlan}{source}{join} }}"
+        "{{ port = {ports}, destination = {destination}, udp_port = {udp_port}{vlan}{source}{join}{fragments} }}"
     )
 }
 

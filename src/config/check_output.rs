@@ -36,6 +36,7 @@ pub(super) fn finish_output(
     let (source, next_hop) = if sound {
         checker.check_destination();
         checker.check_shift();
+        checker.check_fragments();
         (checker.resolve_source(port), checker.find_next_hop(port))
     } else {
         (None, None)
@@ -209,6 +210,36 @@ impl Checker<'_> {
             ));
         }
         Ok(first)
+    }
+
+    /// What puts a datagram together knows its fragments by source, destination and id: those of two
+    /// datagrams must not come to share them, nor go different ways.
+    fn check_fragments(&self) {
+        if self.input.fragments == Fragments::Drop {
+            return;
+        }
+        let is_one = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
+        let one = |nets: &[IpNet]| matches!(nets, [net] if is_one(net));
+        let settings = &self.read.settings;
+        let refuse = |at: Place, found: &str, allowed: &str| {
+            let message = format!("{found}, and the input's fragments are forwarded");
+            let diagnostic = Diagnostic::error(at, message).label(format!("allowed: {allowed}"));
+            self.cx.report(diagnostic.related(self.input_at, "the input"));
+        };
+        if let Some(At { at, .. }) = settings.sample.filter(|sample| sample.value > 1) {
+            refuse(at, "`sample` would take datagrams apart", "1");
+        }
+        let source = settings.source.filter(|source| !matches!(source.value, Source::Keep));
+        if let Some(At { at, .. }) = source.filter(|_| !one(&self.input.source)) {
+            let allowed = "\"keep\", or an input whose `source` is one address";
+            refuse(at, "`source` makes many senders one", allowed);
+        }
+        if let Some(At { at, .. }) = self.read.destination.filter(|net| is_one(&net.value))
+            && !one(&self.input.destination)
+        {
+            let allowed = "a prefix as long as the input's, or an input of one address";
+            refuse(at, "`destination` makes many addresses one", allowed);
+        }
     }
 
     /// The source address, of the input's IP version.

@@ -226,7 +226,13 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
     check_queue(cx, own.queue.or(below.queue), frame);
     let (mut output_at, mut output_sound) = (Vec::new(), Vec::new());
     let (outputs, balance) = read_output_tables(table);
-    rule.balance = balance;
+    rule.balance = balance.map(|(balance, at)| {
+        if balance.by == BalanceBy::Flow && rule.input.fragments == Fragments::Forward {
+            let message = "fragments cannot be balanced by flow: only the first has UDP ports";
+            cx.report(Diagnostic::error(at, message).label("allowed: by = \"source\""));
+        }
+        balance
+    });
     if outputs.len() > OUTPUTS_MAX {
         let message = format!("{} outputs in one rule", outputs.len());
         cx.report(Diagnostic::error(at, message).label(format!("allowed: {OUTPUTS_MAX}")));
@@ -244,8 +250,8 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
     ReadRule { rule, at, class_at, input_at, output_at, output_sound, input_sound }
 }
 
-/// The tables of `output`, behind them those of `balance.to`, and what balances them.
-fn read_output_tables<'a>(table: &Table<'a>) -> (Vec<Table<'a>>, Option<Balance>) {
+/// The tables of `output`, behind them those of `balance.to`, and what balances them and where.
+fn read_output_tables<'a>(table: &Table<'a>) -> (Vec<Table<'a>>, Option<(Balance, Place)>) {
     let mut outputs = table.tables("output", &keys::OUTPUT);
     if table.peek("balance").is_none() {
         match table.peek("output") {
@@ -275,7 +281,7 @@ fn read_output_tables<'a>(table: &Table<'a>) -> (Vec<Table<'a>>, Option<Balance>
     }
     let members = to.len();
     outputs.extend(to);
-    (outputs, Some(Balance { by, members }))
+    (outputs, Some((Balance { by, members }, balance.at)))
 }
 
 fn report_no_outputs(table: &Table<'_>) {
@@ -310,6 +316,7 @@ fn read_input(rule: &Table<'_>, site: &Site<'_>) -> (Input, Place, bool) {
         vlan: VlanMatch::Untagged,
         source: Vec::new(),
         join: true,
+        fragments: Fragments::Drop,
     };
     let Some(table) = rule.table("input", &keys::INPUT) else {
         return (nothing, rule.at, false);
@@ -335,8 +342,23 @@ fn read_input(rule: &Table<'_>, site: &Site<'_>) -> (Input, Place, bool) {
     let nets = |list: Vec<At<IpNet>>| list.into_iter().map(|n| n.value).collect();
     let join = table.flag("join").is_none_or(|join| join.value);
     let (destination, source) = (nets(destination), nets(source));
-    let input = Input { ports, destination, udp_port, vlan, source, join };
+    let fragments = read_fragments(&table, udp_port);
+    let input = Input { ports, destination, udp_port, vlan, source, join, fragments };
     (input, at, table.cx.errors() == before)
+}
+
+/// What becomes of fragments: only the first of a datagram says its ports, so none is forwarded by
+/// them.
+fn read_fragments(table: &Table<'_>, udp_port: Option<PortRange>) -> Fragments {
+    let fragments = table.choice_or_preset("fragments", &[Fragments::Drop, Fragments::Forward]);
+    if let (Fragments::Forward, Some(_), Some(at)) = (fragments, udp_port, table.peek("udp_port")) {
+        let message = "fragments cannot be forwarded by UDP port: only the first has one";
+        table.cx.report(
+            Diagnostic::error(at.at, message)
+                .label("allowed: \"any\", with `fragments = \"forward\"`"),
+        );
+    }
+    fragments
 }
 
 fn report_empty(table: &Table<'_>, name: &str) {

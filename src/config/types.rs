@@ -294,6 +294,18 @@ pub struct Input {
     pub source: Vec<IpNet>,
     /// `join`, default true: whether its groups are joined on those of its ports that join.
     pub join: bool,
+    /// `fragments = "drop" | "forward"`: forwarded where no `udp_port` is asked for.
+    pub fragments: Fragments,
+}
+
+/// What becomes of fragments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragments {
+    /// They end as `fragment`.
+    #[default]
+    Drop,
+    /// Each is relayed by its addresses alone.
+    Forward,
 }
 
 /// UDP ports, both ends included.

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::report::{show_destination, show_udp_port};
 use super::text::{Cell, Grid, Paint, Style, grouped, size, wrapped};
 use crate::config::{
-    Class, ClockSource, Config, EalMemory, FlowKind, Idle, Late, NextHop, Output, Port, QueueBound,
-    RateLimit, Rule, RxChecksum, RxMode, SourcePortRewrite, TtlRewrite, VlanMatch, VlanRewrite,
-    joins, names_hosts, rows, show_bytes, show_duration, show_rate,
+    Class, ClockSource, Config, EalMemory, FlowKind, Fragments, Idle, Late, NextHop, Output, Port,
+    QueueBound, RateLimit, Rule, RxChecksum, RxMode, SourcePortRewrite, TtlRewrite, VlanMatch,
+    VlanRewrite, joins, names_hosts, rows, show_bytes, show_duration, show_rate,
 };
 use crate::plan::{Plan, PlanError, PortFacts, memory};
 use crate::wire::MacAddr;
@@ -296,6 +296,9 @@ fn input_phrases(config: &Config, rule: &Rule) -> Vec<String> {
         [] => "any source".into(),
         _ => format!("source {}", list(&input.source)),
     });
+    if input.fragments == Fragments::Forward {
+        phrases.push("fragments, too".into());
+    }
     let rows = rows(rule);
     let s = if rows == 1 { "" } else { "s" };
     phrases.push(format!("{} row{s}", grouped(rows)));

@@ -47,6 +47,22 @@ pub struct Headers {
     pub vlan: u16,
     /// Slot of the port that received it.
     pub port: u8,
+    /// How much of a datagram it is.
+    pub part: Part,
+}
+
+/// How much of a datagram an IP packet is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// A fragment with the UDP header.
+    First,
+    /// A fragment behind the first: it has no UDP header, and [`Headers::udp`] is 8 bytes in front
+    /// of its payload.
+    Later,
 }
 
 impl Headers {

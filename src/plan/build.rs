@@ -14,8 +14,8 @@ use super::{
     Candidate, ClassPlan, Cleared, FlowSlots, OutputPlan, Plan, PortPlan, Roles, RowTable, RulePlan,
 };
 use crate::config::{
-    self, Class, Config, FlowKind, Input, Neighbour, PortRange, QueueBound, RateLimit, Rule,
-    RxChecksum, RxMode,
+    self, Class, Config, FlowKind, Fragments, Input, Neighbour, PortRange, QueueBound, RateLimit,
+    Rule, RxChecksum, RxMode,
 };
 use crate::packet::{FRAME_OVERHEAD, Ticks};
 use crate::sched::{BucketRate, MemberSettings};
@@ -209,6 +209,7 @@ fn assemble(
         edf_window: u64::from(config.edf_window),
         copy_below: config.copy_below,
         completes: config.ports.iter().any(|port| port.rx_checksum == RxChecksum::Complete),
+        forwards_fragments: config.rules.iter().any(|r| r.input.fragments == Fragments::Forward),
         polices: config.rules.iter().any(|rule| rule.police.is_some()),
         lossless: lossless(config),
         flows: FlowSlots {
@@ -342,6 +343,7 @@ impl Building<'_> {
             ingress: settings(rule.class, rule.weight, rule.queue, self.largest_frame),
             outputs: first..self.fan_out.len() as u32,
             balance: self.balance(rule),
+            forwards_fragments: rule.input.fragments == Fragments::Forward,
             plain: self.plain(rule),
             name: rule.name.clone(),
         };

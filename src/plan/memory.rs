@@ -11,7 +11,7 @@ use crate::config::{Class, ClockSource, Config, EalMemory};
 use crate::ledger::{BUCKETS, OutputCounters, PortCounters, RuleCounters};
 use crate::packet::{Meta, Ticks};
 use crate::sched::TokenBucket;
-use crate::wire::MAX_HEADER;
+use crate::wire::MAX_FRAGMENT_HEADER;
 
 /// Bytes kept free in front of a frame; part of the data room.
 pub const HEADROOM: u16 = 128;
@@ -19,8 +19,8 @@ pub const HEADROOM: u16 = 128;
 const FRAME_ROOM: u32 = 2_048;
 /// Network cards take the room of a buffer in these steps.
 const ROOM_STEP: u32 = 1_024;
-/// Room for a header in front of a chained payload: [`MAX_HEADER`] in whole cache lines.
-const HEADER_ROOM: u16 = MAX_HEADER.next_multiple_of(LINE as usize) as u16;
+/// Room for a header in front of a chained payload: [`MAX_FRAGMENT_HEADER`] in whole cache lines.
+const HEADER_ROOM: u16 = MAX_FRAGMENT_HEADER.next_multiple_of(LINE as usize) as u16;
 
 /// Bytes that the kernel keeps free in front of a frame that an AF_XDP socket receives.
 const XDP_HEADROOM: u32 = 256;

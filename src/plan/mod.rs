@@ -51,6 +51,8 @@ pub struct Plan {
     pub copy_below: u32,
     /// Whether any port completes UDP checksums.
     pub completes: bool,
+    /// Whether any rule relays fragments.
+    pub forwards_fragments: bool,
     /// Whether any rule is policed.
     pub polices: bool,
     /// Whether all ports that rules take input from wait for room.
@@ -166,6 +168,8 @@ pub struct RulePlan {
     pub outputs: Range<u32>,
     /// Which of its last outputs a packet goes to, where it goes to one of them only.
     pub balance: Option<BalancePlan>,
+    /// Whether it relays fragments.
+    pub forwards_fragments: bool,
     /// What holds for all of its outputs, where none of them asks for a choice by packet.
     pub plain: Option<PlainOutputs>,
     /// Its name in the configuration.

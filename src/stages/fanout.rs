@@ -264,6 +264,9 @@ impl<O: PacketPool> Fanout<O> {
 /// Replaces the first `strip` bytes of `packet` by the output's headers.
 #[inline(never)]
 fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin: &Origin) -> bool {
+    if origin.is_fragment() {
+        return rewrite_fragment(packet, strip, output, origin);
+    }
     let len = output.template.header_len(origin);
     let Some(room) = packet.replace_front(strip, len) else {
         return false;
@@ -276,4 +279,20 @@ fn rewrite<P: Packet>(packet: &mut P, strip: usize, output: &OutputPlan, origin:
 fn with_room<T>(mut list: Vec<T>, count: usize) -> Vec<T> {
     list.reserve_exact(count.saturating_sub(list.len()));
     list
+}
+
+/// [`rewrite`] of a fragment.
+#[cold]
+fn rewrite_fragment<P: Packet>(
+    packet: &mut P,
+    strip: usize,
+    output: &OutputPlan,
+    origin: &Origin,
+) -> bool {
+    let len = output.template.fragment_header_len(origin);
+    let Some(room) = packet.replace_front(strip, len) else {
+        return false;
+    };
+    output.template.write_fragment(origin, room);
+    true
 }

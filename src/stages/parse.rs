@@ -1,16 +1,17 @@
 //! Parse - headers to offsets; what cannot be relayed ends here.
 //!
 //! Expects:  frames as received, their first segment holding the headers.
-//! Leaves:   UDP packets, trimmed to their datagram, `headers` and `bytes` set.
+//! Leaves:   UDP packets, trimmed to their datagram, `headers` and `bytes` set; fragments of one
+//!           where their rule relays them.
 //! Drops:    `truncated` to `udp_checksum`, as `wire::parse` says; the slow path's are punted, or
 //!           `punt_full`.
-//! Config:   `port.rx_checksum`.
+//! Config:   `port.rx_checksum`, `rule.input.fragments`.
 //! Bounds:   O(1) a packet; with `rx_checksum = "complete"` it reads the payload.
 
 use crate::config::RxChecksum;
 use crate::packet::{Burst, DropReason, FRAME_OVERHEAD, Headers, Packet, keep};
 use crate::plan::Plan;
-use crate::wire::{self, SegmentSum, Verdict};
+use crate::wire::{self, Key, SegmentSum, Verdict};
 
 use super::{Punt, Tally};
 
@@ -47,6 +48,9 @@ impl Parse {
                     self.leave(packet, plan, tally);
                     false
                 }
+                Verdict::Drop(DropReason::Fragment) if plan.forwards_fragments => {
+                    admit_fragment(packet, plan, tally)
+                }
                 Verdict::Drop(reason) => {
                     tally.drop_unmatched(reason, packet, plan);
                     false
@@ -67,6 +71,28 @@ impl Parse {
             tally.drop_unmatched(DropReason::PuntFull, packet, plan);
         }
     }
+}
+
+/// Whether a fragment goes on: its rule, found by addresses alone, relays them.
+#[cold]
+fn admit_fragment<P: Packet>(packet: &mut P, plan: &Plan, tally: &mut Tally) -> bool {
+    let port = packet.meta().headers.port;
+    let rule_of = |headers: &Headers| {
+        let (key, source) =
+            (Key::read(packet.head(), headers), wire::source(packet.head(), headers));
+        plan.rows.find(&key, source, port).ok()
+    };
+    let forwards = |(headers, _): &(Headers, usize)| {
+        rule_of(headers).is_some_and(|found| plan.rules[found.rule as usize].forwards_fragments)
+    };
+    let Some((headers, frame_len)) = wire::parse_fragment(packet.head()).filter(forwards) else {
+        tally.drop_unmatched(DropReason::Fragment, packet, plan);
+        return false;
+    };
+    packet.truncate(frame_len);
+    packet.meta_mut().headers = Headers { port, ..headers };
+    packet.meta_mut().bytes = frame_len as u32 + FRAME_OVERHEAD;
+    true
 }
 
 /// Finishes the UDP checksum that the sender's offload left unfinished.

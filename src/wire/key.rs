@@ -1,7 +1,7 @@
 //! What a parsed packet is classified by.
 
 use super::load::{be16, be32, be128};
-use crate::packet::Headers;
+use crate::packet::{Headers, Part};
 
 /// The prefix of an IPv4 address among IPv6 ones: `::ffff:a.b.c.d` (RFC 4291, section 2.5.5.2).
 /// Parse drops IPv6 packets that carry such addresses, so the two versions never meet.
@@ -12,7 +12,7 @@ const MAPPED: u128 = 0xffff_0000_0000;
 pub struct Key {
     /// The IP destination; an IPv4 one as `::ffff:a.b.c.d`.
     pub destination: u128,
-    /// The UDP destination port.
+    /// The UDP destination port; 0 of a fragment.
     pub udp_port: u16,
     /// The VLAN id of the outermost tag; 0 for untagged.
     pub vlan: u16,
@@ -25,7 +25,11 @@ impl Key {
         let Some(head) = plain(head, headers) else {
             return Self {
                 destination: address(head, headers, 16, 24),
-                udp_port: be16(head, usize::from(headers.udp) + 2),
+                // Fragments behind the first have none, so the first goes without, too.
+                udp_port: match headers.part {
+                    Part::Whole => be16(head, usize::from(headers.udp) + 2),
+                    Part::First | Part::Later => 0,
+                },
                 vlan: headers.vlan,
             };
         };
@@ -64,7 +68,8 @@ pub const PLAIN_HEADER: usize = 42;
 /// checked.
 #[inline(always)]
 pub fn plain<'a>(head: &'a [u8], headers: &Headers) -> Option<&'a [u8; PLAIN_HEADER]> {
-    let is_plain = (headers.ip, headers.version, headers.udp, headers.vlan) == (14, 4, 34, 0);
+    let Headers { ip, version, udp, vlan, part, .. } = *headers;
+    let is_plain = (ip, version, udp, vlan, part as u8) == (14, 4, 34, 0, Part::Whole as u8);
     if is_plain { head.first_chunk() } else { None }
 }
 

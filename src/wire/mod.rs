@@ -8,15 +8,17 @@ mod mac;
 mod load;
 mod checksum;
 mod parse;
+mod fragment;
 mod punt_kind;
 mod key;
 mod origin;
 mod template;
 
 pub use checksum::{SegmentSum, Sum, complete_udp_checksum, ipv4_header_valid};
+pub use fragment::{FRAGMENT_HEADER, Fragment, parse_fragment};
 pub use key::{Key, PLAIN_HEADER, plain, source, source_port};
 pub use mac::MacAddr;
 pub use origin::Origin;
 pub use parse::{EXTENSIONS, OwnMacs, Verdict, parse};
 pub use punt_kind::PuntKind;
-pub use template::{IpVersion, MAX_HEADER, Rewrite, Template};
+pub use template::{IpVersion, MAX_FRAGMENT_HEADER, MAX_HEADER, Rewrite, Template};

@@ -1,9 +1,10 @@
 //! Origin: what the copies of a packet need of the received one, read once.
 
 use super::checksum::Sum;
+use super::fragment::Fragment;
 use super::key::PLAIN_HEADER;
 use super::load::{be16, load};
-use crate::packet::Headers;
+use crate::packet::{Headers, Part};
 
 /// The fields of a parsed packet that its copies keep or change.
 ///
@@ -26,7 +27,7 @@ pub struct Origin {
     pub(super) first_word: u32,
     /// The UDP ports, as they lie in memory.
     pub(super) ports: u32,
-    /// The UDP length, header included.
+    /// The UDP length, header included; of a fragment what it has of IP payload.
     pub(super) udp_len: u16,
     /// The UDP checksum, as it lies in memory.
     pub(super) udp_checksum: [u8; 2],
@@ -35,6 +36,8 @@ pub struct Origin {
     pub(super) tags_len: u8,
     pub(super) ttl: u8,
     version: u8,
+    /// What else there is of a fragment.
+    pub(super) fragment: Option<Fragment>,
 }
 
 /// The bytes of a plain IPv4 header that come from the received one: all but version, lengths,
@@ -49,7 +52,31 @@ impl Origin {
     ///
     /// Bytes that are not there read as zeros, so nothing can panic.
     pub fn read(head: &[u8], headers: &Headers) -> Self {
-        Self::read_at(head, headers.ip, headers.version, headers.udp)
+        let mut origin = Self::read_at(head, headers.ip, headers.version, headers.udp);
+        if headers.part != Part::Whole {
+            origin.read_fragment(head, headers);
+        }
+        origin
+    }
+
+    /// Reads what a fragment has besides: its flags and offset, and its own length.
+    #[cold]
+    fn read_fragment(&mut self, head: &[u8], headers: &Headers) {
+        let (fragment, len) = Fragment::read(head, headers);
+        (self.fragment, self.udp_len) = (Some(fragment), len);
+        if headers.version == 4 {
+            let [high, low] = len.wrapping_add(20).to_be_bytes();
+            let [.., a, b, flags, offset] = load::<8>(head, headers.ip.into());
+            let kept = u64::from_ne_bytes([0xff, 0xff, 0, 0, 0, 0, 0, 0]);
+            let own = [0, 0, high, low, a, b, flags & 0x7f, offset];
+            self.v4[0] = self.v4[0] & kept | u64::from_ne_bytes(own);
+        }
+    }
+
+    /// Whether it is a fragment of a datagram.
+    #[inline(always)]
+    pub fn is_fragment(&self) -> bool {
+        self.fragment.is_some()
     }
 
     /// As [`Self::read`], of headers that are [`plain`](super::plain).
@@ -87,6 +114,7 @@ impl Origin {
             tags_len,
             ttl: 0,
             version,
+            fragment: None,
         };
         if version == 4 {
             origin.read_v4(&load(head, at));

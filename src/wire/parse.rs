@@ -22,7 +22,7 @@ use super::MacAddr;
 use super::checksum::{Sum, UDP, ipv4_header_valid};
 use super::key::PLAIN_HEADER;
 use super::load::{be16, be32, be128, load};
-use crate::packet::{DropReason, Headers};
+use crate::packet::{DropReason, Headers, Part};
 
 /// IPv6 extension headers that a packet may have.
 pub const EXTENSIONS: usize = 8;
@@ -32,7 +32,7 @@ const IGMP: u8 = 2;
 const ICMPV6: u8 = 58;
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
+pub(super) const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
 
 /// What becomes of a frame.
@@ -134,7 +134,7 @@ fn plain(head: &[u8], frame_len: usize, own: &OwnMacs) -> Option<(Headers, usize
         & (sum.fold() == [0xff, 0xff])
         & !own.may_have(source_mac)
         & !martian_v4(be32(head, 26), be32(head, 30), mac, UDP);
-    let headers = Headers { ip: 14, version: 4, udp: 34, vlan: 0, port: 0 };
+    let headers = Headers { ip: 14, version: 4, udp: 34, vlan: 0, port: 0, part: Part::Whole };
     good.then_some((headers, 34 + udp_len))
 }
 
@@ -233,7 +233,7 @@ fn ethernet(frame: &Frame<'_>, own: &OwnMacs) -> Result<Datagram, End> {
 }
 
 #[inline(always)]
-const fn is_tag(ethertype: u16) -> bool {
+pub(super) const fn is_tag(ethertype: u16) -> bool {
     matches!(ethertype, 0x8100 | 0x88a8 | 0x9100)
 }
 
@@ -370,8 +370,14 @@ fn udp(
     let length = usize::from(be16(header, 4));
     refuse(length < 8 || length > room, DropReason::UdpLength)?;
     refuse(version == 6 && be16(header, 6) == 0, DropReason::UdpChecksum)?;
-    let headers =
-        Headers { ip: below.ip as u8, version, udp: at as u16, vlan: below.vlan, port: 0 };
+    let headers = Headers {
+        ip: below.ip as u8,
+        version,
+        udp: at as u16,
+        vlan: below.vlan,
+        port: 0,
+        part: Part::Whole,
+    };
     Ok(Datagram { headers, end: at + length })
 }
 

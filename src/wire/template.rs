@@ -15,12 +15,17 @@ use ipnet::IpNet;
 
 use super::MacAddr;
 use super::checksum::{Sum, UDP};
+use super::fragment::FRAGMENT_HEADER;
 use super::key::PLAIN_HEADER;
 use super::origin::{Origin, SOURCE_V4};
+use super::parse::FRAGMENT;
 use crate::config::{SourcePortRewrite, TtlRewrite, UdpPortRewrite, VlanRewrite};
 
 /// Bytes of the longest header of a copy: Ethernet 14, two tags 8, IPv6 40, UDP 8.
 pub const MAX_HEADER: usize = 70;
+
+/// Bytes of the longest header of a fragment's copy.
+pub const MAX_FRAGMENT_HEADER: usize = MAX_HEADER + FRAGMENT_HEADER;
 
 /// The version of the Internet Protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -199,6 +204,40 @@ impl Template {
             (IpVersion::V6, 4) => self.write_v6::<66>(origin, out),
             (IpVersion::V6, _) => self.write_v6::<70>(origin, out),
         }
+    }
+
+    /// Bytes of the header of a fragment's copy, from Ethernet to the payload, or
+    /// [`Self::header_len`] of what is no fragment.
+    #[cold]
+    pub fn fragment_header_len(&self, origin: &Origin) -> usize {
+        let len = self.header_len(origin);
+        let Some(fragment) = &origin.fragment else {
+            return len;
+        };
+        let inserted = if self.version == IpVersion::V6 { FRAGMENT_HEADER } else { 0 };
+        len + inserted - if fragment.first { 0 } else { 8 }
+    }
+
+    /// Writes the header of a fragment's copy into the first [`Self::fragment_header_len`] bytes of
+    /// `out`: the UDP header goes with the first only, and IPv6 has its fragment header again.
+    #[cold]
+    pub fn write_fragment(&self, origin: &Origin, out: &mut [u8]) {
+        let Some(fragment) = &origin.fragment else {
+            return;
+        };
+        let mut whole = [0; MAX_HEADER];
+        let len = self.header_len(origin).min(MAX_HEADER);
+        self.write(origin, &mut whole[..len]);
+        let (below, udp) = whole[..len].split_at_mut(len - 8);
+        udp[4..6].copy_from_slice(&fragment.udp_len.to_be_bytes());
+        let udp = if fragment.first { udp } else { &mut [] };
+        let mut inserted: &[u8] = &[];
+        if self.version == IpVersion::V6 {
+            below[len - 8 - 40 + 6] = FRAGMENT;
+            inserted = &fragment.header;
+        }
+        let all = below.iter().chain(inserted).chain(udp.iter());
+        out.iter_mut().zip(all).for_each(|(out, byte)| *out = *byte);
     }
 
     /// Whether the copy of a packet without tags is IPv4 without tags.

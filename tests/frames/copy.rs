@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use etherparse::defrag::IpDefragPool;
 use etherparse::{LinkExtSlice, LinkSlice, NetSlice, SlicedPacket, TransportSlice, UdpHeader};
 use ipnet::IpNet;
 
@@ -124,6 +125,25 @@ fn tags(mut tpid: u16, exts: &[LinkExtSlice<'_>]) -> Result<Vec<(u16, u16)>, Str
         tpid = u16::from_be_bytes([next_high, next_low]);
     }
     Ok(tags)
+}
+
+/// The IP payload of a datagram whose fragments these are, in any order, as etherparse puts it
+/// together; `None` where one is missing.
+pub fn put_together(fragments: &[Vec<u8>]) -> Result<Option<Vec<u8>>, String> {
+    let mut pool = IpDefragPool::<(), ()>::new();
+    let mut whole = None;
+    for bytes in fragments {
+        let sliced = SlicedPacket::from_ethernet(bytes).map_err(|e| format!("etherparse: {e}"))?;
+        if let Some(NetSlice::Ipv4(ip)) = &sliced.net {
+            let header = ip.header().to_header();
+            let right = header.header_checksum == header.calc_header_checksum();
+            ensure(right, "the IPv4 checksum is wrong")?;
+        }
+        let done = pool.process_sliced_packet(&sliced, (), ()).map_err(|e| format!("{e:?}"))?;
+        ensure(whole.is_none(), "more than the whole")?;
+        whole = done.map(|whole| whole.payload);
+    }
+    Ok(whole)
 }
 
 fn ensure(holds: bool, why: &str) -> Result<(), String> {

@@ -165,6 +165,43 @@ impl Frame {
         frame
     }
 
+    /// The frames that IP makes of the datagram where each takes `bytes` of its payload, a multiple
+    /// of 8.
+    pub fn fragments(&self, bytes: usize) -> Vec<Vec<u8>> {
+        let payload = [&self.udp()[..], &self.behind_udp].concat();
+        let count = payload.chunks(bytes).len();
+        let fragment = |(i, part): (usize, &[u8])| {
+            let (at, more) = ((i * bytes) as u16, i + 1 < count);
+            let frame = self.clone().with(|f| {
+                f.fragment = f.fragment & 0xc000 | u16::from(more) << 13 | (at / 8);
+                if f.source.is_ipv6() {
+                    let mut header = vec![0];
+                    header.extend((at | u16::from(more)).to_be_bytes());
+                    header.extend([0, 0]);
+                    header.extend(f.id.to_be_bytes());
+                    f.extensions.push((44, header));
+                }
+            });
+            frame.around(part)
+        };
+        payload.chunks(bytes).enumerate().map(fragment).collect()
+    }
+
+    /// The frame with other bytes behind its IP headers.
+    fn around(&self, part: &[u8]) -> Vec<u8> {
+        let whole = self.clone().with(|f| f.padding.clear()).bytes();
+        let ip = match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                self.ipv4(source, destination, 20 + self.options.len() + part.len())
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                self.ipv6(source, destination, part.len())
+            }
+            _ => panic!("addresses of two versions"),
+        };
+        [&whole[..self.ip_at()], &ip, part, &self.padding].concat()
+    }
+
     fn ipv4(&self, source: Ipv4Addr, destination: Ipv4Addr, len: usize) -> Vec<u8> {
         let len = self.ip_len.unwrap_or(len as u16).to_be_bytes();
         let [id, fragment] = [self.id, self.fragment].map(u16::to_be_bytes);

@@ -1,6 +1,6 @@
 //! The golden table: malformed and unusual frames, a name and a verdict each.
 
-use punctual::packet::{DropReason, Headers};
+use punctual::packet::{DropReason, Headers, Part};
 use punctual::wire::Verdict;
 
 use super::{Checksum, Frame, OURS, extension, v4, v6};
@@ -24,6 +24,7 @@ fn udp(name: &'static str, vlan: u16, frame: Frame) -> Vector {
         udp: frame.udp_at() as u16,
         vlan,
         port: 0,
+        part: Part::Whole,
     };
     let len = frame.udp_len.map_or(8 + frame.payload.len(), usize::from);
     let frame_len = frame.udp_at() + len;

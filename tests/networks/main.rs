@@ -19,6 +19,7 @@ mod relay;
 mod added;
 mod flooded;
 mod forged;
+mod fragments;
 mod harness;
 mod links;
 mod neighbours;
@@ -47,6 +48,7 @@ fn main() -> std::process::ExitCode {
         relayed::the_smaller_mtu_holds_over_af_packet,
         relayed::the_smaller_mtu_holds_over_af_xdp,
         relayed::an_interface_is_promiscuous_as_long_as_a_rule_takes_unicast,
+        fragments::over_af_xdp,
         probe::a_probe_says_what_is_wrong_and_disturbs_nobody,
         links::a_hundred_flaps_over_af_packet,
         links::a_hundred_flaps_over_af_xdp,

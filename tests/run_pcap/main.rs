@@ -8,6 +8,7 @@ mod common;
 mod frames;
 
 mod balance;
+mod fragments;
 mod golden;
 mod relay;
 mod rules;

@@ -248,6 +248,13 @@ pub static INPUT: Section = Section {
             Preset::Is("true"),
             "whether its groups are joined on those of its ports that join",
         ),
+        key(
+            "fragments",
+            Kind::Choice(&["drop", "forward"]),
+            Preset::Is("drop"),
+            "fragments of datagrams; `forward` relays each by its addresses alone, so the input \
+             names no `udp_port`; see [networks.md](networks.md)",
+        ),
     ],
     later: &[],
 };

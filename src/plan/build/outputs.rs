@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::{Building, PlanError, put, settings};
-use crate::config::{self, NextHop, Output, Rule, TtlRewrite};
+use crate::config::{self, Fragments, NextHop, Output, Rule, TtlRewrite};
 use crate::plan::{BalancePlan, Hop, OutputIdentity, OutputPlan, PlainOutputs};
 use crate::sched::Contender;
 use crate::wire::{IpVersion, MacAddr, Rewrite, Template};
@@ -118,6 +118,7 @@ impl Building<'_> {
         let knows =
             |output: &Output| output.next_hop.is_none() || self.static_mac(output).is_some();
         let plain = rule.balance.is_none()
+            && rule.input.fragments == Fragments::Drop
             && outputs.iter().all(|o| o.sample <= 1 && chains(o) && knows(o));
         plain.then(|| PlainOutputs {
             mtu: outputs.iter().map(|output| self.ports[output.port].mtu).min().unwrap_or(0),
