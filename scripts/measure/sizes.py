@@ -23,9 +23,9 @@ def resident(pid):
 def pools(program, config):
     """Bytes of the pools, by `check`."""
     said = host.run([program, "check", config]).stdout
-    found = re.search(r"^  EAL memory\s+.*?([\d.,]+) (KiB|MiB|GiB)", said, re.M)
-    scale = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[found[2]]
-    return float(found[1].replace(",", "")) * scale
+    found = re.findall(r"^  pool .*?([\d.,]+) (KiB|MiB|GiB)$", said, re.M)
+    scale = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+    return sum(float(size.replace(",", "")) * scale[unit] for size, unit in found)
 
 
 def start(bench, config):
