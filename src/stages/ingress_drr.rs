@@ -85,12 +85,17 @@ impl<P: Packet> IngressDrr<P> {
         if self.packets() + edf.packets() > 0 {
             return false;
         }
-        let one = burst.iter().all(|packet| packet.meta().flow == flow);
-        let copies = u64::from(plan.rules[rule as usize].fan_out()) * burst.len() as u64;
-        let passes = match one {
-            true => copies <= plan.edf_window,
-            false => complete && passes_together(burst, plan, flows),
-        };
+        let rule = &plan.rules[rule as usize];
+        if burst.iter().all(|packet| packet.meta().flow == flow) {
+            // Nearly all bursts: rule and flow are looked up once.
+            let passes = u64::from(rule.fan_out()) * burst.len() as u64 <= plan.edf_window;
+            if passes {
+                let last = &mut flows.state(flow).last_deadline;
+                burst.iter_mut().for_each(|packet| stamp(packet.meta_mut(), rule.budget, last));
+            }
+            return passes;
+        }
+        let passes = complete && passes_together(burst, plan, flows);
         if passes {
             for packet in burst.iter_mut() {
                 let meta = packet.meta_mut();
