@@ -33,7 +33,7 @@ drop_reasons! {
     Foreign "foreign" "rx: the buffer is not one of ours, shared or indirect",
     Segmented "segmented" "parse: the headers are not in the first segment",
     Truncated "truncated" "parse: the frame ends inside a header",
-    OwnSource "own_source" "parse: the source MAC is one of our ports: a loop",
+    OwnSource "own_source" "parse, classify: from a MAC or address of our own ports: a loop",
     NotIp "not_ip" "parse: neither IPv4 nor IPv6, or more than two VLAN tags",
     IpHeader "ip_header" "parse: IP version, header length or extension chain is impossible",
     IpLength "ip_length" "parse: the IP length does not fit the frame",

@@ -1,25 +1,23 @@
 //! Configuration and port facts -> plan.
 
+mod matched;
 mod outputs;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::HashSet;
-use ipnet::IpNet;
-
+use self::matched::{addresses, candidates, own_sources, udp_ports};
 use super::rows::RowsInMaking;
 use super::slots::{Slots, Table, Taken};
-use super::{
-    Candidate, ClassPlan, Cleared, FlowSlots, OutputPlan, Plan, PortPlan, Roles, RowTable, RulePlan,
-};
+use super::{ClassPlan, Cleared, FlowSlots, OutputPlan, Plan, PortPlan, Roles, RowTable, RulePlan};
 use crate::config::{
-    self, Class, Config, FlowKind, Fragments, Input, Neighbour, PortRange, QueueBound, RateLimit,
-    Rule, RxChecksum, RxMode,
+    self, Class, Config, FlowKind, Fragments, Neighbour, QueueBound, RateLimit, Rule, RxChecksum,
+    RxMode,
 };
 use crate::packet::{FRAME_OVERHEAD, Ticks};
 use crate::sched::{BucketRate, MemberSettings};
 use crate::wire::{MacAddr, OwnMacs};
+use foldhash::HashSet;
 
 /// Ethernet header and two VLAN tags: what a frame has besides its IP packet.
 pub(crate) const LINK_HEADERS: u32 = 14 + 2 * 4;
@@ -233,12 +231,14 @@ fn ticks(duration: Duration, ticks_per_second: u64) -> Ticks {
 }
 
 /// Whether two configurations with these rule slots have the same rows: the same inputs, in the
-/// same order and the same slots, with row flows for the same of them.
+/// same order and the same slots, with row flows for the same of them, and the same addresses of
+/// ours.
 fn same_rows((old, old_slots): (&Config, &[u32]), (new, new_slots): (&Config, &[u32])) -> bool {
     let by_row = |rule: &Rule| rule.flow == FlowKind::Row;
     let mut rules = old.rules.iter().zip(&new.rules);
     old_slots == new_slots
         && rules.all(|(old, new)| old.input == new.input && by_row(old) == by_row(new))
+        && own_sources(old) == own_sources(new)
 }
 
 /// Whether a class's budget or a rule's class is another than it was.
@@ -364,12 +364,13 @@ impl Building<'_> {
         {
             return Ok(Arc::clone(&plan.rows));
         }
+        let ours = own_sources(config);
         let count = config.rules.iter().map(config::rows).sum::<u64>() as usize;
         let mut rows = RowsInMaking::with_room(count);
         for (rule, &slot) in config.rules.iter().zip(rule_slots) {
             let input = &rule.input;
             for &prefix in &input.destination {
-                let candidates = rows.list(candidates(slot, input, prefix));
+                let candidates = rows.list(candidates(slot, input, prefix, &ours));
                 for destination in addresses(prefix) {
                     for udp_port in udp_ports(input.udp_port) {
                         let key = RowTable::row_key(destination, udp_port, input.vlan);
@@ -378,7 +379,9 @@ impl Building<'_> {
                 }
             }
         }
-        let by_row = |rule: u32| self.rules[rule as usize].flow == FlowKind::Row;
+        let by_row = |rule: u32| {
+            self.rules.get(rule as usize).is_some_and(|rule| rule.flow == FlowKind::Row)
+        };
         let rules = self.slots.capacity().rules;
         let rows = rows.finish(|key, candidates| {
             if !candidates.iter().any(|candidate| by_row(candidate.rule)) {
@@ -426,63 +429,4 @@ fn ports(config: &Config, facts: &[PortFacts], ticks_per_second: u64) -> Vec<Por
 
 fn settings(class: Class, weight: u32, bound: QueueBound, largest_frame: u32) -> MemberSettings {
     MemberSettings { class, quantum: weight * largest_frame, bound }
-}
-
-/// UDP ports of a range; `None` for any.
-fn width(range: Option<PortRange>) -> Option<u32> {
-    range.map(|range| u32::from(range.last - range.first) + 1)
-}
-
-/// The candidates that a rule gives each row of one of its destination prefixes.
-fn candidates(rule: u32, input: &Input, destination: IpNet) -> Vec<Candidate> {
-    let ports = input.ports.iter().fold(0, |bits, &port| bits | 1 << port);
-    let width = width(input.udp_port).unwrap_or(65_536);
-    let candidate = |(source, source_mask): (u128, u128)| Candidate {
-        rule,
-        ports,
-        source,
-        source_mask,
-        rank: Candidate::rank(
-            prefix_bits(destination),
-            width,
-            source_mask.count_ones() as u8,
-            input.vlan,
-        ),
-    };
-    if input.source.is_empty() {
-        return vec![candidate((0, 0))];
-    }
-    input.source.iter().map(|&source| candidate(mapped_prefix(source))).collect()
-}
-
-/// Bits of a prefix, counted in IPv6 form.
-fn prefix_bits(prefix: IpNet) -> u8 {
-    match prefix {
-        IpNet::V4(net) => 96 + net.prefix_len(),
-        IpNet::V6(net) => net.prefix_len(),
-    }
-}
-
-/// A prefix as address and mask in IPv6 form; IPv4 is mapped (RFC 4291, section 2.5.5.2).
-fn mapped_prefix(prefix: IpNet) -> (u128, u128) {
-    let bits = prefix_bits(prefix);
-    let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-    let address = match prefix {
-        IpNet::V4(net) => net.network().to_ipv6_mapped(),
-        IpNet::V6(net) => net.network(),
-    };
-    (address.to_bits() & mask, mask)
-}
-
-/// Every address of a prefix, in IPv6 form.
-fn addresses(prefix: IpNet) -> impl Iterator<Item = u128> {
-    let (first, mask) = mapped_prefix(prefix);
-    first..=first | !mask
-}
-
-/// Every UDP port of a range, or `None` once for any.
-fn udp_ports(range: Option<PortRange>) -> impl Iterator<Item = Option<u16>> {
-    let any = range.is_none().then_some(None);
-    let each = range.into_iter().flat_map(|range| (range.first..=range.last).map(Some));
-    any.into_iter().chain(each)
 }

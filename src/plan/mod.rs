@@ -10,7 +10,7 @@ mod slots;
 pub(crate) use build::LINK_HEADERS;
 pub use build::{PlanError, PortFacts};
 pub use roles::{Roles, WORKERS_MAX, home_of_source};
-pub use rows::{Candidate, Miss, RowTable};
+pub use rows::{Candidate, Miss, OURS, RowTable};
 pub use slots::{Capacity, OutputIdentity, Slots};
 
 use std::ops::Range;

@@ -23,11 +23,13 @@ const ANY_VLAN: u16 = u16::MAX;
 const NEAR: usize = 128 << 10;
 /// The rule of what stands behind the last candidate of a list.
 const END: u32 = u32::MAX;
+/// What is matched where a packet has the source address that copies of ours have: no rule's slot.
+pub const OURS: u32 = u32::MAX - 1;
 
 /// A rule that may apply to a row's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Candidate {
-    /// Slot of the rule.
+    /// Slot of the rule, or [`OURS`].
     pub rule: u32,
     /// Its input ports, a bit each.
     pub ports: u32,
@@ -40,6 +42,11 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// Takes what comes in by `ports` from an address of ours, whatever else the row has.
+    pub fn ours(ports: u32, source: u128) -> Self {
+        Self { rule: OURS, ports, source, source_mask: u128::MAX, rank: u64::MAX }
+    }
+
     /// What stands behind the last one of a list.
     const END: Self = Self { rule: END, ports: 0, source: 0, source_mask: 0, rank: 0 };
 
@@ -79,7 +86,7 @@ pub struct RowTable {
 /// What a packet matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Match {
-    /// Slot of the rule.
+    /// Slot of the rule, or [`OURS`].
     pub rule: u32,
     /// The row flow, for rules with `flow = "row"`.
     pub row: u32,

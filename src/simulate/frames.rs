@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::config::{Config, FlowKind, Rule, VlanMatch};
 use crate::packet::Headers;
-use crate::plan::Plan;
+use crate::plan::{OURS, Plan};
 use crate::testkit::traffic::Frame;
 use crate::testkit::wire_bits;
 use crate::wire::{self, Key, MacAddr, Verdict};
@@ -34,7 +34,11 @@ pub fn rule_of(plan: &Plan, bytes: &[u8], port: usize) -> Option<u32> {
     };
     let headers = Headers { port: port as u8, ..headers };
     let (key, source) = (Key::read(bytes, &headers), wire::source(bytes, &headers));
-    plan.rows.find(&key, source, headers.port).ok().map(|found| found.rule)
+    plan.rows
+        .find(&key, source, headers.port)
+        .ok()
+        .map(|found| found.rule)
+        .filter(|rule| *rule != OURS)
 }
 
 /// The port that a rule's traffic is offered at: the first of its inputs that no copy leaves by,

@@ -3,8 +3,9 @@
 //! Expects:  parsed packets.
 //! Leaves:   `rule` and `flow` set; the rule's packets and bytes counted. Which flow a source has is
 //!           known to the worker that keeps it: until it is there, it has the rule's.
-//! Drops:    `no_rule`; `source` where only the source prefixes did not match. Samples of both
-//!           are shown to management, in a bounded ring.
+//! Drops:    `no_rule`; `source` where only the source prefixes did not match; samples of both
+//!           are shown to management, in a bounded ring. `own_source` where a rule would have
+//!           taken what comes from an address of ours: a copy that found its way back.
 //! Config:   `rule.input`, `rule.flow`.
 //! Bounds:   at most four look-ups a packet, however many rows; a table that is read, never
 //!           locked.
@@ -47,7 +48,11 @@ impl Classify {
                     return false;
                 }
             };
-            let rule = &plan.rules[found.rule as usize];
+            // `OURS` is no rule.
+            let Some(rule) = plan.rules.get(found.rule as usize) else {
+                tally.drop_ours(packet, plan);
+                return false;
+            };
             let flow = match rule.flow {
                 FlowKind::Rule => found.rule,
                 FlowKind::Row => plan.flows.rules + found.row,

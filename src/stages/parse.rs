@@ -82,8 +82,10 @@ fn admit_fragment<P: Packet>(packet: &mut P, plan: &Plan, tally: &mut Tally) -> 
             (Key::read(packet.head(), headers), wire::source(packet.head(), headers));
         plan.rows.find(&key, source, port).ok()
     };
+    // Classify will say that it is ours, where it is no rule's.
     let forwards = |(headers, _): &(Headers, usize)| {
-        rule_of(headers).is_some_and(|found| plan.rules[found.rule as usize].forwards_fragments)
+        let rule = rule_of(headers).map(|found| plan.rules.get(found.rule as usize));
+        rule.is_some_and(|rule| rule.is_none_or(|rule| rule.forwards_fragments))
     };
     let Some((headers, frame_len)) = wire::parse_fragment(packet.head()).filter(forwards) else {
         tally.drop_unmatched(DropReason::Fragment, packet, plan);

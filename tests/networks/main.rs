@@ -22,6 +22,7 @@ mod forged;
 mod fragments;
 mod harness;
 mod links;
+mod loops;
 mod neighbours;
 mod probe;
 mod relayed;
@@ -62,6 +63,8 @@ fn main() -> std::process::ExitCode {
         taps::the_kernel_sends_and_receives_by_taps,
         flooded::one_worker_over_af_packet,
         flooded::two_workers_over_af_xdp,
+        loops::an_address_of_ours_ends_a_loop,
+        loops::a_ttl_that_is_decremented_ends_a_loop,
         added::over_af_packet,
         added::over_af_xdp,
     ])

@@ -7,6 +7,7 @@ mod balance;
 mod capture;
 mod crew;
 mod lanes;
+mod loops;
 mod misses;
 mod neighbours;
 mod overload;

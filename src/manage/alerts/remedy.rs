@@ -49,12 +49,17 @@ const fn of_reason(reason: DropReason) -> &'static str {
         | DropReason::UdpLength
         | DropReason::UdpChecksum
         | DropReason::Martian => "a sender is broken, or something on the way: capture the input",
-        DropReason::OwnSource => "there is a loop: look for a switch that sends back what is sent",
+        DropReason::OwnSource => {
+            "there is a loop: look for a switch or router that sends back what is sent"
+        }
         DropReason::NotIp | DropReason::NotUdp => {
             "the input carries more than UDP: move the rest elsewhere, or set the alert off"
         }
         DropReason::Ttl => "the sender's TTL is too small: raise it there, or set `ttl` here",
-        DropReason::Fragment => "the sender's datagrams exceed its MTU: fragments are not relayed",
+        DropReason::Fragment => {
+            "the sender's datagrams exceed its MTU: make them shorter, or relay fragments by a \
+             rule of their own (`fragments = \"forward\"`)"
+        }
         DropReason::PuntFull => {
             "someone floods a port with ARP, ICMP or group messages: capture the input; what is \
              relayed does not suffer"
