@@ -57,9 +57,15 @@ impl Published {
 
     /// The ledger at the last turn boundary that was published.
     pub fn read(&self) -> Ledger {
+        self.read_while(|| {})
+    }
+
+    /// The same; whenever a copy is read, `meanwhile` happens before it is believed.
+    fn read_while(&self, mut meanwhile: impl FnMut()) -> Ledger {
         loop {
             let last = self.sequence.load(Ordering::Acquire) / 2;
             let ledger = self.copies[last as usize % 2].load();
+            meanwhile();
             fence(Ordering::Acquire);
             // This copy is written again by the publication after the next.
             if self.sequence.load(Ordering::Relaxed) < 2 * last + 3 {
@@ -153,6 +159,41 @@ mod tests {
                 last = ledger.received;
             }
         });
+    }
+
+    /// How often a copy is read before it is believed, where this happens the first time.
+    fn reads(meanwhile: impl Fn(&Published)) -> (usize, u64) {
+        let published = Published::default();
+        let ledger = |n| Ledger { received: n, admitted: n, ..Ledger::default() };
+        (1..=2).for_each(|n| published.publish(&ledger(n)));
+        let mut reads = 0;
+        let read = published.read_while(|| {
+            if reads == 0 {
+                meanwhile(&published);
+            }
+            reads += 1;
+        });
+        assert_eq!(read.residual(), 0);
+        (reads, read.received)
+    }
+
+    #[test]
+    fn a_copy_is_believed_until_it_is_written_again() {
+        let publish = |published: &Published, n| {
+            published.publish(&Ledger { received: n, admitted: n, ..Ledger::default() });
+        };
+        let begin = |published: &Published| {
+            published.begin();
+        };
+        assert_eq!(reads(|_| {}), (1, 2));
+        assert_eq!(reads(begin), (1, 2));
+        assert_eq!(reads(|published| publish(published, 3)), (1, 2));
+        let third = |published: &Published| {
+            publish(published, 3);
+            published.begin();
+        };
+        assert_eq!(reads(third), (2, 3), "the copy was being written when it was read");
+        assert_eq!(reads(|published| (3..6).for_each(|n| publish(published, n))), (2, 5));
     }
 
     #[test]

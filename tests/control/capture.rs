@@ -17,13 +17,13 @@ use crate::site::Site;
 
 /// A packet of a capture file.
 #[derive(Debug)]
-struct Packet {
-    port: String,
-    bytes: Vec<u8>,
+pub struct Packet {
+    pub port: String,
+    pub bytes: Vec<u8>,
     len: u32,
-    comment: String,
+    pub comment: String,
     /// 1 is in, 2 is out.
-    way: Option<u8>,
+    pub way: Option<u8>,
 }
 
 /// The ports and packets of a file, by a parser that is not ours.
@@ -75,7 +75,7 @@ fn frames() -> Frames {
     Frames { itch: v4(), news, stray: v6(), wrong }
 }
 
-fn site() -> Site {
+pub fn site() -> Site {
     site_with("")
 }
 
@@ -88,7 +88,7 @@ fn site_with(keys: &str) -> Site {
 }
 
 /// Captures into `a.pcapng`.
-fn captured(site: &Site, args: &[&str]) -> (Ended, Vec<String>, Vec<Packet>) {
+pub fn captured(site: &Site, args: &[&str]) -> (Ended, Vec<String>, Vec<Packet>) {
     let ended = site.ask(&[&["capture", "-w", "a.pcapng"], args].concat());
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let (ports, packets) = read(&site.instance.path("a.pcapng"));
@@ -103,7 +103,7 @@ fn tcpdump(path: &Path) -> Option<Vec<String>> {
 }
 
 /// Checks that IP and UDP checksums are right, and says where the datagram goes.
-fn destination(bytes: &[u8]) -> String {
+pub fn destination(bytes: &[u8]) -> String {
     let sliced = SlicedPacket::from_ethernet(bytes).expect("a frame");
     let Some(etherparse::NetSlice::Ipv4(ip)) = &sliced.net else { panic!("no IPv4") };
     let header = ip.header().to_header();

@@ -16,6 +16,7 @@ mod strangers;
 mod place;
 mod metrics;
 mod capture;
+mod added;
 mod telemetry;
 mod truth;
 mod readers;

@@ -122,7 +122,7 @@ fn config() -> String {
     text += &rule("four", 2, "queue = { packets = 2, bytes = \"256KiB\" }", &outputs(4));
     text += &rule("sixteen", 3, "class = \"low\"", &outputs(16));
     text += &rule("sources", 4, "flow = \"source\"", &outputs(2));
-    text += &rule("policed", 5, "police = { rate = \"1Mbps\", burst = \"3000B\" }", &outputs(2));
+    text += &rule("policed", 5, "police = { rate = \"1kbps\", burst = \"3000B\" }", &outputs(2));
     text += &rule("late", 6, "late = \"drop\"\nbudget = \"1us\"", &outputs(2));
     let small = "queue = { packets = 64, bytes = \"256KiB\" }";
     let slow = format!("{{ port = \"slow\", {small} }}, {{ port = \"a\", sample = 3 }}");
