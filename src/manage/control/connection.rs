@@ -3,11 +3,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
-use super::protocol::{Command, HEADER_BYTES, REQUEST_BYTES_MAX, Refusal, code};
+use super::protocol::{Command, HEADER_BYTES, REQUEST_BYTES_MAX, Refusal, Reloaded, code};
 use super::stream::Stream;
 
 /// How long a client may take for a request, and for taking its answer.
@@ -27,6 +28,8 @@ enum State {
     Reading(Vec<u8>),
     /// It waits for the end of the run.
     Waiting,
+    /// It waits for a reload that is under way.
+    Reloading(Reloading),
     /// So much of an answer is still to go, and what follows it.
     Writing { frame: Vec<u8>, sent: usize, then: Then },
     /// A capture is under way.
@@ -48,6 +51,18 @@ pub enum Then {
     Close,
 }
 
+/// Where the answer to a reload comes.
+pub type Reply = Receiver<Result<Reloaded, Refusal>>;
+
+/// A reload that management was asked for.
+#[derive(Debug)]
+pub struct Reloading {
+    /// Where its answer comes.
+    pub reply: Reply,
+    /// When it was asked for.
+    pub since: Instant,
+}
+
 impl Connection {
     /// A new client.
     pub fn new(stream: UnixStream, now: Instant) -> Self {
@@ -65,7 +80,9 @@ impl Connection {
             State::Streaming(stream) => stream.interest(),
             State::Reading(_) => PollFlags::IN,
             State::Writing { .. } => PollFlags::OUT,
-            State::Waiting | State::Lingering | State::Closed => PollFlags::empty(),
+            State::Waiting | State::Reloading(_) | State::Lingering | State::Closed => {
+                PollFlags::empty()
+            }
         }
     }
 
@@ -73,7 +90,7 @@ impl Connection {
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Streaming(stream) => stream.deadline(),
-            State::Waiting | State::Lingering => None,
+            State::Waiting | State::Reloading(_) | State::Lingering => None,
             _ => Some(self.deadline),
         }
     }
@@ -91,6 +108,19 @@ impl Connection {
     /// Lets it wait for the end of the run.
     pub fn wait(&mut self) {
         self.state = State::Waiting;
+    }
+
+    /// Lets it wait for a reload.
+    pub fn wait_for(&mut self, reloading: Reloading) {
+        self.state = State::Reloading(reloading);
+    }
+
+    /// The reload that it waits for.
+    pub fn reloading(&self) -> Option<&Reloading> {
+        match &self.state {
+            State::Reloading(reloading) => Some(reloading),
+            _ => None,
+        }
     }
 
     /// Streams a capture, from now on and until it ends.
@@ -123,7 +153,7 @@ impl Connection {
             }
             State::Reading(_) if ready.intersects(PollFlags::IN | gone) => return self.read(now),
             State::Writing { .. } if ready.intersects(PollFlags::OUT | gone) => self.write(now),
-            State::Waiting | State::Lingering if ready.intersects(gone) => {
+            State::Waiting | State::Reloading(_) | State::Lingering if ready.intersects(gone) => {
                 self.state = State::Closed;
             }
             _ => {}
@@ -145,6 +175,14 @@ impl Connection {
             Err(None) => self.state = State::Closed,
         }
         None
+    }
+
+    /// Answers, and goes on with the next request or closes.
+    pub fn tell(&mut self, answer: Result<Vec<u8>, Refusal>, now: Instant) {
+        match answer {
+            Ok(frame) => self.answer(frame, Then::Read, now),
+            Err(refusal) => self.refuse(&refusal, now),
+        }
     }
 
     /// Answers with an error, then closes.

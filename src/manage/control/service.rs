@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
+use std::sync::mpsc::{
+    self, Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, TrySendError,
+};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 pub use super::connection::PATIENCE;
-use super::connection::{Connection, Then, turn_away};
+use super::connection::{Connection, Reloading, Reply, Then, turn_away};
 use super::place::{Place, user};
 use super::protocol::{
     Capturing, Command, Ended, Planned, Refusal, Reloaded, Shown, Stopped, Timed, Who, code,
@@ -31,6 +33,10 @@ const ORDERS_MAX: usize = 8;
 const VIEW_PATIENCE: Duration = Duration::from_secs(1);
 /// How long management may take to read a configuration and bring it to the worker.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the thread itself waits for a reload: longer than nearly all take. The others are
+/// looked at every [`LOOK`] while it serves other clients.
+const RELOAD_SOON: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(1);
 /// How long captures may take for what is left of them when the instance has ended.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// How long nobody is let in where the system gave no connection.
@@ -166,6 +172,7 @@ impl Desk {
                 over_at = Some(now + FAREWELL);
             }
             self.tell_the_end(now);
+            self.tell_reloads(now);
             for (i, flags) in ready.connections.into_iter().enumerate() {
                 if let Some(command) = self.connections[i].advance(flags, now) {
                     self.answer(i, command, now);
@@ -195,6 +202,9 @@ impl Desk {
         fds.extend(clients.map(|client| PollFd::new(client.stream(), client.interest())));
         let first = self.connections.iter().filter_map(Connection::deadline).min();
         let left = first.map(|deadline| deadline.saturating_duration_since(wall::now()));
+        // A reload's answer wakes nobody.
+        let reloads = self.connections.iter().any(|client| client.reloading().is_some());
+        let left = if reloads { Some(left.unwrap_or(LOOK).min(LOOK)) } else { left };
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         if poll(&mut fds, timeout.as_ref()).is_err() {
             // Interrupted, or out of memory: look again, but not in haste.
@@ -224,6 +234,22 @@ impl Desk {
             for connection in self.connections.iter_mut().filter(|c| c.is_waiting()) {
                 connection.answer(end.clone(), Then::Linger, now);
             }
+        }
+    }
+
+    /// Answers those whose reload has ended, or takes too long.
+    fn tell_reloads(&mut self, now: Instant) {
+        for connection in &mut self.connections {
+            let Some(Reloading { reply, since }) = connection.reloading() else { continue };
+            let answer = match reply.try_recv() {
+                Ok(reloaded) => reloaded.map(|reloaded| ok_frame(&reloaded)),
+                Err(TryRecvError::Disconnected) => Err(ending()),
+                Err(TryRecvError::Empty) if now.duration_since(*since) < RELOAD_PATIENCE => {
+                    continue;
+                }
+                Err(TryRecvError::Empty) => Err(silent(RELOAD_PATIENCE)),
+            };
+            connection.tell(answer, now);
         }
     }
 
@@ -271,7 +297,20 @@ impl Desk {
             Command::Plan => {
                 self.view().map(|view| ok_frame(&Planned { instance, plan: view.plan() }))
             }
-            Command::Reload(file) => self.reload(file).map(|reloaded| ok_frame(&reloaded)),
+            Command::Reload(file) => {
+                let reply = match self.reload(file) {
+                    Ok(reply) => reply,
+                    Err(refusal) => return self.connections[i].refuse(&refusal, now),
+                };
+                match reply.recv_timeout(RELOAD_SOON) {
+                    Ok(reloaded) => reloaded.map(|reloaded| ok_frame(&reloaded)),
+                    Err(RecvTimeoutError::Disconnected) => Err(ending()),
+                    Err(RecvTimeoutError::Timeout) => {
+                        let reloading = Reloading { reply, since: now };
+                        return self.connections[i].wait_for(reloading);
+                    }
+                }
+            }
             Command::Capture(wanted) => match self.capture(wanted, now) {
                 Ok(stream) => return self.connections[i].stream_capture(stream),
                 Err(refusal) => Err(refusal),
@@ -281,10 +320,7 @@ impl Desk {
                 Err(refusal) => Err(refusal),
             },
         };
-        match answer {
-            Ok(frame) => self.connections[i].answer(frame, Then::Read, now),
-            Err(refusal) => self.connections[i].refuse(&refusal, now),
-        }
+        self.connections[i].tell(answer, now);
     }
 
     /// Asks management to show the instance.
@@ -295,10 +331,9 @@ impl Desk {
     }
 
     /// Asks management to go by another configuration.
-    fn reload(&self, file: Option<PathBuf>) -> Result<Reloaded, Refusal> {
+    fn reload(&self, file: Option<PathBuf>) -> Result<Reply, Refusal> {
         let (reply, reloaded) = mpsc::sync_channel(1);
-        self.order(Order::Reload(file, reply))?;
-        receive(&reloaded, RELOAD_PATIENCE)?
+        self.order(Order::Reload(file, reply)).map(|()| reloaded)
     }
 
     /// Asks management to capture.
@@ -328,13 +363,15 @@ impl Desk {
 /// Waits so long for management.
 fn receive<T>(reply: &Receiver<T>, patience: Duration) -> Result<T, Refusal> {
     reply.recv_timeout(patience).map_err(|error| match error {
-        RecvTimeoutError::Timeout => {
-            let seconds = patience.as_secs();
-            let message = format!("management has not answered for {seconds} s; try again");
-            Refusal::new(code::BUSY, message)
-        }
+        RecvTimeoutError::Timeout => silent(patience),
         RecvTimeoutError::Disconnected => ending(),
     })
+}
+
+fn silent(patience: Duration) -> Refusal {
+    let seconds = patience.as_secs();
+    let message = format!("management has not answered for {seconds} s; try again");
+    Refusal::new(code::BUSY, message)
 }
 
 fn ending() -> Refusal {

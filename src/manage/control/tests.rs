@@ -308,6 +308,44 @@ fn behind_the_end_nothing_is_answered() {
 }
 
 #[test]
+fn who_waits_for_a_reload_keeps_nobody_waiting() {
+    let site = Site::new();
+    let order = |wanted: &str| loop {
+        if let Some(order) = site.service.orders().next() {
+            assert!(format!("{order:?}").starts_with(wanted), "{order:?}");
+            return order;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    let mut first = site.client();
+    let reloads = std::thread::spawn(move || {
+        let first: Result<Reloaded, _> = first.ask(Command::Reload(None), LONG);
+        first.unwrap_err()
+    });
+    let Order::Reload(_, reload) = order("Reload") else { unreachable!() };
+    let mut second = site.client();
+    let shows = std::thread::spawn(move || second.ask::<Shown>(Command::Show, LONG).map(|_| ()));
+    let Order::View(view) = order("View") else { unreachable!() };
+    view.send(site.view()).unwrap();
+    shows.join().unwrap().expect("it is answered while the reload is under way");
+    assert!(!reloads.is_finished());
+    reload.send(Err(Refusal::new(code::CONFIG, "as said"))).unwrap();
+    let error = reloads.join().unwrap();
+    assert!(error.to_string().contains("as said"), "{error}");
+
+    // Who goes meanwhile is let go, and who waits when all ends is told.
+    let mut gone = site.stream();
+    send(&mut gone, json!({"version": 1, "command": "reload"}).to_string().as_bytes());
+    let Order::Reload(_, unheard) = order("Reload") else { unreachable!() };
+    drop(gone);
+    let mut last = site.stream();
+    send(&mut last, json!({"version": 1, "command": "reload"}).to_string().as_bytes());
+    drop(order("Reload"));
+    assert_eq!(refused(last), code::ENDING);
+    drop(unheard);
+}
+
+#[test]
 fn an_answer_of_another_version_or_of_none_is_told() {
     let answer = |json: Value| protocol::parse_answer::<Report>(json.to_string().as_bytes());
     let error = answer(json!({"version": 2, "ok": {}})).unwrap_err();
