@@ -29,6 +29,11 @@ const FAN_OUTS: [usize; 3] = [1, 4, 16];
 /// The one of them that is counted while everything is read, too.
 const READ: usize = 4;
 
+/// Reloads of 1,000 rules of which one has changed: the others are taken over, or all are read afresh.
+const RELOADS: [&str; 2] = ["reload-1000", "reload-afresh-1000"];
+/// How many times the instructions of the first the second takes, at least.
+const AFRESH_MIN: f64 = 2.5;
+
 /// The exit status of a test that did not take place.
 const SKIPPED: u8 = 77;
 
@@ -78,8 +83,8 @@ fn main() -> ExitCode {
     })
 }
 
-/// The names of all cases that are judged, in the packet's order. `reload-RULES` is one for profiles
-/// only: `valgrind --tool=callgrind` with `--case reload-1000`.
+/// The names of all cases with a baseline, in the packet's order. Those of [`RELOADS`] have none: most
+/// of them is the allocator's. All are there for profiles: `valgrind --tool=callgrind` with `--case NAME`.
 fn names() -> Vec<String> {
     let schedulers = SCHEDULERS.iter().flat_map(|scheduler| {
         ["", "origin-"]
@@ -101,6 +106,9 @@ fn build(name: &str) -> Option<Box<dyn Case>> {
     }
     if way == "reload" {
         return Some(Box::new(reload::Reload::new(size)));
+    }
+    if way == "reload-afresh" {
+        return Some(Box::new(reload::Reload::afresh(size)));
     }
     let named = |name: &str| SCHEDULERS.iter().find(|scheduler| scheduler.name == name);
     match way.strip_prefix("origin-") {
@@ -133,7 +141,7 @@ fn guard() -> Result<ExitCode, Box<dyn Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions.txt");
     let rustc = compiler()?;
     let mut counts = BTreeMap::new();
-    for name in names() {
+    for name in names().into_iter().chain(RELOADS.map(str::to_owned)) {
         counts.insert(name.clone(), count(&name)?);
     }
     let held = promises(&counts);
@@ -229,6 +237,9 @@ fn promises(counts: &BTreeMap<String, f64>) -> bool {
             judge(format!("{name}: the origin's way against ours"), ratio, &bound, holds);
         }
     }
+    let ratio = counts[RELOADS[1]] / counts[RELOADS[0]];
+    let bound = format!("at least {AFRESH_MIN}");
+    judge("reload-1000: all read afresh".into(), ratio, &bound, ratio >= AFRESH_MIN);
     let more = counts[&format!("turn-read-{READ}")] - counts[&format!("turn-{READ}")];
     let what = format!("turn-{READ}: more where all is read");
     judge(what, more, "none", more == 0.0);

@@ -2,7 +2,7 @@
 //! docs/journey.md.
 //!
 //! ```sh
-//! cargo build --release && cargo run --example reload_figures -- target/release/punctual
+//! cargo build --release && cargo run --release --example reload_figures -- target/release/punctual
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "it waits for another process")]
@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use punctual::manage::control::{Client, ClientError, Command as Order, Reloaded, Shown, Which};
 use punctual::testkit::pcap::Writer;
@@ -22,18 +22,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Reloads of each kind.
 const RELOADS: usize = 40;
 
-/// A kind of configuration: rules, outputs of each, input rows of each.
+/// A kind of configuration: rules, outputs of each, input rows of each, and how many rules change.
 struct Kind {
     what: &'static str,
     rules: u32,
     outputs: u32,
     rows: u32,
+    change: u32,
 }
 
-const KINDS: [Kind; 3] = [
-    Kind { what: "1,000 rules, one changes", rules: 1_000, outputs: 1, rows: 1 },
-    Kind { what: "1,600 outputs, one changes", rules: 100, outputs: 16, rows: 1 },
-    Kind { what: "100,000 rows, one rule changes", rules: 100, outputs: 1, rows: 1_000 },
+const KINDS: [Kind; 4] = [
+    Kind { what: "1,000 rules, one changes", rules: 1_000, outputs: 1, rows: 1, change: 1 },
+    Kind { what: "1,000 rules, all change", rules: 1_000, outputs: 1, rows: 1, change: 1_000 },
+    Kind { what: "1,600 outputs, one changes", rules: 100, outputs: 16, rows: 1, change: 1 },
+    Kind { what: "100,000 rows, one rule changes", rules: 100, outputs: 1, rows: 1_000, change: 1 },
 ];
 
 /// The configuration; `turn` is what changes.
@@ -54,7 +56,7 @@ fn text(kind: &Kind, name: &str, turn: usize) -> String {
              destination = \"239.1.{x}.{y}\", udp_port = \"{from}-{to}\" }}\noutput = ["
         );
         for output in 0..kind.outputs {
-            let weight = if (rule, output) == (0, 0) { 1 + turn % 2 } else { 1 };
+            let weight = if rule < kind.change && output == 0 { 1 + turn % 2 } else { 1 };
             let _ = write!(
                 text,
                 "{{ port = \"out\", destination = \"239.9.{output}.{y}\", weight = {weight} }},"
@@ -103,25 +105,30 @@ fn measure(binary: &Path, directory: &Path, kind: &Kind) -> Result<(), Box<dyn E
     let longest = |shown: Shown| shown.report.workers[0].longest_turn_ns;
     std::thread::sleep(Duration::from_secs(2));
     let before = longest(ask(&socket, Order::Show)?);
-    let mut took = Vec::new();
+    let (mut took, mut answered) = (Vec::new(), Vec::new());
     let cpu = on_cpu(instance.0.id())?;
     for turn in 1..=RELOADS {
         fs::write(&file, text(kind, &name, turn))?;
-        let reloaded: Reloaded = ask(&socket, Order::Reload(None))?;
+        let mut client = Client::connect(&Which::At(socket.clone()))?;
+        let asked = Instant::now();
+        let reloaded: Reloaded = client.ask(Order::Reload(None), PATIENCE)?;
+        answered.push(asked.elapsed().as_nanos() as u64);
         took.push(reloaded.took_ns);
     }
     let cpu = (on_cpu(instance.0.id())? - cpu) / RELOADS as u64;
     let shown: Shown = ask(&socket, Order::Show)?;
     let (ledger, during) = (shown.report.ledger.clone(), longest(shown));
-    took.sort_unstable();
     let ms = |ns: u64| ns as f64 / 1e6;
+    let [took, answered] = [took, answered].map(|mut all| {
+        all.sort_unstable();
+        [all[0], all[all.len() / 2], all[all.len() - 1]]
+            .map(|ns| format!("{:.1}", ms(ns)))
+            .join(", ")
+    });
     println!(
-        "| {} | {:.1} | {:.1}, {:.1}, {:.1} | {:.1} | {:.1} | {} |",
+        "| {} | {:.1} | {took} | {answered} | {:.1} | {:.1} | {} |",
         kind.what,
         ms(cpu),
-        ms(took[0]),
-        ms(took[took.len() / 2]),
-        ms(took[took.len() - 1]),
         ms(before),
         ms(during),
         ledger.residual,
@@ -149,9 +156,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     (0..32).try_for_each(|n| writer.write(n, &frame))?;
     writer.finish()?;
     println!(
-        "| | on the CPU, ms | least, median, most, ms | longest turn before, ms | with reloads, ms | residual |"
+        "| | on the CPU, ms | least, median, most, ms | asked to answered, ms | longest turn before, ms | with reloads, ms | residual |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     let measured = KINDS.iter().try_for_each(|kind| measure(&binary, &directory, kind));
     let _ = fs::remove_dir_all(&directory);
     measured

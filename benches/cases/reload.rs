@@ -1,10 +1,11 @@
 //! Management's part of a reload: the file is read, compared with the one in force, planned, and
-//! what was given up is tidied away. One rule of many changes.
+//! what was given up is tidied away. One rule of many changes; the others are taken over as they were
+//! read, or all are read afresh.
 
 use std::path::Path;
 use std::time::Duration;
 
-use punctual::config::{self, Config};
+use punctual::config::{Config, Known, Loaded};
 use punctual::ledger::Counters;
 use punctual::manage::reload::Reloader;
 use punctual::plan::{Plan, PortFacts};
@@ -20,6 +21,8 @@ pub struct Reload {
     /// The files that take turns.
     texts: [String; 2],
     config: Config,
+    /// What is known of the file, where it is to be used.
+    known: Option<Known>,
     plan: Plan,
     reloader: Reloader,
     counters: Counters,
@@ -44,17 +47,24 @@ fn text(rules: usize, weight: usize) -> String {
     text
 }
 
-fn load(text: &str) -> Config {
-    match config::load_bytes(Path::new("reload.toml"), text.into(), &|_| None) {
-        Ok(loaded) => loaded.config,
+fn load(known: &Known, text: &str) -> Loaded {
+    match known.load_bytes(Path::new("reload.toml"), text.into(), &|_| None) {
+        Ok(loaded) => loaded,
         Err(errors) => panic!("{errors}"),
     }
 }
 
 impl Reload {
     pub fn new(rules: usize) -> Self {
+        let mut all = Self::afresh(rules);
+        all.known = Some(load(&Known::default(), &all.texts[0]).known);
+        all
+    }
+
+    /// The same where nothing is taken over.
+    pub fn afresh(rules: usize) -> Self {
         let texts = [1, 2].map(|weight| text(rules, weight));
-        let config = load(&texts[0]);
+        let config = load(&Known::default(), &texts[0]).config;
         let facts = [1, 2].map(|last| PortFacts {
             mac: MacAddr([2, 0, 0, 0, 1, last]),
             mtu: 1500,
@@ -63,7 +73,7 @@ impl Reload {
         let (plan, slots) = Plan::first(&config, &facts, TICKS).expect("the plan is built");
         let counters = Counters::for_plan(&plan);
         let reloader = Reloader::new(slots, facts.to_vec());
-        Self { texts, config, plan, reloader, counters }
+        Self { texts, config, known: None, plan, reloader, counters }
     }
 }
 
@@ -74,7 +84,9 @@ impl Case for Reload {
 
     fn run(&mut self) -> u64 {
         self.texts.swap(0, 1);
-        let config = load(&self.texts[0]);
+        let Loaded { config, known, .. } =
+            load(self.known.as_ref().unwrap_or(&Known::default()), &self.texts[0]);
+        self.known = self.known.is_some().then_some(known);
         let (reloader, counters) = (&mut self.reloader, &[&self.counters]);
         let now = Duration::ZERO;
         let next = reloader.follow(&self.plan, &self.config, &config, counters, now);

@@ -15,6 +15,9 @@ pub struct Loaded {
     pub settings: String,
     /// The warnings, as text.
     pub warnings: String,
+    /// What a reload need not read again.
+    #[cfg(feature = "dpdk")]
+    pub known: config::Known,
     /// The warnings without colours.
     #[cfg(feature = "dpdk")]
     pub plain_warnings: String,
@@ -45,6 +48,8 @@ impl From<config::Loaded> for Loaded {
             warnings: loaded.warnings.render(Style::of(&stdout()).is_coloured()),
             #[cfg(feature = "dpdk")]
             plain_warnings: loaded.warnings.render(false),
+            #[cfg(feature = "dpdk")]
+            known: loaded.known,
             config: loaded.config,
         }
     }

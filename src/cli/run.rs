@@ -20,7 +20,13 @@ pub fn run(args: &RunArgs) -> Exit {
         super::warn(&loaded.warnings);
     }
     let (config, report) = (&loaded.config, args.report.as_deref());
-    match serve((config, warnings), &args.file, args.stop_policy(), report, args.log()) {
+    match serve(
+        (config, loaded.known, warnings),
+        &args.file,
+        args.stop_policy(),
+        report,
+        args.log(),
+    ) {
         Ok(()) => exit::OK,
         Err(error) => {
             let exit = match error {

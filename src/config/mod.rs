@@ -5,11 +5,13 @@
 //!
 //! ```text
 //! source, include   bytes of bounded files
+//! known             what stands there as it did, which is taken over
 //! reader, keys      typed tables by the one list of keys; every mistake is collected
 //! read_*            sections -> values with their places
 //! check_output, conflicts   what only holds together
 //! joins, next_hop           groups that are joined, neighbours that are asked
 //! canonical, expand         every setting in force; rows
+//! written                   where a refusal to change it while running points
 //! ```
 
 mod types;
@@ -18,6 +20,7 @@ mod units;
 mod keys;
 mod source;
 mod include;
+mod known;
 mod report;
 mod reader;
 mod names;
@@ -34,11 +37,13 @@ mod joins;
 mod next_hop;
 mod reference;
 mod port_order;
+mod written;
 
 pub use alert_kind::{AlertKind, AlertLimits, Threshold};
 pub use canonical::canonical;
 pub use expand::{address_count, addresses, rows};
 pub use joins::{joins, names_hosts};
+pub use known::Known;
 pub use next_hop::{neighbours, vlan_of};
 pub use reference::reference;
 pub use report::{ConfigErrors, Diagnostic, Diagnostics, Severity};
@@ -53,12 +58,14 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use known::Rest;
 use names::Names;
 pub use names::instead_of;
 use read_output::{Layers, Settings, read_receivers, read_settings};
 use read_rule::{RuleSettings, Site, read_rule_settings, read_rules};
 use reader::{Context, Table};
 use source::{Place, Source};
+use written::Written;
 
 /// A configuration that can be used.
 #[derive(Clone, Debug)]
@@ -69,6 +76,8 @@ pub struct Loaded {
     pub warnings: Diagnostics,
     /// The files it came from, the main one first.
     pub files: Vec<PathBuf>,
+    /// What the next reading need not read again ([`Known::load`]).
+    pub known: Known,
     /// What asks for metrics: `detail`, else `metrics`.
     metrics_at: Option<Place>,
 }
@@ -93,7 +102,7 @@ impl Loaded {
 /// # Errors
 /// Every mistake of all files.
 pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
-    load_with(path, &|name| std::env::var(name).ok())
+    Known::default().load(path)
 }
 
 /// [`load`] with its own environment.
@@ -104,13 +113,7 @@ pub fn load_with(
     path: &Path,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, ConfigErrors> {
-    match source::read_bounded(path, false) {
-        Ok(bytes) => load_bytes(path, bytes, variable),
-        Err(error) => {
-            let diagnostic = Diagnostic::file(error.message(path));
-            Err(ConfigErrors(Diagnostics::new(Vec::new(), vec![diagnostic])))
-        }
-    }
+    Known::default().load_with(path, variable)
 }
 
 /// [`load_with`] where the main file's bytes are at hand; `path` says what they are called and
@@ -123,30 +126,86 @@ pub fn load_bytes(
     bytes: Vec<u8>,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, ConfigErrors> {
-    if bytes.len() > FILE_BYTES_MAX {
-        let diagnostic = Diagnostic::file(source::ReadError::TooLong.message(path));
-        return Err(ConfigErrors(Diagnostics::new(Vec::new(), vec![diagnostic])));
+    Known::default().load_bytes(path, bytes, variable)
+}
+
+impl Known {
+    /// [`load`], by what is known; what it returns is the same.
+    ///
+    /// # Errors
+    /// Every mistake of all files.
+    pub fn load(&self, path: &Path) -> Result<Loaded, ConfigErrors> {
+        self.load_with(path, &|name| std::env::var(name).ok())
     }
-    let (text, bad) = source::decode(bytes);
+
+    /// [`load_with`], by what is known.
+    ///
+    /// # Errors
+    /// Every mistake of all files.
+    pub fn load_with(
+        &self,
+        path: &Path,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Loaded, ConfigErrors> {
+        match source::read_bounded(path, false) {
+            Ok(bytes) => self.load_bytes(path, bytes, variable),
+            Err(error) => Err(ConfigErrors::of_file(error.message(path))),
+        }
+    }
+
+    /// [`load_bytes`], by what is known.
+    ///
+    /// # Errors
+    /// Every mistake of all files.
+    pub fn load_bytes(
+        &self,
+        path: &Path,
+        bytes: Vec<u8>,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Loaded, ConfigErrors> {
+        if bytes.len() > FILE_BYTES_MAX {
+            return Err(ConfigErrors::of_file(source::ReadError::TooLong.message(path)));
+        }
+        let (text, bad) = source::decode(bytes);
+        let main = Source { path: path.to_owned(), text };
+        if !self.is_empty()
+            && bad.is_none()
+            && let Ok(loaded) = load_source(main.clone(), bad, variable, self)
+        {
+            return Ok(loaded);
+        }
+        load_source(main, bad, variable, &Self::default())
+    }
+}
+
+/// Reads the main file, which is UTF-8 up to the offset of `bad`, and all others. Where what is
+/// `known` does not hold for them, that is an error without a mistake.
+fn load_source(
+    main: Source,
+    bad: Option<usize>,
+    variable: &dyn Fn(&str) -> Option<String>,
+    known: &Known,
+) -> Result<Loaded, ConfigErrors> {
     let mut undecodable: Vec<_> = bad.map(|offset| (0, offset)).into_iter().collect();
-    let mut sources = vec![Source { path: path.to_owned(), text }];
+    let mut sources = vec![main];
     // To parse is most of the work: it is done once where nothing can be included. A key may be
     // written with escapes.
     let may_include = sources[0].text.contains("include") || sources[0].text.contains('\\');
     let (includes, mut list) = if may_include {
         let cx = Context::new(&sources, variable);
-        let (tree, _) = DeTable::parse_recoverable(&sources[0].text);
+        let rest = known.rest(&sources[0].text);
+        let (tree, _) = DeTable::parse_recoverable(&rest.text);
         let at = Place::new(0, tree.span());
         let top = Table::unchecked(&cx, &keys::TOP, tree.get_ref(), at);
         let mut note = |file, offset| undecodable.push((file, offset));
-        let includes = include::read_includes(&top, path, &mut note);
+        let includes = include::read_includes(&top, &sources[0].path, &mut note);
         (includes, cx.into_list())
     } else {
         (Vec::new(), Vec::new())
     };
     sources.extend(includes);
     let cx = Context::new(&sources, variable);
-    let (config, metrics_at) = read(&cx, &undecodable);
+    let read = read(&cx, &undecodable, known);
     let errors = cx.errors();
     list.extend(cx.into_list());
     let (mut warnings, mut mistakes) = (Vec::new(), Vec::new());
@@ -157,34 +216,56 @@ pub fn load_bytes(
         }
     }
     let files = sources.iter().map(|s| s.path.clone()).collect();
-    if errors > 0 || !mistakes.is_empty() {
-        return Err(ConfigErrors(Diagnostics::new(sources, mistakes)));
+    match read {
+        Some(Read { config, metrics_at, known }) if errors == 0 && mistakes.is_empty() => {
+            Ok(Loaded {
+                config,
+                warnings: Diagnostics::new(sources, warnings),
+                files,
+                known,
+                metrics_at,
+            })
+        }
+        _ => Err(ConfigErrors(Diagnostics::new(sources, mistakes))),
     }
-    Ok(Loaded { config, warnings: Diagnostics::new(sources, warnings), files, metrics_at })
 }
 
-/// Reads all files; the configuration counts only where no error was reported.
-fn read(cx: &Context<'_>, undecodable: &[(usize, usize)]) -> (Config, Option<Place>) {
-    let trees: Vec<_> = cx
+/// What was read; it counts only where no error was reported.
+struct Read {
+    config: Config,
+    metrics_at: Option<Place>,
+    known: Known,
+}
+
+/// Reads all files; `None` where what is `known` does not hold.
+fn read(cx: &Context<'_>, undecodable: &[(usize, usize)], known: &Known) -> Option<Read> {
+    let rests: Vec<_> = cx
         .sources
         .iter()
         .enumerate()
-        .map(|(file, source)| {
-            let text = match undecodable.iter().find(|(bad, _)| *bad == file) {
-                Some((_, offset)) => {
-                    let at = Place::new(file, *offset..offset + 1);
-                    cx.syntax(at, "the file is not UTF-8 from here on");
-                    ""
-                }
-                None => source.text.as_str(),
-            };
-            let (tree, errors) = DeTable::parse_recoverable(text);
+        .map(|(file, source)| match undecodable.iter().find(|(bad, _)| *bad == file) {
+            Some((_, offset)) => {
+                let at = Place::new(file, *offset..offset + 1);
+                cx.syntax(at, "the file is not UTF-8 from here on");
+                Rest::whole("")
+            }
+            None => known.rest(&source.text),
+        })
+        .collect();
+    let trees: Vec<_> = rests
+        .iter()
+        .enumerate()
+        .map(|(file, rest)| {
+            let (tree, errors) = DeTable::parse_recoverable(&rest.text);
             for error in errors {
                 cx.syntax(Place::new(file, error.span().unwrap_or(0..0)), error.message());
             }
             tree
         })
         .collect();
+    if rests.iter().zip(&trees).any(|(rest, tree)| !rest.is_found(tree.get_ref())) {
+        return None;
+    }
     let tops: Vec<_> = trees
         .iter()
         .enumerate()
@@ -193,10 +274,18 @@ fn read(cx: &Context<'_>, undecodable: &[(usize, usize)]) -> (Config, Option<Pla
             Table::root(cx, section, tree.get_ref(), Place::new(file, 0..0))
         })
         .collect();
-    (read_tables(cx, &tops), read_site::metrics_place(&tops[0]))
+    let metrics_at = read_site::metrics_place(&tops[0]);
+    let (config, mut known) = read_tables(cx, &tops, &rests, known)?;
+    known.written = Written::find(cx.sources, trees.iter().map(|tree| tree.get_ref()));
+    Some(Read { config, metrics_at, known })
 }
 
-fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
+fn read_tables(
+    cx: &Context<'_>,
+    tops: &[Table<'_>],
+    rests: &[Rest<'_>],
+    known: &Known,
+) -> Option<(Config, Known)> {
     let main = &tops[0];
     let (clock, idle) = read_site::read_top(main);
     for included in &tops[1..] {
@@ -228,13 +317,19 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
     let default_rule = default_rule.map_or_else(RuleSettings::default, |t| read_rule_settings(&t));
     read_receivers(tops, &mut layers);
     let site = Site { ports: &ports, classes: &classes, layers: &layers, default_rule, clock };
-    let rules = read_rules(tops, &site);
+    if !known.holds_for(&site) {
+        return None;
+    }
+    let rules = read_rules(tops, rests, &site);
     let edf_window = read_site::read_edf_window(main);
     conflicts::check_rules(cx, &rules, &limits, edf_window);
     joins::check_joins(cx, &rules, &ports, &limits);
     next_hop::check_neighbours(cx, &rules, &limits);
+    // Nobody asks for what is known of files with a mistake.
+    let known =
+        if cx.errors() > 0 { Known::default() } else { known.after(cx.sources, &site, &rules) };
     let (socket, metrics, detail) = read_site::read_management(main);
-    Config {
+    let config = Config {
         instance: read_site::read_instance(main),
         clock,
         idle,
@@ -251,5 +346,6 @@ fn read_tables(cx: &Context<'_>, tops: &[Table<'_>]) -> Config {
         detail,
         receivers: layers.receivers.into_iter().map(|r| r.receiver).collect(),
         ports,
-    }
+    };
+    Some((config, known))
 }

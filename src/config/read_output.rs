@@ -16,7 +16,7 @@ use super::types::*;
 use crate::wire::MacAddr;
 
 /// Where an output's source address comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Source {
     Keep,
     Port,
@@ -24,7 +24,7 @@ pub(super) enum Source {
 }
 
 /// What one layer says of an output. `None` leaves it to the next layer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Settings {
     pub port: Option<At<usize>>,
     pub udp_port: Option<At<UdpPortRewrite>>,
@@ -246,6 +246,7 @@ pub(super) fn read_mac(table: &Table<'_>) -> Option<At<MacAddr>> {
 }
 
 /// A receiver with the settings its outputs share.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct ReadReceiver {
     pub receiver: Receiver,
     pub settings: Settings,

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 use super::canonical::show_net;
 use super::check_output::{check_same_outputs, finish_output, name_outputs};
 use super::keys;
+use super::known::Rest;
 use super::names::Names;
 use super::read_alerts::read_expect;
 use super::read_output::{Layers, or_one, read_output, read_port_range, read_vlan_match};
@@ -25,7 +26,7 @@ use crate::sched::HORIZON_BUDGETS;
 const PREFIXES_MAX: usize = 1_024;
 
 /// What one layer says of a rule.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct RuleSettings {
     class: Option<At<Class>>,
     budget: Option<At<u64>>,
@@ -38,9 +39,23 @@ pub(super) struct RuleSettings {
     unsound: bool,
 }
 
+impl RuleSettings {
+    /// Where the class is said.
+    pub(super) fn class_at(&self) -> Option<Place> {
+        self.class.map(|class| class.at)
+    }
+}
+
 /// A rule with the places that cross-checks point at.
+#[derive(Clone, Debug)]
 pub(super) struct ReadRule {
     pub rule: Rule,
+    /// Its header.
+    pub header: Place,
+    /// Whether nothing was said of it by itself, not even a warning.
+    pub is_quiet: bool,
+    /// Whether `class_at` is its own, not the default's.
+    pub has_class: bool,
     /// Its name, or its header where it has none.
     pub at: Place,
     /// `class` where it is written.
@@ -53,6 +68,29 @@ pub(super) struct ReadRule {
     pub output_sound: Vec<bool>,
     /// Whether the input was read without a mistake.
     pub input_sound: bool,
+}
+
+impl ReadRule {
+    /// The same where its header is at `header`, and its class at `default` where that is not its
+    /// own.
+    pub(super) fn moved(&self, header: Place, default: Option<Place>) -> Self {
+        let moved = |at: Place| {
+            let start = header.start + (at.start - self.header.start);
+            Place { file: header.file, start, end: start + (at.end - at.start) }
+        };
+        Self {
+            rule: self.rule.clone(),
+            header: moved(self.header),
+            is_quiet: self.is_quiet,
+            has_class: self.has_class,
+            at: moved(self.at),
+            class_at: if self.has_class { self.class_at.map(moved) } else { default },
+            input_at: moved(self.input_at),
+            output_at: self.output_at.iter().copied().map(moved).collect(),
+            output_sound: self.output_sound.clone(),
+            input_sound: self.input_sound,
+        }
+    }
 }
 
 /// What rules are read against.
@@ -176,17 +214,30 @@ pub(super) fn unroutable(net: &IpNet) -> Option<&'static str> {
     }
 }
 
-/// All rules of all files.
-pub(super) fn read_rules(tops: &[Table<'_>], site: &Site<'_>) -> Vec<ReadRule> {
+/// All rules of all files; what is known of a file is not in its table.
+pub(super) fn read_rules(tops: &[Table<'_>], rests: &[Rest<'_>], site: &Site<'_>) -> Vec<ReadRule> {
     let mut rules = Vec::new();
     let mut names = Names::new("rule");
-    for top in tops {
-        for table in top.tables("rule", &keys::RULE) {
+    for (file, (top, rest)) in tops.iter().zip(rests).enumerate() {
+        let mut known = rest.rules(file, site).peekable();
+        let tables = top.tables("rule", &keys::RULE);
+        // What is known behind the last of the others comes then.
+        for table in tables.into_iter().map(Some).chain([None]) {
+            let next = table.map_or(usize::MAX, |table| table.at.start);
+            while let Some(rule) = known.next_if(|rule| rule.header.start < next) {
+                let name = At { value: rule.rule.name.as_str(), at: rule.at };
+                names.insert(top.cx, Some(name), rules.len());
+                rules.push(rule);
+            }
+            let Some(table) = table else { break };
+            let said = table.cx.said();
             let name = table.name("name");
-            names.insert(table.cx, name, rules.len());
             let at = name.map_or(table.at, |n| n.at);
-            let name = name.map_or_else(String::new, |n| n.value.to_owned());
-            rules.push(read_rule(&table, name, at, site));
+            let value = name.map_or_else(String::new, |n| n.value.to_owned());
+            let mut rule = read_rule(&table, value, at, site);
+            rule.is_quiet = said.is_some() && said == table.cx.said();
+            names.insert(table.cx, name, rules.len());
+            rules.push(rule);
         }
     }
     rules
@@ -197,7 +248,7 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
     let (own, below) = (read_rule_settings(table), site.default_rule);
     let (input, input_at, input_sound) = read_input(table, site);
     let class = own.class.or(below.class);
-    let class_at = class.map(|c| c.at);
+    let (class_at, has_class) = (class.map(|c| c.at), own.class.is_some());
     let class = class.map_or(Class::Medium, |c| c.value);
     let mut rule = Rule {
         name,
@@ -247,7 +298,18 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
     }
     name_outputs(&mut rule.outputs, site);
     check_same_outputs(cx, &rule, &output_at, &output_sound);
-    ReadRule { rule, at, class_at, input_at, output_at, output_sound, input_sound }
+    ReadRule {
+        rule,
+        header: table.at,
+        is_quiet: false,
+        has_class,
+        at,
+        class_at,
+        input_at,
+        output_at,
+        output_sound,
+        input_sound,
+    }
 }
 
 /// The tables of `output`, behind them those of `balance.to`, and what balances them and where.

@@ -37,6 +37,13 @@ pub(super) struct At<T> {
     pub at: Place,
 }
 
+/// The same is said, wherever.
+impl<T: PartialEq> PartialEq for At<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
 /// A value of the tree and where it stands.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'a> {
@@ -99,6 +106,12 @@ impl<'a> Context<'a> {
     /// Whether a file has a syntax error, so that what is absent may be there.
     pub(super) fn is_broken(&self) -> bool {
         !self.broken.borrow().is_empty()
+    }
+
+    /// How much was said, warnings too; `None` where no more is kept.
+    pub(super) fn said(&self) -> Option<usize> {
+        let kept = self.list.borrow().len();
+        (kept < KEPT_MAX).then(|| kept + self.errors.get())
     }
 
     pub(super) fn into_list(self) -> Vec<Diagnostic> {

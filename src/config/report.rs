@@ -145,9 +145,7 @@ impl Diagnostics {
     pub fn position(&self, diagnostic: &Diagnostic) -> Option<(&Path, usize, usize)> {
         let place = diagnostic.at?;
         let source = self.sources.get(place.file)?;
-        let (line, range) = source.line_at(place.start);
-        let start = source.clip(place).start.max(range.start);
-        let column = source.text.get(range.start..start)?.chars().count() + 1;
+        let (line, column) = source.position(place)?;
         Some((&source.path, line, column))
     }
 
@@ -216,6 +214,11 @@ impl Diagnostics {
 pub struct ConfigErrors(pub(super) Diagnostics);
 
 impl ConfigErrors {
+    /// A file that cannot be used at all.
+    pub(super) fn of_file(message: String) -> Self {
+        Self(Diagnostics::new(Vec::new(), vec![Diagnostic::file(message)]))
+    }
+
     /// The mistakes.
     pub fn diagnostics(&self) -> &Diagnostics {
         &self.0

@@ -55,6 +55,14 @@ impl Source {
         start..end.max(start)
     }
 
+    /// Line and column of a place, from 1, in characters.
+    pub(super) fn position(&self, place: Place) -> Option<(usize, usize)> {
+        let (line, range) = self.line_at(place.start);
+        let start = self.clip(place).start.max(range.start);
+        let column = self.text.get(range.start..start)?.chars().count() + 1;
+        Some((line, column))
+    }
+
     /// What stands there, first line only.
     pub(super) fn slice(&self, place: Place) -> &str {
         self.text.get(self.clip(place)).unwrap_or_default()

@@ -8,7 +8,7 @@ use super::control::{Refusal, Reloaded, code};
 use super::engine::Engine;
 use super::metrics;
 use super::reload::ReloadError;
-use crate::config::{self, Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors, Known};
 
 /// What the instance goes by.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct InForce {
     pub config: Arc<Config>,
     /// The file that it was read from.
     pub file: PathBuf,
+    /// What the next reading of it need not read again.
+    pub known: Known,
 }
 
 impl InForce {
@@ -35,7 +37,7 @@ impl InForce {
         let wrong = |errors: ConfigErrors| {
             Refusal::new(code::CONFIG, errors.diagnostics().render(false).trim_end())
         };
-        let mut loaded = config::load(&file).map_err(wrong)?;
+        let mut loaded = self.known.load(&file).map_err(wrong)?;
         metrics::check_loaded(&loaded).map_err(wrong)?;
         loaded.config.order_ports_as(&self.config);
         let diff = engine.reload(&self.config, &loaded.config, now).map_err(|error| {
@@ -45,10 +47,12 @@ impl InForce {
                 ReloadError::Port(_) => code::DEVICE,
                 ReloadError::Stalled => code::BUSY,
             };
+            let error = self.with_places(error, &loaded.known);
             Refusal::new(code, format!("{}: {error}", file.display()))
         })?;
         self.config = Arc::new(loaded.config);
         self.file = file;
+        self.known = loaded.known;
         Ok(Reloaded {
             file: self.file.display().to_string(),
             generation: engine.plan.generation,
@@ -58,6 +62,22 @@ impl InForce {
             plan_turn_ns: 0,
             longest_turn_ns: 0,
         })
+    }
+
+    /// What needs a restart, with where it is written: in the new files, or where they do not have
+    /// it, in those in force as they were read.
+    fn with_places(&self, error: ReloadError, new: &Known) -> ReloadError {
+        let ReloadError::NeedsRestart(mut list) = error else {
+            return error;
+        };
+        for difference in &mut list {
+            if let Some(place) = new.place_of(difference) {
+                difference.push_str(&format!(" ({place})"));
+            } else if let Some(place) = self.known.place_of(difference) {
+                difference.push_str(&format!(" ({place}, as it is in force)"));
+            }
+        }
+        ReloadError::NeedsRestart(list)
     }
 
     /// A file in the directory of the one in force is named by the same path to it: devices that

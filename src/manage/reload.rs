@@ -124,14 +124,18 @@ impl Reloader {
         counters: &[&Counters],
         now: Duration,
     ) -> Result<Plan, ReloadError> {
+        let diff = diff(old, new);
+        if !diff.needs_restart.is_empty() {
+            return Err(ReloadError::NeedsRestart(diff.needs_restart));
+        }
         self.follow_with(&[], plan, (old, new), counters, now)
     }
 
     /// [`Self::follow`] with these ports behind those so far, whose order the new configuration
-    /// keeps ([`Config::order_ports_as`]).
+    /// keeps ([`Config::order_ports_as`]), and nothing else in it that needs a restart ([`diff`]).
     ///
     /// # Errors
-    /// As [`Self::follow`]; then nothing has changed.
+    /// Where it cannot be planned; then nothing has changed.
     pub fn follow_with(
         &mut self,
         added: &[NewPort],
@@ -140,10 +144,6 @@ impl Reloader {
         counters: &[&Counters],
         now: Duration,
     ) -> Result<Plan, ReloadError> {
-        let diff = diff(old, new);
-        if !diff.needs_restart.is_empty() {
-            return Err(ReloadError::NeedsRestart(diff.needs_restart));
-        }
         let next = if added.is_empty() {
             plan.follow(old, new, &self.facts, &mut self.slots)?
         } else {

@@ -24,7 +24,7 @@ use super::text::Style;
 use super::told::Told;
 use super::view::View;
 use super::{table, wall};
-use crate::config::Config;
+use crate::config::{Config, Known};
 use crate::dpdk;
 use crate::packet::DropReason;
 use crate::plan::PlanError;
@@ -81,13 +81,13 @@ pub enum RunError {
     Residual(u64),
 }
 
-/// Runs `config`, which was read from `file`, until `policy` or a signal ends it, then prints the table, and writes the report
+/// Runs `config`, which was read from `file` (what is known of it is `known`), until `policy` or a signal ends it, then prints the table, and writes the report
 /// where `report` says.
 ///
 /// # Errors
 /// Where the instance cannot start or report, or its ledger does not add up.
 pub fn serve(
-    (config, warnings): (&Config, &str),
+    (config, known, warnings): (&Config, Known, &str),
     file: &Path,
     policy: StopPolicy,
     report: Option<&Path>,
@@ -98,7 +98,8 @@ pub fn serve(
     let mut report_file = report.map(ReportFile::create).transpose()?;
     let mut engine = Engine::start(config)?;
     let mut service = serve_control(config, &engine)?;
-    let mut in_force = InForce { config: Arc::new(config.clone()), file: file.to_owned() };
+    let (in_force, file) = (Arc::new(config.clone()), file.to_owned());
+    let mut in_force = InForce { config: in_force, file, known };
     let http = serve_metrics(config, &engine)?;
     let telemetry = Telemetry::start(engine.eal())?;
     let desks = Desks { service: service.as_ref(), http: http.as_ref(), telemetry: &telemetry };

@@ -81,7 +81,7 @@ pub fn what_is_wrong_is_told_with_its_place_and_all_goes_on() {
 
     site.write("restart.toml", &text(NULL, "").replace("2048", "1024"));
     let parts = ["needs a restart", "[memory]"];
-    refused(&site.ask(&["reload", "restart.toml"]), &parts);
+    refused(&site.ask(&["reload", "restart.toml"]), &[parts[0], parts[1], "restart.toml:8:9)"]);
     refused(&site.ask(&["check", "restart.toml", "--against"]), &parts);
     site.write("good.toml", &text(NULL, "class = \"low\""));
     let said = site.ask(&["check", "good.toml", "--against"]);
@@ -177,9 +177,18 @@ pub fn a_worker_that_stands_still_is_told_and_takes_the_plan_up_later() {
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.stderr.contains("generation 2 is in force, but a worker has not"), "{said:?}");
     assert!(said.stdout.contains("generation 2"), "{said:?}");
-    // The next one waits for its turn, in vain.
+    // The next one waits for its turn, in vain; others are answered meanwhile.
     site.write("config.toml", &with("class = \"medium\""));
-    let said = site.ask(&["reload"]);
+    let (said, shown) = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| site.ask(&["reload"]));
+        let mut shown = 0;
+        while !waits.is_finished() {
+            assert_eq!(site.show().generation, 2);
+            shown += 1;
+        }
+        (waits.join().expect("it was asked"), shown)
+    });
+    assert!(shown > 5, "{shown} views while it waited for 5 s");
     assert_eq!(said.code, Some(69), "{said:?}");
     for part in ["has not taken up generation 2 for 5 s", "ask again when it runs"] {
         assert!(said.stderr.contains(part), "`{part}`: {said:?}");
