@@ -83,6 +83,7 @@ fn view(config: Config, plan: &Arc<Plan>, counters: &Arc<Counters>) -> View {
         unmatched: Unmatched::default(),
         groups: groups::State::default(),
         neighbours: Default::default(),
+        malformed: Default::default(),
         alerts: vec![],
         now: None,
         uptime: Duration::ZERO,

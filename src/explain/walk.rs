@@ -210,7 +210,7 @@ fn fan_out(
 
 /// Why a balanced output has no copy.
 fn passed_over_by(balance: Balance) -> String {
-    format!("another has this {} while its breaker is closed", balance.by.name())
+    format!("another has this {} as long as it takes copies", balance.by.name())
 }
 
 /// The headers of a copy, as another parser reads them.

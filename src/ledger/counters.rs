@@ -115,6 +115,8 @@ pub struct OutputCounters {
     pub copies: Counter,
     /// Packets that sampling left out, or that went to another balanced output.
     pub not_selected: Counter,
+    /// Of the copies: balanced ones that were another's, which would not have been sent there.
+    pub taken_over: Counter,
     /// Copies that the port accepted.
     pub sent: Counter,
     /// Their bytes, frame overhead included.
@@ -129,8 +131,9 @@ pub struct OutputCounters {
 impl OutputCounters {
     /// Begins anew, for another output with the same slot; only by the owning worker.
     pub fn clear(&self) {
-        let Self { copies, not_selected, sent, bytes, on_time, late_sent, dropped } = self;
-        let counters = [copies, not_selected, sent, bytes, on_time, late_sent];
+        let Self { copies, not_selected, taken_over, sent, bytes, on_time, late_sent, dropped } =
+            self;
+        let counters = [copies, not_selected, taken_over, sent, bytes, on_time, late_sent];
         counters.into_iter().chain(&dropped.0).for_each(|counter| counter.set(0));
     }
 

@@ -11,6 +11,7 @@ use super::neighbours;
 use super::placement::Place;
 use super::reload::Retired;
 use super::report::{Inputs, Link, PoolStatus, PortStatus, Report, TxChain, WorkerView};
+use super::slow_path::Malformed;
 use super::unmatched::Unmatched;
 use super::view::View;
 use crate::config::*;
@@ -18,7 +19,7 @@ use crate::ledger::{Counters, Ledger, Missed};
 use crate::packet::DropReason;
 use crate::plan::{Miss, Plan, PortFacts};
 use crate::stages::BreakerWords;
-use crate::wire::{Key, MacAddr};
+use crate::wire::{Key, MacAddr, PuntProtocol};
 
 /// A clock of half nanoseconds, so that a forgotten conversion shows.
 pub const TICKS_PER_SECOND: u64 = 2_000_000_000;
@@ -34,6 +35,7 @@ pub struct Fixture {
     pub unmatched: Unmatched,
     pub groups: groups::State,
     pub neighbours: neighbours::Shown,
+    pub malformed: Malformed,
     pub alerts: Vec<Alert>,
 }
 
@@ -55,6 +57,7 @@ impl Fixture {
             unmatched: unmatched(),
             groups: joined(),
             neighbours: neighbours::Shown { rows: asked(), unreachable: vec![0, 7] },
+            malformed: malformed(),
             alerts: alerts(),
         }
     }
@@ -79,6 +82,7 @@ impl Fixture {
             unmatched: &self.unmatched,
             groups: &self.groups,
             neighbours: &self.neighbours,
+            malformed: &self.malformed,
             alerts: &self.alerts,
             now: Some(12 * TICKS_PER_SECOND),
             uptime: Duration::from_millis(12_345),
@@ -110,6 +114,7 @@ pub fn view(fixture: Fixture) -> View {
         unmatched: fixture.unmatched,
         groups: fixture.groups,
         neighbours: fixture.neighbours,
+        malformed: fixture.malformed,
         alerts: fixture.alerts,
         now: Some(12 * TICKS_PER_SECOND),
         uptime: Duration::from_millis(12_345),
@@ -410,6 +415,15 @@ fn unmatched() -> Unmatched {
 }
 
 /// One neighbour that answers, and one that does not.
+fn malformed() -> Malformed {
+    let mut malformed = Malformed::default();
+    let counts = [(PuntProtocol::Arp, 3), (PuntProtocol::Mld, 2)];
+    counts
+        .iter()
+        .for_each(|&(protocol, count)| (0..count).for_each(|_| malformed.add(0, protocol)));
+    malformed
+}
+
 fn asked() -> Vec<neighbours::Row> {
     let who = |vlan, address: &str| Neighbour { port: 1, vlan, address: address.parse().unwrap() };
     let here = neighbours::Row {

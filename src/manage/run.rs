@@ -49,22 +49,40 @@ impl Stop {
     }
 }
 
+/// Turns that each worker must have taken without a packet before the run is idle.
+const IDLE_TURNS: u64 = 16;
+
 /// When a packet last moved, as the ledger shows it.
 #[derive(Debug, Default)]
 pub struct Activity {
     moved: u64,
     at: Duration,
+    /// By worker, as of then.
+    turns: Vec<u64>,
 }
 
 impl Activity {
-    /// Looks at the ledger at `now`; returns when it last changed, at the earliest the start.
-    pub fn observe(&mut self, ledger: &Ledger, now: Duration) -> Duration {
+    /// Looks at the ledger and at the turns of each worker at `now`; returns when a packet moved
+    /// last, at the earliest the start. As long as a worker gets no CPU it is not known to be idle:
+    /// then it is `now`.
+    pub fn observe(
+        &mut self,
+        ledger: &Ledger,
+        turns: impl Iterator<Item = u64> + Clone,
+        now: Duration,
+    ) -> Duration {
         // Totals only grow, so that a sum of them changes whenever one does.
         let moved = ledger.received + ledger.copies + ledger.sent + ledger.dropped();
         if moved != self.moved {
-            *self = Self { moved, at: now };
+            (self.moved, self.at) = (moved, now);
+            self.turns.clear();
+            self.turns.extend(turns.clone());
         }
-        self.at
+        let before = self.turns.iter().copied().chain(std::iter::repeat(0));
+        match turns.zip(before).all(|(turns, before)| turns >= before + IDLE_TURNS) {
+            true => self.at,
+            false => now,
+        }
     }
 }
 
@@ -113,11 +131,31 @@ mod tests {
     fn activity_is_any_change_of_the_totals() {
         let mut activity = Activity::default();
         let mut ledger = Ledger::default();
-        assert_eq!(activity.observe(&ledger, ms(10)), ms(0));
+        let mut look = |ledger: &_, at: u64| {
+            activity.observe(ledger, [at * 100, at * 200].into_iter(), ms(at))
+        };
+        assert_eq!(look(&ledger, 10), ms(0));
         ledger.received = 1;
-        assert_eq!(activity.observe(&ledger, ms(20)), ms(20));
-        assert_eq!(activity.observe(&ledger, ms(30)), ms(20));
+        assert_eq!(look(&ledger, 20), ms(20));
+        assert_eq!(look(&ledger, 30), ms(20));
         ledger.dropped_after[0] = 1;
-        assert_eq!(activity.observe(&ledger, ms(40)), ms(40));
+        assert_eq!(look(&ledger, 40), ms(40));
+        assert_eq!(look(&ledger, 50), ms(40));
+    }
+
+    #[test]
+    fn a_worker_that_gets_no_cpu_is_not_idle() {
+        let mut activity = Activity::default();
+        let ledger = Ledger { received: 1, ..Ledger::default() };
+        let mut look = |turns: [u64; 2], at| activity.observe(&ledger, turns.into_iter(), ms(at));
+        assert_eq!(look([100, 500], 10), ms(10));
+        assert_eq!(look([101, 9_000], 900), ms(900), "the first stands still");
+        assert_eq!(look([115, 9_000], 901), ms(901));
+        assert_eq!(look([116, 9_000], 902), ms(10), "nothing came in all its turns");
+        // Before the first turn, too.
+        let mut start = Activity::default();
+        let nothing = Ledger::default();
+        assert_eq!(start.observe(&nothing, [3].into_iter(), ms(700)), ms(700));
+        assert_eq!(start.observe(&nothing, [16].into_iter(), ms(701)), ms(0));
     }
 }

@@ -226,7 +226,8 @@ fn watch(
             }
         }
         captures.tick(&scene(in_force, engine), now);
-        let last_activity = activity.observe(&engine.totals().ledger, now);
+        let turns = engine.counters.iter().map(|counters| counters.worker.turns.get());
+        let last_activity = activity.observe(&engine.totals().ledger, turns, now);
         if signals.reload.swap(false, Ordering::Relaxed) {
             reloads.ask(None, None, now);
         }
@@ -273,6 +274,7 @@ fn view(in_force: &InForce, engine: &Engine, alerts: &Alerts, uptime: Duration) 
         unmatched: engine.unmatched.clone(),
         groups: engine.slow_path.protocols.groups.state(uptime),
         neighbours: engine.slow_path.protocols.neighbours.shown(uptime),
+        malformed: engine.slow_path.protocols.counts.malformed.clone(),
         alerts: alerts.list(),
         now: engine.now(),
         uptime,

@@ -89,6 +89,20 @@ pub(super) fn by_reason(grid: &mut Grid, dropped: &DropCounts) {
     grid.line(format!("    dropped: {}", each.join(", ")), Paint::Loss);
 }
 
+/// A line about an output that shares its rule's packets with others: its part, and what should be.
+pub(super) fn balance(grid: &mut Grid, output: &OutputReport) {
+    let Some(by) = &output.balanced_by else { return };
+    let all = (output.copies + output.not_selected).max(1);
+    let has = u128::from(output.copies) * 1_000 / u128::from(all);
+    let percent = |permille: u128| format!("{}.{} %", permille / 10, permille % 10);
+    let (has, fair) = (percent(has), percent(output.fair_permille.into()));
+    let mut text = format!("    balanced by {by}: {has} of the packets, by weight {fair}");
+    if output.taken_over > 0 {
+        text += &format!("; {} taken over from others", grouped(output.taken_over));
+    }
+    grid.line(text, Paint::Plain);
+}
+
 fn outputs(report: &Report, style: Style) -> String {
     let mut grid = Grid::new([
         Cell::left("output"),
@@ -104,6 +118,7 @@ fn outputs(report: &Report, style: Style) -> String {
         for output in &rule.outputs {
             grid.row(output_row(output));
             by_reason(&mut grid, &output.dropped);
+            balance(&mut grid, output);
             if output.not_selected > 0 {
                 let count = grouped(output.not_selected);
                 grid.line(format!("    not selected: {count}"), Paint::Plain);

@@ -14,6 +14,7 @@ use super::neighbours;
 use super::placement::Place;
 use super::reload::Retired;
 use super::report::{Distribution, Inputs, PoolStatus, PortStatus, Report, WorkerView};
+use super::slow_path::Malformed;
 use super::unmatched::Unmatched;
 use crate::config::{Config, FlowKind, Late, canonical, rows};
 use crate::ledger::Counters;
@@ -45,6 +46,8 @@ pub struct View {
     pub groups: groups::State,
     /// Whom unicast copies go to, and who says that they do not arrive.
     pub neighbours: neighbours::Shown,
+    /// What came to the slow path and was not what its headers say.
+    pub malformed: Malformed,
     /// The newest alerts.
     pub alerts: Vec<Alert>,
     /// The time by the workers' clock; none where it is the capture's.
@@ -75,6 +78,7 @@ impl View {
             unmatched: &self.unmatched,
             groups: &self.groups,
             neighbours: &self.neighbours,
+            malformed: &self.malformed,
             alerts: &self.alerts,
             now: self.now,
             uptime: self.uptime,

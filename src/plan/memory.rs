@@ -58,6 +58,8 @@ const SOURCE: u64 = size_of::<(u128, Ticks, u32)>() as u64;
 const PORT: usize = 1_024;
 /// An output's queue in egress DRR.
 const LANE: u64 = LINE;
+/// What it keeps of a neighbour: what is known of it, and a queue; and of each output a number.
+const HOP: u64 = 32;
 /// The EDF wheels: for each class two of 4,096 buckets, a queue of two words and a bit each.
 const WHEELS: u64 = Class::COUNT as u64 * 2 * (4_096 * 16 + 4_096 / 8);
 
@@ -202,12 +204,15 @@ pub fn tables(plan: &Plan, workers: usize) -> Vec<TableSize> {
     let counters = of(rules, size_of::<RuleCounters>() + BUCKETS * size_of::<u64>())
         + of(outputs, size_of::<OutputCounters>())
         + of(ports, size_of::<PortCounters>() + PORT);
+    let neighbours = u64::from(plan.capacity.neighbours);
+    let waiting = neighbours * HOP + of(outputs, size_of::<u32>());
     let table = |name, entries, bytes| TableSize { name, entries, bytes };
     vec![
         table("rows", plan.rows.len() as u64, plan.rows.bytes()),
         table("flows", flows, each(flows * FLOW + u64::from(plan.flows.sources) * SOURCE)),
         table("outputs", planned, of(planned, size_of::<super::OutputPlan>()) + lanes * LANE),
         table("counters", rules + outputs + ports, each(counters)),
+        table("neighbours", neighbours, of(neighbours, size_of::<u64>()) + each(waiting)),
         table("EDF wheels", Class::COUNT as u64 * 2, each(WHEELS)),
     ]
 }

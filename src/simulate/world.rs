@@ -20,6 +20,7 @@ use crate::manage::neighbours;
 use crate::manage::reload::Retired;
 use crate::manage::report::{Inputs, Link, PortStatus, Report, TxChain, WorkerView};
 use crate::manage::run::DRAIN_MAX;
+use crate::manage::slow_path::Malformed;
 use crate::manage::unmatched::Unmatched;
 use crate::packet::{Clock, Ticks};
 use crate::plan::memory::{PoolSize, Pools};
@@ -317,6 +318,7 @@ impl<'a> World<'a> {
             unmatched: &Unmatched::default(),
             groups: &groups::State::default(),
             neighbours: &neighbours::Shown::default(),
+            malformed: &Malformed::default(),
             alerts: &self.watch.told.list(),
             now: Some(self.clock.now()),
             uptime: Duration::from_nanos(elapsed),

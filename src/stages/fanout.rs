@@ -186,7 +186,7 @@ impl<O: PacketPool> Fanout<O> {
     fn choose(&mut self, packet: &O::Packet, origin: &Origin, plan: &Plan, tally: &mut Tally) {
         self.chosen.clear();
         let outputs = plan.outputs_of(packet.meta().rule);
-        let passed_over = self.passed_over(packet, outputs, plan);
+        let passed_over = self.passed_over(packet, origin, outputs, plan, tally);
         for (place, &slot) in outputs.iter().enumerate() {
             let output = &plan.outputs[slot as usize];
             let counters = &tally.counters.outputs[slot as usize];

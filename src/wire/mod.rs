@@ -20,5 +20,5 @@ pub use key::{Key, PLAIN_HEADER, plain, source, source_port};
 pub use mac::MacAddr;
 pub use origin::Origin;
 pub use parse::{EXTENSIONS, OwnMacs, Verdict, parse};
-pub use punt_kind::PuntKind;
+pub use punt_kind::{PuntKind, PuntProtocol};
 pub use template::{IpVersion, MAX_FRAGMENT_HEADER, MAX_HEADER, Rewrite, Template};

@@ -13,14 +13,53 @@ pub enum PuntKind {
     Messages,
 }
 
-impl PuntKind {
-    /// How many kinds there are.
-    pub const COUNT: usize = 3;
+/// The protocol of such a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PuntProtocol {
+    /// RFC 826.
+    Arp,
+    /// Neighbour discovery: the ICMPv6 of RFC 4861.
+    Nd,
+    /// RFC 792.
+    Icmp,
+    /// RFC 4443, neighbour discovery and MLD aside.
+    Icmpv6,
+    /// Any version.
+    Igmp,
+    /// Any version.
+    Mld,
+}
 
-    /// The kind of a frame that parse has punted, and whether it was sent to a group.
+impl PuntProtocol {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Arp, Self::Nd, Self::Icmp, Self::Icmpv6, Self::Igmp, Self::Mld];
+
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Arp => "arp",
+            Self::Nd => "nd",
+            Self::Icmp => "icmp",
+            Self::Icmpv6 => "icmpv6",
+            Self::Igmp => "igmp",
+            Self::Mld => "mld",
+        }
+    }
+
+    /// What it is about.
+    pub const fn kind(self) -> PuntKind {
+        match self {
+            Self::Arp | Self::Nd => PuntKind::Neighbours,
+            Self::Igmp | Self::Mld => PuntKind::Groups,
+            Self::Icmp | Self::Icmpv6 => PuntKind::Messages,
+        }
+    }
+
+    /// The protocol of a frame that parse has punted.
     ///
     /// Bytes that are not there read as zeros, so nothing can panic.
-    pub fn of(head: &[u8]) -> (Self, bool) {
+    pub fn of(head: &[u8]) -> Self {
         let mut at = 12;
         let mut ethertype = be16(head, at);
         for _ in 0..2 {
@@ -31,19 +70,29 @@ impl PuntKind {
         }
         let ip = at + 2;
         let byte = |at| load::<1>(head, at)[0];
-        let kind = match (ethertype, byte(ip + 6), byte(ip + 9)) {
-            (0x0806, ..) => Self::Neighbours,
-            (0x0800, _, IGMP) => Self::Groups,
+        match (ethertype, byte(ip + 6), byte(ip + 9)) {
+            (0x0806, ..) => Self::Arp,
+            (0x0800, _, IGMP) => Self::Igmp,
             // MLD comes behind a hop-by-hop header (RFC 2710, section 3), hardly anything else does.
-            (0x86dd, 0, _) => Self::Groups,
+            (0x86dd, 0, _) => Self::Mld,
             (0x86dd, ICMPV6, _) => match byte(ip + 40) {
-                130..=132 | 143 => Self::Groups,
-                133..=137 => Self::Neighbours,
-                _ => Self::Messages,
+                130..=132 | 143 => Self::Mld,
+                133..=137 => Self::Nd,
+                _ => Self::Icmpv6,
             },
-            _ => Self::Messages,
-        };
-        (kind, byte(0) & 1 == 1)
+            (0x86dd, ..) => Self::Icmpv6,
+            _ => Self::Icmp,
+        }
+    }
+}
+
+impl PuntKind {
+    /// How many kinds there are.
+    pub const COUNT: usize = 3;
+
+    /// The kind of a frame that parse has punted, and whether it was sent to a group.
+    pub fn of(head: &[u8]) -> (Self, bool) {
+        (PuntProtocol::of(head).kind(), load::<1>(head, 0)[0] & 1 == 1)
     }
 }
 

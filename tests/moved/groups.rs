@@ -35,7 +35,9 @@ pub fn what_is_heard_of_groups_moves() {
     );
     let leave = igmp(vec![0x17, 0, 0, 0, 239, 1, 1, 1], [224, 0, 0, 2].into(), 1);
     let afar = igmp(vec![0x11, 5, 0, 0, 0, 0, 0, 0], [224, 0, 0, 1].into(), 2);
-    let frames = [igmp3(5), leave, afar];
+    // ARP of five bytes.
+    let cut = [&[0xff; 6][..], &[2; 6], &[8, 6], &[0; 5]].concat();
+    let frames = [igmp3(5), leave, afar, cut];
     relay.instance.capture("in.pcap", (0..).zip(frames.iter().map(Vec::as_slice)));
     relay.start_here();
     let mut moved = Moved::default();

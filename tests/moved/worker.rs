@@ -14,7 +14,7 @@ use punctual::manage::unmatched::Unmatched;
 use punctual::manage::view::View;
 use punctual::packet::Clock;
 use punctual::plan::{Plan, PortFacts};
-use punctual::stages::BreakerWords;
+use punctual::stages::{BreakerWords, Known};
 use punctual::testkit::HeapFrame;
 use punctual::wire::MacAddr;
 use punctual::worker::Phase;
@@ -65,6 +65,7 @@ impl Live {
             unmatched: Unmatched::default(),
             groups: Default::default(),
             neighbours: Default::default(),
+            malformed: Default::default(),
             alerts: Vec::new(),
             now: Some(site.clock.now() + 1_000),
             uptime: Duration::from_millis(1),
@@ -299,6 +300,20 @@ fn unicast(moved: &mut Moved) {
     live.site.finish();
 }
 
+/// Two hosts that share a rule's packets, of which one is silent.
+fn balanced(moved: &mut Moved) {
+    let mut live = Live::new(
+        "[[rule]]\nname = \"feed\"\n\
+         input = { port = \"in\", destination = \"239.1.1.1\", udp_port = 5001 }\n\
+         balance = { to = [{ port = \"a\", destination = \"10.0.0.9\" }, { port = \"b\" }] }\n",
+    );
+    live.site.control.neighbours.set(0, Known::Silent);
+    (0..50).for_each(|host| live.site.push(&v4().with(|f| f.source = [10, 9, 1, host].into())));
+    live.site.turns(5);
+    moved.view(&live.view());
+    live.site.finish();
+}
+
 pub fn what_a_worker_on_memory_ports_moves() {
     let mut moved = Moved::default();
     refused(&mut moved);
@@ -308,5 +323,6 @@ pub fn what_a_worker_on_memory_ports_moves() {
     managed(&mut moved);
     beside_the_way(&mut moved);
     unicast(&mut moved);
+    balanced(&mut moved);
     moved.is_as_the_table_says(Mover::Worker);
 }

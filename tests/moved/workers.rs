@@ -50,6 +50,7 @@ pub fn what_passes_between_workers_moves() {
         unmatched: Unmatched::default(),
         groups: Default::default(),
         neighbours: Default::default(),
+        malformed: Default::default(),
         alerts: Vec::new(),
         now: Some(crew.clock.now()),
         uptime: Duration::from_millis(1),

@@ -1,6 +1,7 @@
 //! A wire full of what should not be on it: malformed, absurd and simply too much of ARP, ND, ICMP,
 //! IGMP, MLD and IP. All of it is counted and policed, and a stream on the same wire loses nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use crate::binary::{named, number};
 use crate::frames::{Frame, group_mac, v4, v6};
 use crate::netns::{Net, receive};
 use crate::raw::Raw;
-use crate::relay::{Relay, head};
+use crate::relay::{Relay, head, until};
 
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -63,7 +64,7 @@ fn streams_notice_nothing(driver: &str, workers: usize) {
     relay.start(&space);
     let (wire, receiver) = (Raw::open(&near, "near"), far.receiver(OUT, 5000, FAR));
     let sender = near.sender(NEAR);
-    let mut sent = 0_u64;
+    let (mut sent, mut known) = (0_u64, BTreeMap::new());
     let us = mac(&space.mac("in"));
     let mut floods = [neighbours(us), messages(us), groups(), packets(us)].concat();
     // The kernel keeps fragments from a packet socket until it has all of them.
@@ -79,6 +80,16 @@ fn streams_notice_nothing(driver: &str, workers: usize) {
             sent += 1;
         }
         is_counted((name, reason), start, &before, &relay.show("ledger"));
+        if let Some(protocol) = malformed_as(name, &frame).filter(|_| reason.is_none()) {
+            let counted = || {
+                let port = named(&relay.show("ports"), "in").clone();
+                port["malformed"][protocol].as_u64().unwrap_or(0)
+            };
+            // Management reads it when its tick comes.
+            let before = known.get(protocol).copied().unwrap_or(0);
+            until(name, || counted() > before);
+            known.insert(protocol, counted());
+        }
     }
     // Who comes when it is over is served.
     for address in [OURS.to_string(), OURS6.to_string()] {
@@ -95,6 +106,9 @@ fn streams_notice_nothing(driver: &str, workers: usize) {
     for why in ["malformed", "checksum", "ttl", "router_alert"] {
         assert!(number(&port["group_ignored"][why]) > 0, "{why}: {port}");
     }
+    let protocols: BTreeSet<_> =
+        port["malformed"].as_object().expect("by protocol").keys().collect();
+    assert_eq!(protocols.len(), 6, "{protocols:?}");
     // An answer at most to each that was taken, and what we say unasked.
     assert!(number(&port["originated"]) < number(&port["punted"]) + 100, "{port}");
 }
@@ -119,6 +133,25 @@ fn config(driver: &str, workers: usize) -> String {
         "#,
         head(workers, 16_384)
     )
+}
+
+/// The protocol that a flood is malformed in; none where its messages are what they say.
+fn malformed_as(name: &str, frame: &[u8]) -> Option<&'static str> {
+    let broken =
+        ["cut", "absurd lengths", "another's name", "wrong sum", "ND from afar", "endless"];
+    let broken = [&broken[..], &["for a group", "nothing quoted", "not there"]].concat();
+    if !broken.iter().any(|what| name.contains(what)) {
+        return None;
+    }
+    let byte = |at| frame.get(at).copied().unwrap_or(0);
+    Some(match ([byte(12), byte(13)], byte(23), byte(20)) {
+        ([8, 6], ..) => "arp",
+        ([8, 0], 2, _) => "igmp",
+        ([8, 0], ..) => "icmp",
+        (_, _, 0) => "mld",
+        _ if name.starts_with("ND") => "nd",
+        _ => "icmpv6",
+    })
 }
 
 /// What the ledger says of a flood that began at `start`.

@@ -17,6 +17,7 @@ mod raw;
 mod relay;
 
 mod added;
+mod balanced;
 mod flooded;
 mod forged;
 mod fragments;
@@ -56,6 +57,7 @@ fn main() -> std::process::ExitCode {
         slow_path::a_kernel_finds_and_pings_the_port,
         neighbours::a_receiver_that_comes_late_gets_its_stream,
         neighbours::a_receiver_that_vanishes_costs_the_others_nothing,
+        balanced::a_host_that_vanishes_hands_over_its_share,
         neighbours::what_is_not_on_the_link_goes_by_way_of_a_router,
         neighbours::liars_and_floods_change_nothing,
         neighbours::a_receiver_that_refuses_is_told_of,

@@ -21,38 +21,38 @@ const ROUND: u32 = 8;
 const RECEIVE_BUFFER: i32 = 16 << 20;
 
 /// A source, the relay, and hosts on two of its ports; each in a namespace.
-struct Site {
-    relay: Relay,
+pub struct Site {
+    pub relay: Relay,
     space: Space,
-    hosts: [Space; 2],
+    pub hosts: [Space; 2],
     /// The source's.
-    wire: Raw,
+    pub wire: Raw,
     /// The number of the next packet.
     next: u32,
     /// The configuration.
-    text: String,
+    pub text: String,
     _source: Space,
 }
 
 /// The address of the host at a port, of this IP version.
-fn host(port: usize, version: u8) -> IpAddr {
+pub fn host(port: usize, version: u8) -> IpAddr {
     let text = if version == 4 { format!("10.1.{port}.2") } else { format!("fd01:{port}::2") };
     text.parse().expect("an address")
 }
 
 /// The UDP port that copies of this IP version go to.
-fn udp_port(version: u8) -> u16 {
+pub fn udp_port(version: u8) -> u16 {
     6_000 + u16::from(version)
 }
 
-fn packet(number: u32, version: u8) -> Frame {
+pub fn packet(number: u32, version: u8) -> Frame {
     let frame = if version == 4 { v4() } else { v6() };
     frame.with(|f| f.payload = [number.to_be_bytes(), [7; 4], [7; 4], [7; 4], [7; 4]].concat())
 }
 
 impl Site {
     /// Nothing runs, and the hosts have no address.
-    fn new(net: &Net) -> Self {
+    pub fn new(net: &Net) -> Self {
         let (source, space) = (net.space(), net.space());
         // Nothing of the kernel's own between us and the hosts.
         for scope in ["all", "default"] {
@@ -103,11 +103,11 @@ impl Site {
     }
 
     /// As [`Site::start`], to the hosts on the link.
-    fn start_on_link(&mut self, more: &str) {
+    pub fn start_on_link(&mut self, more: &str) {
         self.start([0, 1].map(|port| [4, 6].map(|version| host(port, version))), [more; 2]);
     }
 
-    fn appear(&self, port: usize, version: u8) {
+    pub fn appear(&self, port: usize, version: u8) {
         let (address, len) = (host(port, version), if version == 4 { 24 } else { 64 });
         let nodad = if version == 4 { "" } else { " nodad" };
         self.hosts[port].ip(&format!("address add {address}/{len} dev host{nodad}"));
@@ -120,7 +120,7 @@ impl Site {
     }
 
     /// A socket at a host, whether it has an address or not.
-    fn receiver(&self, port: usize, version: u8) -> UdpSocket {
+    pub fn receiver(&self, port: usize, version: u8) -> UdpSocket {
         receiver(&self.hosts[port], version)
     }
 
@@ -141,7 +141,7 @@ impl Site {
     }
 
     /// What is shown of a neighbour.
-    fn neighbour(&self, address: IpAddr) -> Value {
+    pub fn neighbour(&self, address: IpAddr) -> Value {
         let shown = self.relay.show("neighbours");
         let rows = shown.as_array().expect("a list").iter();
         let is_it = |row: &&Value| row["address"] == address.to_string();
@@ -158,7 +158,7 @@ impl Site {
     }
 
     /// Ends it; returns its report.
-    fn end(&mut self) -> Value {
+    pub fn end(&mut self) -> Value {
         self.relay.stop()
     }
 }
@@ -181,13 +181,13 @@ fn received(socket: &UdpSocket) -> Option<u32> {
 }
 
 /// What is there.
-fn all_of(socket: &UdpSocket) -> Vec<u32> {
+pub fn all_of(socket: &UdpSocket) -> Vec<u32> {
     socket.set_nonblocking(true).expect("a socket");
     std::iter::from_fn(|| received(socket)).collect()
 }
 
 /// The output of a rule to a port.
-fn output<'a>(report: &'a Value, rule: &str, port: &str) -> &'a Value {
+pub fn output<'a>(report: &'a Value, rule: &str, port: &str) -> &'a Value {
     let outputs = named(&report["rules"], rule)["outputs"].as_array().expect("a list");
     outputs.iter().find(|output| output["port"] == port).expect("it is there")
 }

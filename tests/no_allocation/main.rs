@@ -18,7 +18,7 @@ use punctual::config::{FlowKind, Late};
 use punctual::dpdk::{Mbuf, launch};
 use punctual::ledger::Ledger;
 use punctual::packet::DropReason;
-use punctual::stages::Known;
+use punctual::stages::{BreakerState, Known};
 use punctual::wire::MacAddr;
 use punctual::worker::Phase;
 use site::{Site, Sizes, load, try_frame};
@@ -133,7 +133,11 @@ fn config() -> String {
         "flow = \"row\"",
         "{ port = \"a\", ttl = \"decrement\" }, { port = \"slow\" }",
     );
-    text += &rule("unicast", 9, "", "{ port = \"a\", destination = \"10.0.0.9\" }");
+    text +=
+        &rule("unicast", 9, "", "{ port = \"a\", destination = \"10.0.0.9\", source = \"port\" }");
+    let shared = "balance = { to = [{ port = \"a\", destination = \"10.0.0.9\" }, \
+                  { port = \"slow\", destination = \"239.2.0.1\" }, { port = \"a\" }] }";
+    text += &rule("balanced", 10, shared, &outputs(1));
     text += "[[rule]]\nname = \"v6\"\ninput = { port = \"in\", destination = \"ff05::1:1\" }\n\
              output = [{ port = \"a\", source_port = \"destination\" }, { port = \"a\", vlan = 7 }]\n";
     text
@@ -150,6 +154,11 @@ fn traffic() -> Vec<Vec<u8>> {
     for host in 0..200 {
         frames.push(to(4).with(|f| f.source = [10, 9, 2, host].into()));
     }
+    for host in 0..20 {
+        frames.push(to(10).with(|f| f.source = [10, 9, 3, host].into()));
+    }
+    // A copy that a router brings back.
+    frames.push(to(1).with(|f| f.source = [10, 0, 0, 1].into()));
     frames.extend([
         to(9),
         long(to(8), 1_000),
@@ -199,6 +208,11 @@ fn drive(site: &mut Site, traffic: &[Vec<u8>], packets: u64) -> u64 {
         // A host that is looked for, found, and falls silent.
         let known = [Known::Asked, Known::At(MacAddr([2, 0, 0, 0, 0, 9])), Known::Silent];
         site.control.neighbours.set(0, known[turn as usize / 1_000 % 3]);
+        // And a port that is given up for a while, and tried.
+        if turn.is_multiple_of(500) {
+            let states = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen];
+            site.control.breakers.set_port(2, states[turn as usize / 500 % 7 % 3]);
+        }
         let before = calls();
         site.worker.step();
         allocated += calls() - before;
@@ -236,6 +250,8 @@ fn saw_everything(site: &Site, ledger: &Ledger, reasons: &[DropReason]) {
     }
     assert!(site.counters.rules[3].flow_overflow.get() > 0, "64 sources are not 200");
     assert!(site.counters.ports[2].tx_refused.get() > 0);
+    let taken_over = site.counters.outputs.iter().map(|output| output.taken_over.get());
+    assert!(taken_over.sum::<u64>() > 0, "a balanced output had all it was given");
 }
 
 /// Reasons that every run must see.
@@ -243,6 +259,7 @@ const SEEN: &[DropReason] = {
     use DropReason::*;
     &[
         Truncated,
+        OwnSource,
         NotIp,
         IpChecksum,
         Fragment,

@@ -190,3 +190,60 @@ fn a_bad_configuration_and_an_unwritable_report_have_their_codes() {
         assert!(text.contains("no/such/place"), "{text}");
     }
 }
+
+/// Three outputs share a rule's senders; the JSON says who has how many, and who has them for another.
+#[test]
+fn balanced_outputs_are_simulated_with_their_shares() {
+    let place = Place::new();
+    let config = place.file(
+        "site.toml",
+        br#"
+        schema = 1
+        [[port]]
+        name = "in"
+        device = "net_null0"
+        [[port]]
+        name = "a"
+        device = "net_null1"
+        [[port]]
+        name = "b"
+        device = "net_null2"
+        [[rule]]
+        name = "shared"
+        flow = "source"
+        input = { port = "in", destination = "239.1.0.0/24", udp_port = 5000 }
+        balance = { by = "flow", to = [
+          { port = "a", destination = "239.2.0.1" },
+          { port = "b", destination = "239.2.0.2" },
+          { port = "b", destination = "239.2.0.3", weight = 2 },
+        ] }
+        "#,
+    );
+    let outputs = |name: &str, more: &[&str]| {
+        let report = place.path(name);
+        let args = [&config, "--traffic", "seed:3", "--duration", "20ms", "--report", &report];
+        let output = simulate(&[&args[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let json: serde_json::Value =
+            serde_json::from_slice(&fs::read(report).unwrap()).expect("it is JSON");
+        let rule = json["report"]["rules"][0].clone();
+        let count = |key: &str| {
+            let outputs = rule["outputs"].as_array().expect("a list").iter();
+            outputs.map(|output| output[key].as_u64().expect("a number")).collect::<Vec<_>>()
+        };
+        let packets = rule["packets"].as_u64().expect("a number");
+        (packets, count("copies"), count("fair_permille"), count("taken_over"))
+    };
+    let (packets, copies, fair, taken_over) = outputs("whole.json", &[]);
+    assert_eq!(fair, [250, 250, 500]);
+    assert_eq!(copies.iter().sum::<u64>(), packets);
+    for (copies, fair) in copies.iter().zip(fair) {
+        let share = copies * 1_000 / packets;
+        assert!(share.abs_diff(fair) < 80, "{share} of 1000, by weight {fair}");
+    }
+    assert_eq!(taken_over, [0; 3]);
+    let (packets, copies, _, taken_over) =
+        outputs("down.json", &["--fault", "link-down:a@5ms+10ms"]);
+    assert_eq!(copies.iter().sum::<u64>(), packets);
+    assert!(taken_over[0] == 0 && taken_over[1] > 0 && taken_over[2] > taken_over[1]);
+}

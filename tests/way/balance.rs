@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use punctual::packet::{DropReason, Packet};
-use punctual::stages::BreakerState;
+use punctual::stages::{BreakerState, Known};
+use punctual::wire::MacAddr;
 
 use crate::frames::{Frame, v4};
 use crate::reload::Live;
@@ -93,6 +94,10 @@ fn an_open_breaker_hands_over_its_own_share_and_takes_it_back() {
     let took = |output| share(&without, output) - share(&before, output);
     assert!(took(1) > 0.04 && took(3) > 0.1, "both take of it: {} {}", took(1), took(3));
     assert_eq!(site.dropped_after(2, DropReason::BreakerOpen), 0);
+    let gone = before.values().filter(|&&home| home == 2).count() as u64;
+    let taken_over = |output: usize| site.counters.outputs[output].taken_over.get();
+    assert_eq!([0, 1, 2, 3].map(taken_over).iter().sum::<u64>(), gone);
+    assert_eq!((taken_over(0), taken_over(2)), (0, 0));
     site.control.breakers.set_receiver(1, BreakerState::Closed);
     assert_eq!(round(&mut site), before);
     assert_eq!(site.finish().residual(), 0);
@@ -111,6 +116,79 @@ fn a_half_open_member_gets_its_probes_and_where_all_are_open_the_drop_is_counted
     assert!(round(&mut site).is_empty());
     let dropped = (1..4).map(|output| site.dropped_after(output, DropReason::BreakerOpen));
     assert_eq!(dropped.sum::<u64>(), u64::from(SENDERS));
+    assert_eq!(site.finish().residual(), 0);
+}
+
+/// Members without receivers, two of them hosts whose MAC is asked for.
+const HOSTS: &str = r#"
+    [[rule]]
+    name = "netflow"
+    input = { port = "in", destination = "239.1.1.1", udp_port = "any" }
+    output = [{ port = "a", destination = "239.9.9.9" }]
+    balance = { by = "source", to = [
+      { port = "a", destination = "10.0.0.9" },
+      { port = "a", destination = "10.0.0.10" },
+      { port = "b", destination = "239.2.0.3", weight = 2 },
+    ] }
+    [limits]
+    unresolved = 16
+"#;
+
+#[test]
+fn a_member_whose_neighbour_is_silent_hands_over_its_share_and_takes_it_back() {
+    let mut site = Site::new(HOSTS);
+    let [near, far] = [1, 2].map(|last| Known::At(MacAddr([2, 0, 0, 0, 0, last])));
+    let say = |site: &Site, what: [Known; 2]| {
+        (0..2).for_each(|slot| site.control.neighbours.set(slot, what[slot]));
+    };
+    say(&site, [near, far]);
+    let before = round(&mut site);
+    assert!(share(&before, 1) > 0.2 && share(&before, 2) > 0.2);
+    say(&site, [near, Known::Silent]);
+    let without = round(&mut site);
+    assert_eq!(without.len() as u32, SENDERS, "nobody's packet is lost");
+    for (sender, home) in &before {
+        match home {
+            2 => assert_ne!(without[sender], 2),
+            home => assert_eq!(without[sender], *home, "it lost nothing by another's silence"),
+        }
+    }
+    let taken_over = [1, 2, 3].map(|slot| site.counters.outputs[slot].taken_over.get());
+    let gone = before.values().filter(|&&home| home == 2).count() as u64;
+    assert_eq!((taken_over[1], taken_over[0] + taken_over[2]), (0, gone));
+    assert_eq!(site.dropped_after(2, DropReason::Unresolved), 0);
+    // Its answer brings it back, and so does another MAC.
+    say(&site, [near, far]);
+    assert_eq!(round(&mut site), before);
+    // All silent but the group: it has everything.
+    say(&site, [Known::Silent; 2]);
+    assert!(round(&mut site).values().all(|&home| home == 3));
+    assert_eq!(site.finish().residual(), 0);
+}
+
+#[test]
+fn what_cannot_wait_for_a_first_answer_goes_to_another_member() {
+    let mut site = Site::new(HOSTS);
+    let sent = round(&mut site);
+    // Sixteen copies of each wait, and nothing is dropped for want of a MAC.
+    assert_eq!((sent.len() as u32, site.ledger().waiting_after), (SENDERS - 32, 32));
+    assert!(sent.values().all(|&home| home == 3));
+    let mac = MacAddr([2, 0, 0, 0, 0, 9]);
+    (0..2).for_each(|slot| site.control.neighbours.set(slot, Known::At(mac)));
+    site.turns(1);
+    assert_eq!(site.sent(1).len(), 32);
+    assert_eq!(site.finish().dropped_after, [0; DropReason::COUNT]);
+}
+
+#[test]
+fn where_no_member_takes_copies_its_own_reason_is_counted() {
+    let group = "{ port = \"b\", destination = \"239.2.0.3\", weight = 2 },";
+    let mut site = Site::new(&HOSTS.replace(group, ""));
+    (0..2).for_each(|slot| site.control.neighbours.set(slot, Known::Silent));
+    assert!(round(&mut site).is_empty());
+    let dropped = [1, 2].map(|output| site.dropped_after(output, DropReason::Unresolved));
+    assert_eq!(dropped.iter().sum::<u64>(), u64::from(SENDERS));
+    assert!(dropped.iter().all(|&count| count > 500), "each for its own share: {dropped:?}");
     assert_eq!(site.finish().residual(), 0);
 }
 

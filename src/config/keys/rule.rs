@@ -322,7 +322,7 @@ pub static BALANCE: Section = Section {
     heading: "balance",
     about: "Outputs that share a rule's packets: each goes to one of them, and the others count it \
             as `not_selected`. A sender stays with its member; only the share of one whose circuit \
-            breaker is open goes to the others, until it closes. Shares are as the members' `weight`.",
+            breaker is open, or whose neighbour is silent, goes to the others, until it is back. Shares are as the members' `weight`.",
     keys: &[
         key(
             "by",

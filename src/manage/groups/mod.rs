@@ -34,6 +34,7 @@ pub use report::{GroupReport, State};
 pub use send::Speaker;
 pub use wanted::wanted;
 
+use super::slow_path::Outcome;
 use host::Host;
 use message::Heard;
 
@@ -155,8 +156,10 @@ impl Groups {
     }
 
     /// A frame with IGMP or MLD came in by `port`.
-    pub fn received(&mut self, port: usize, frame: &[u8], now: Duration) {
-        let Some(heeded) = self.ports.get_mut(port).map(|port| &mut port.heeded) else { return };
+    pub fn received(&mut self, port: usize, frame: &[u8], now: Duration) -> Outcome {
+        let Some(heeded) = self.ports.get_mut(port).map(|port| &mut port.heeded) else {
+            return Outcome::Ignored;
+        };
         let heard = receive::receive(frame).and_then(|message| {
             let host = self.hosts.get_mut(&(port, message.vlan, message.family));
             match (message.heard, host) {
@@ -165,16 +168,24 @@ impl Groups {
             }
         });
         match heard {
-            Err(why) => heeded.ignored[why as usize] += 1,
+            Err(why) => {
+                heeded.ignored[why as usize] += 1;
+                match why {
+                    Ignored::Malformed | Ignored::Checksum => Outcome::Malformed,
+                    _ => Outcome::Ignored,
+                }
+            }
             Ok((Heard::Query(query), Some(host))) => {
                 heeded.queries += 1;
                 host.heard_query(&query, now, &mut self.rng);
+                Outcome::Done
             }
             Ok((heard, host)) => {
                 heeded.others += 1;
                 if let (Heard::Report(group), Some(host)) = (heard, host) {
                     host.heard_report(group);
                 }
+                Outcome::Done
             }
         }
     }

@@ -205,6 +205,7 @@ pub static OUTPUTS: Group<OutputReport> = Group {
                 ("port", o.port.clone()),
                 ("destination", o.destination.clone()),
                 ("udp_port", o.udp_port.clone()),
+                ("balanced_by", o.balanced_by.clone().unwrap_or_default()),
             ]
         }),
         counter("punctual_output_copies", &["copies"], "The output was selected for.", |o| {
@@ -240,6 +241,18 @@ pub static OUTPUTS: Group<OutputReport> = Group {
             &["not_selected"],
             "Left out by sampling or for another balanced output; not part of the copies.",
             |o| o.not_selected,
+        ),
+        gauge(
+            "punctual_output_fair_share_ratio",
+            &["fair_permille"],
+            "Its part of the rule's packets by weight: 1 where it is not balanced.",
+            |o| o.fair_permille,
+        ),
+        counter(
+            "punctual_output_taken_over_copies",
+            &["taken_over"],
+            "Of the copies: those of balanced outputs that did not take theirs.",
+            |o| o.taken_over,
         ),
         counter(
             "punctual_output_unreachable_messages",

@@ -4,6 +4,7 @@ use super::text::{BOUNDS, STATES};
 use crate::config::Detail;
 use crate::manage::report::{Breaker, DropCounts, LatencyReport};
 use crate::packet::DropReason;
+use crate::wire::PuntProtocol;
 
 /// What a metric is, in the words of OpenMetrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum Read<T: 'static> {
     Known(fn(&T) -> Option<u64>),
     /// By `reason`: those that occurred, and always those that are listed.
     Drops(fn(&T) -> &DropCounts, &'static [DropReason]),
+    /// By `protocol`: those that occurred.
+    Protocols(fn(&T) -> &DropCounts),
     /// A circuit breaker.
     State(fn(&T) -> Breaker),
     /// The residence times: all of them where they are a histogram, else what the report says.
@@ -211,6 +214,7 @@ impl<T> Group<T> {
                 // Packets and copies end for other reasons: `_copies` tells which.
                 Read::Drops(..) if name.ends_with("copies") => (Some("reason"), AFTER.len()),
                 Read::Drops(..) => (Some("reason"), BEFORE.len()),
+                Read::Protocols(_) => (Some("protocol"), PuntProtocol::ALL.len()),
                 Read::State(_) => (Some(name), STATES.len()),
                 Read::Times(_) => (Some("le"), BOUNDS + 3),
                 _ => (None, 1),

@@ -179,6 +179,11 @@ fn add<T>(all: &mut Vec<(String, Value)>, metric: &Metric<T>, thing: &T) {
                 tell(format!("{name}_{reason}"), count);
             }
         }
+        Read::Protocols(read) => {
+            read(thing)
+                .iter()
+                .for_each(|(protocol, count)| tell(format!("{name}_{protocol}"), count));
+        }
         Read::State(read) => {
             let now = read(thing);
             STATES.iter().for_each(|state| {

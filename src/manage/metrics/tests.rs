@@ -58,10 +58,9 @@ fn numbers(value: &Value, path: &str, found: &mut HashSet<String>) {
         Value::Object(object) => {
             for (key, value) in object {
                 let dot = if path.is_empty() { "" } else { "." };
-                let is_reason = path
-                    .rsplit('.')
-                    .next()
-                    .is_some_and(|p| p.starts_with("dropped") || p == "group_ignored");
+                let is_reason = path.rsplit('.').next().is_some_and(|p| {
+                    p.starts_with("dropped") || ["group_ignored", "malformed"].contains(&p)
+                });
                 let path = if is_reason { path.into() } else { format!("{path}{dot}{key}") };
                 numbers(value, &path, found);
             }

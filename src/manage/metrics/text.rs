@@ -175,6 +175,11 @@ fn samples<T>(out: &mut String, metric: &Metric<T>, thing: &Thing<'_, T>) {
                 sample(out, &name, labels, &label("reason", reason), &count.to_string());
             }
         }
+        Read::Protocols(read) => {
+            for (protocol, count) in read(value).iter() {
+                sample(out, &name, labels, &label("protocol", protocol), &count.to_string());
+            }
+        }
         Read::State(read) => {
             let now = read(value);
             for state in STATES {

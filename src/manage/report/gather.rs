@@ -9,7 +9,7 @@ use super::{
     ClassReport, DropCounts, LedgerReport, Link, OutputReport, PoolStatus, PortReport,
     ReceiverReport, Report, RuleReport, SCHEMA, TxChain, WorkerReport,
 };
-use crate::config::{Class, Config, Output, Rule, UdpPortRewrite};
+use crate::config::{Class, Config, Rule, UdpPortRewrite};
 use crate::ledger::{Counter, Counters, Drops, Ledger, OutputCounters, RuleCounters};
 use crate::manage::alerts::Alert;
 use crate::manage::breaker::Breakers;
@@ -17,6 +17,7 @@ use crate::manage::groups;
 use crate::manage::neighbours::{self, NeighbourReport};
 use crate::manage::placement::Place;
 use crate::manage::reload::Retired;
+use crate::manage::slow_path::Malformed;
 use crate::manage::unmatched::Unmatched;
 use crate::packet::{DropReason, Ticks};
 use crate::plan::Plan;
@@ -46,6 +47,8 @@ pub struct Inputs<'a> {
     pub groups: &'a groups::State,
     /// Whom unicast copies go to, and who says that they do not arrive.
     pub neighbours: &'a neighbours::Shown,
+    /// What came to the slow path and was not what its headers say.
+    pub malformed: &'a Malformed,
     /// The newest alerts.
     pub alerts: &'a [Alert],
     /// The time by the workers' clock; `None` takes the latest heartbeat, which is all there is
@@ -279,7 +282,8 @@ fn rule_report(inputs: &Inputs<'_>, now: Ticks, slot: usize, rule: &Rule) -> Rul
         },
         latency_ns: Distribution::of(each().map(|rule| &rule.latency), rate).summary(),
         outputs: outputs
-            .map(|(output, &slot)| output_report(inputs, slot as usize, output))
+            .enumerate()
+            .map(|(place, (_, &slot))| output_report(inputs, slot as usize, rule, place))
             .collect(),
     }
 }
@@ -320,8 +324,10 @@ fn class_report(inputs: &Inputs<'_>, class: Class) -> ClassReport {
     }
 }
 
-fn output_report(inputs: &Inputs<'_>, slot: usize, output: &Output) -> OutputReport {
-    let config = inputs.config;
+/// The report of the output at `place` of `rule`, which has this slot.
+fn output_report(inputs: &Inputs<'_>, slot: usize, rule: &Rule, place: usize) -> OutputReport {
+    let (config, output) = (inputs.config, &rule.outputs[place]);
+    let is_member = place >= rule.outputs.len() - rule.members().len();
     let sum = |counter: fn(&OutputCounters) -> &Counter| {
         inputs.sum(|counters| counter(&counters.outputs[slot]))
     };
@@ -339,6 +345,9 @@ fn output_report(inputs: &Inputs<'_>, slot: usize, output: &Output) -> OutputRep
         late_sent: sum(|output| &output.late_sent),
         late_dropped: dropped[DropReason::EgressLate.index()],
         not_selected: sum(|output| &output.not_selected),
+        balanced_by: rule.balance.filter(|_| is_member).map(|balance| balance.by.name().into()),
+        fair_permille: (1_000.0 * rule.share_of(place)).round() as u64,
+        taken_over: sum(|output| &output.taken_over),
         unreachable: inputs.neighbours.unreachable.get(slot).copied().unwrap_or_default(),
         dropped: DropCounts::from(&dropped),
     }
@@ -417,6 +426,7 @@ fn port_reports(inputs: &Inputs<'_>) -> Vec<PortReport> {
             unsent: sum(|port| &port.unsent),
             punted: sum(|port| &port.punted),
             punt_full: sum(|port| &port.punt_full),
+            malformed: inputs.malformed.of(slot),
             group_queries: heeded.queries,
             group_others: heeded.others,
             group_ignored: heeded.ignored(),

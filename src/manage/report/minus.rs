@@ -106,6 +106,7 @@ fn output(now: &OutputReport, base: &OutputReport) -> OutputReport {
         late_sent: now.late_sent.saturating_sub(base.late_sent),
         late_dropped: now.late_dropped.saturating_sub(base.late_dropped),
         not_selected: now.not_selected.saturating_sub(base.not_selected),
+        taken_over: now.taken_over.saturating_sub(base.taken_over),
         unreachable: now.unreachable.saturating_sub(base.unreachable),
         dropped: now.dropped.minus(&base.dropped),
         ..now.clone()
@@ -165,6 +166,7 @@ fn port(now: &PortReport, base: &PortReport) -> PortReport {
         unsent: now.unsent.saturating_sub(base.unsent),
         punted: now.punted.saturating_sub(base.punted),
         punt_full: now.punt_full.saturating_sub(base.punt_full),
+        malformed: now.malformed.minus(&base.malformed),
         group_queries: now.group_queries.saturating_sub(base.group_queries),
         group_others: now.group_others.saturating_sub(base.group_others),
         group_ignored: now.group_ignored.minus(&base.group_ignored),
@@ -211,7 +213,7 @@ mod tests {
             "alerts",
             "groups",
         ];
-        let fields = ["mtu", "vlan", "udp_port", "count_error"];
+        let fields = ["mtu", "vlan", "udp_port", "count_error", "fair_permille"];
         sum(&json, &[&state[..], &also, &fields].concat())
     }
 

@@ -187,6 +187,16 @@ pub struct OutputReport {
     pub late_dropped: u64,
     /// Packets that sampling left out, or that went to another balanced output; not part of `copies`.
     pub not_selected: u64,
+    /// What stays with it, `source` or `flow`, where it shares the rule's packets with others by
+    /// `balance`; null where it gets them all.
+    #[serde(default)]
+    pub balanced_by: Option<String>,
+    /// Of 1000 packets of the rule how many are its by weight, sampling aside.
+    #[serde(default)]
+    pub fair_permille: u64,
+    /// Of `copies`: those of balanced outputs that did not take theirs.
+    #[serde(default)]
+    pub taken_over: u64,
     /// Messages of others that copies did not arrive: ICMP destination unreachable.
     #[serde(default)]
     pub unreachable: u64,
@@ -331,6 +341,10 @@ pub struct PortReport {
     /// Packets that the slow path did not take.
     #[serde(default)]
     pub punt_full: u64,
+    /// Packets for the slow path that were not what their headers say, by protocol: `arp`, `nd`,
+    /// `icmp`, `icmpv6`, `igmp`, `mld`.
+    #[serde(default)]
+    pub malformed: DropCounts,
     /// IGMP and MLD queries that it brought.
     #[serde(default)]
     pub group_queries: u64,

@@ -164,6 +164,7 @@ fn outputs(rows: &[Row<OutputRow>], elapsed: Duration, style: Style) -> String {
             ];
             grid.row(cells.into_iter().chain(rates));
             table::by_reason(grid, &output.dropped);
+            table::balance(grid, output);
             if output.unreachable > 0 {
                 let count = grouped(output.unreachable);
                 grid.line(format!("    told not to arrive (ICMP): {count}"), Paint::Loss);
@@ -247,6 +248,11 @@ fn ports(rows: &[Row<PortReport>], elapsed: Duration, style: Style) -> String {
                 [port.missed, port.no_mbuf, port.rx_errors].map(grouped);
             let text = format!("    lost: missed {missed}, no_mbuf {no_mbuf}, rx_errors {errors}");
             grid.line(text, Paint::Loss);
+        }
+        if !port.malformed.is_empty() {
+            let each = port.malformed.iter();
+            let each: Vec<_> = each.map(|(what, n)| format!("{what} {}", grouped(n))).collect();
+            grid.line(format!("    malformed: {}", each.join(", ")), Paint::Loss);
         }
         table::breaker(grid, "its", port.breaker, port.breaker_opened);
     });

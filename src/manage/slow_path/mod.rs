@@ -30,8 +30,9 @@ use ipnet::IpNet;
 
 use super::groups::{Groups, Outgoing};
 use super::neighbours::{Neighbours, PortSeen};
+use crate::manage::report::DropCounts;
 use crate::packet::{FrameSink, FrameSource};
-use crate::wire::PuntKind;
+use crate::wire::{PuntKind, PuntProtocol};
 
 /// Packets that are read from a worker's ring a tick, so that a tick stays short.
 const PACKETS_A_TICK: usize = 64;
@@ -46,14 +47,37 @@ pub struct Ends {
 }
 
 /// What became of the packets that were read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Packets that were read.
     pub taken: u64,
     /// Of these: not what their headers say.
-    pub malformed: u64,
+    pub malformed: Malformed,
     /// Of these: nothing of ours.
     pub ignored: u64,
+}
+
+/// Packets that are not what their headers say, by port slot and [`PuntProtocol`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Malformed(Vec<[u64; PuntProtocol::ALL.len()]>);
+
+impl Malformed {
+    /// Counts one.
+    pub fn add(&mut self, port: usize, protocol: PuntProtocol) {
+        if self.0.len() <= port {
+            self.0.resize(port + 1, Default::default());
+        }
+        self.0[port][protocol as usize] += 1;
+    }
+
+    /// Those of a port, by protocol.
+    pub fn of(&self, port: usize) -> DropCounts {
+        let counts = self.0.get(port).copied().unwrap_or_default();
+        PuntProtocol::ALL
+            .iter()
+            .map(|&protocol| (protocol.name(), counts[protocol as usize]))
+            .collect()
+    }
 }
 
 /// What became of a packet.
@@ -190,14 +214,16 @@ impl Protocols {
     /// Reads one packet.
     fn received(&mut self, port: u8, bytes: &[u8], now: Duration) {
         self.counts.taken += 1;
-        if PuntKind::of(bytes).0 == PuntKind::Groups {
-            // It counts for itself, by port and reason.
-            return self.groups.received(port.into(), bytes, now);
-        }
-        let packet = Punted::read(port, bytes);
-        match packet.map_or(Outcome::Malformed, |packet| self.hand_out(&packet, now)) {
+        let protocol = PuntProtocol::of(bytes);
+        let outcome = match protocol.kind() {
+            // It counts for itself, too, by port and reason.
+            PuntKind::Groups => self.groups.received(port.into(), bytes, now),
+            PuntKind::Neighbours | PuntKind::Messages => Punted::read(port, bytes)
+                .map_or(Outcome::Malformed, |packet| self.hand_out(&packet, now)),
+        };
+        match outcome {
             Outcome::Done => {}
-            Outcome::Malformed => self.counts.malformed += 1,
+            Outcome::Malformed => self.counts.malformed.add(port.into(), protocol),
             Outcome::Ignored => self.counts.ignored += 1,
         }
     }

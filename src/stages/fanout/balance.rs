@@ -1,15 +1,16 @@
 //! Which of a rule's balanced outputs a packet goes to.
 //!
-//! The member that the rendezvous hash gives it, among those whose circuit breakers let copies pass.
-//! Where none does it is the one that would have it, so that its breaker is what the drop is counted
-//! for.
+//! The member that the rendezvous hash gives it. Where a copy for that one would not be made, for its
+//! circuit breaker is open or its neighbour does not answer, it is the one that has it among those that
+//! take copies. Where none does it is the first again, so that its own reason is counted.
 
 use super::Fanout;
 use crate::config::BalanceBy;
 use crate::packet::{Packet, PacketPool};
 use crate::plan::Plan;
 use crate::sched::{key_of, rendezvous};
-use crate::wire::{self, Key};
+use crate::stages::Tally;
+use crate::wire::{self, Key, Origin};
 
 /// The places of a rule's outputs that a packet does not go to, for another has it.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +37,10 @@ impl<O: PacketPool> Fanout<O> {
     pub(super) fn passed_over(
         &self,
         packet: &O::Packet,
+        origin: &Origin,
         outputs: &[u32],
         plan: &Plan,
+        tally: &Tally,
     ) -> PassedOver {
         let rule = &plan.rules[packet.meta().rule as usize];
         let Some(balance) = &rule.balance else {
@@ -45,13 +48,27 @@ impl<O: PacketPool> Fanout<O> {
         };
         let first = outputs.len().saturating_sub(balance.members.len());
         let key = balance_key(packet, balance.by);
-        let passes = |member: usize| {
-            let output = &plan.outputs[outputs[first + member] as usize];
-            self.breakers.would_admit(output.port, output.receiver)
+        let passes = |member: usize| self.passes(outputs[first + member], origin, plan);
+        let Some(own) = rendezvous(&balance.members, key, |_| true) else {
+            return PassedOver { first, chosen: usize::MAX };
         };
-        let member = rendezvous(&balance.members, key, passes)
-            .or_else(|| rendezvous(&balance.members, key, |_| true));
-        PassedOver { first, chosen: member.map_or(usize::MAX, |member| first + member) }
+        if passes(own) {
+            return PassedOver { first, chosen: first + own };
+        }
+        let other = rendezvous(&balance.members, key, passes);
+        if let Some(other) = other {
+            tally.counters.outputs[outputs[first + other] as usize].taken_over.add(1);
+        }
+        PassedOver { first, chosen: first + other.unwrap_or(own) }
+    }
+
+    /// Whether a copy for this output would be made: its breakers let it pass, and its neighbour is
+    /// known or the copy may wait for it.
+    fn passes(&self, slot: u32, origin: &Origin, plan: &Plan) -> bool {
+        let output = &plan.outputs[slot as usize];
+        let known = |hop| self.neighbours.admit(hop, slot, plan);
+        self.breakers.would_admit(output.port, output.receiver)
+            && output.neighbour(origin).is_none_or(known)
     }
 }
 

@@ -86,6 +86,13 @@ pub static PORTS: Group<PortReport> = Group {
             "The slow path's, that it did not take.",
             |p| p.punt_full,
         ),
+        Metric {
+            name: "punctual_port_malformed_packets",
+            kind: Kind::Counter,
+            help: "For the slow path, and not what their headers say, by protocol.",
+            from: &["malformed"],
+            read: Read::Protocols(|p| &p.malformed),
+        },
         counter(
             "punctual_port_group_queries",
             &["group_queries"],
