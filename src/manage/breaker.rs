@@ -269,7 +269,9 @@ impl Breakers {
             }
             change.into_iter().for_each(|change| alert(Of::Port(slot), change));
         }
-        for (slot, breaker) in self.receivers.iter_mut().enumerate() {
+        // Not all that there is room for: those are some hundred thousand bytes, once a millisecond.
+        for slot in plan.receiver_slots.iter().map(|&slot| slot as usize) {
+            let breaker = &mut self.receivers[slot];
             let unreachable = news.unreachable.contains(&slot);
             let unresolved = news.unresolved.contains(&slot);
             if breaker.state() == BreakerState::Closed && !unreachable && !unresolved {
