@@ -14,6 +14,9 @@ use crate::netns::{Net, SILENCE, Space, set};
 use crate::raw::Raw;
 use crate::relay::{PATIENCE, Relay, until};
 
+/// How long behind its answer a receiver waits for its stream at most, and how often that is tried.
+const LATE_MAX: Duration = Duration::from_millis(100);
+const LATE_TRIES: usize = 3;
 /// Packets of each IP version that are sent before the answers are read.
 const ROUND: u32 = 8;
 
@@ -210,6 +213,17 @@ fn lost_nothing(report: &Value, port: &str, packets: u32) {
 }
 
 pub fn a_receiver_that_comes_late_gets_its_stream() {
+    // A host at work may hold up anyone once; what waits by itself does so each time.
+    let mut took = vec![];
+    while took.len() < LATE_TRIES && took.iter().all(|took| *took > LATE_MAX) {
+        took.push(a_receiver_comes_late());
+    }
+    assert!(took.iter().any(|took| *took <= LATE_MAX), "never within {LATE_MAX:?}: {took:?}");
+}
+
+/// Returns how long behind its answer it got its stream, of both IP versions the longer.
+fn a_receiver_comes_late() -> Duration {
+    let mut longest = Duration::ZERO;
     let net = Net::new();
     let mut site = Site::new(&net);
     [4, 6].iter().for_each(|&version| site.appear(1, version));
@@ -243,6 +257,7 @@ pub fn a_receiver_that_comes_late_gets_its_stream() {
         let (first, came) = came;
         let took = came.saturating_duration_since(answered);
         println!("IPv{version}: {} us behind the answer", took.as_micros());
+        longest = longest.max(took);
         let last = site.next - 1;
         for n in first + 1..=last {
             assert_eq!(received(&late[at]), Some(n), "lost, doubled or out of order");
@@ -264,6 +279,7 @@ pub fn a_receiver_that_comes_late_gets_its_stream() {
         assert_eq!((copies, sent + dropped), (site.next.into(), copies), "IPv{version}");
         assert!(dropped > 0 && sent > 0, "{output}");
     }
+    longest
 }
 
 pub fn a_receiver_that_vanishes_costs_the_others_nothing() {
