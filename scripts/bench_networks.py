@@ -194,7 +194,9 @@ def compare(rate, arguments, here):
         print(f"  {rival:10} {middle[rival]:12,.0f}{note}")
     for one, other, wanted in GOALS:
         if one in middle and other in middle:
-            print(f"  {one} is {middle[one] / middle[other]:.2f} of {other} (wanted: {wanted})")
+            ratio = middle[one] / middle[other]
+            verdict = "reached" if ratio >= wanted else "missed"
+            print(f"  {one} is {ratio:.2f} of {other} (wanted: {wanted}): {verdict}")
 
 
 def main():

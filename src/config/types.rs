@@ -104,7 +104,7 @@ pub enum Idle {
     Auto,
     /// Poll without pause.
     Spin,
-    /// Sleep up to 50 us after 1,000 empty turns.
+    /// Sleep where little comes.
     Adaptive,
 }
 

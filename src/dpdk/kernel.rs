@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -73,6 +73,14 @@ impl Interface {
         }
         self.listener = Some(listener().map_err(failed)?);
         Ok(self)
+    }
+
+    /// The file that is readable when a frame has come, where one socket takes them all.
+    pub(super) fn file(&self) -> Option<BorrowedFd<'_>> {
+        match &self.sockets[..] {
+            [socket] => Some(socket.as_fd()),
+            _ => None,
+        }
     }
 
     /// The interface's name.

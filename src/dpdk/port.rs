@@ -1,6 +1,7 @@
 //! Ports: a device that has been configured and started, until the last handle to it is gone.
 
 use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -298,6 +299,11 @@ impl Port {
 }
 
 impl Open {
+    /// The file that is readable when its only queue has something.
+    pub(super) fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.interface.as_ref().filter(|_| self.rx_queues == 1)?.file()
+    }
+
     pub(super) fn id(&self) -> u16 {
         self.id
     }

@@ -1,5 +1,6 @@
 //! A port's queues, as the worker that owns them sees them.
 
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
@@ -122,6 +123,10 @@ impl RxPort for DpdkRx {
         // SAFETY: the first `ours` are what `accepts` has seen to be as `from_raw` asks.
         unsafe { burst.set_len(held + ours) };
         Received { frames: count.into(), foreign: foreign as u32 }
+    }
+
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.port.file()
     }
 }
 

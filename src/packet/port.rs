@@ -1,5 +1,7 @@
 //! The edge of the world: what the stages ask of ports, pools and the clock.
 
+use std::os::fd::BorrowedFd;
+
 use arrayvec::ArrayVec;
 
 use super::{Burst, Packet, Ticks};
@@ -20,6 +22,11 @@ pub trait RxPort {
 
     /// Appends what has arrived, up to the room in `burst`; never waits.
     fn receive(&mut self, burst: &mut Burst<Self::Packet>) -> Received;
+
+    /// A file that is readable when something has arrived, where the kernel brings it.
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A port that packets are sent to; owned by one worker.

@@ -9,6 +9,8 @@
 //! Config:   `clock`, `port.rx`.
 //! Bounds:   one burst a call; a lossless port is polled only when its burst has room.
 
+use std::os::fd::BorrowedFd;
+
 use crate::config::RxMode;
 use crate::packet::{BURST, Burst, Clock, DropReason, Headers, Meta, Packet, RxPort, Ticks};
 
@@ -69,6 +71,16 @@ impl<R: RxPort, C: Clock> Rx<R, C> {
         if let Time::Capture { held } = &mut self.time {
             held.push(Burst::new());
         }
+    }
+
+    /// Of each queue, the file that is readable when something has arrived there.
+    pub fn files(&self) -> impl Iterator<Item = Option<BorrowedFd<'_>>> {
+        self.sources.iter().map(|source| source.port.file())
+    }
+
+    /// The queue that is polled next, and how many there are.
+    pub fn place(&self) -> (usize, usize) {
+        (self.next, self.sources.len())
     }
 
     /// The time, as of the last burst.

@@ -8,6 +8,7 @@ mod added;
 mod control;
 mod egress;
 mod handoff;
+mod idle;
 mod mailbox;
 mod sync;
 
@@ -17,7 +18,6 @@ pub use handoff::Handoff;
 pub use mailbox::Mailbox;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::ledger::Counters;
 use crate::packet::{BURST, Burst, Driver, DropReason, PacketPool, Ticks};
@@ -29,11 +29,7 @@ use crate::stages::{
 };
 
 use egress::{EgressPorts, Exit};
-
-/// Turns without a packet before an adaptive worker naps.
-const IDLE_TURNS: u32 = 1_000;
-/// How long it naps.
-const NAP: Duration = Duration::from_micros(50);
+use idle::Idle;
 
 /// What a worker is made of besides its plan.
 pub struct Parts<D: Driver> {
@@ -280,18 +276,14 @@ impl<D: Driver> Worker<D> {
         self.publish(moved)
     }
 
-    /// Turns until management asks for the end; an `adaptive` worker naps while nothing comes.
+    /// Turns until management asks for the end; an `adaptive` worker sleeps while little comes.
     pub fn run(&mut self, adaptive: bool) {
-        let mut empty_turns = 0;
+        let mut idle = Idle::new(adaptive);
         while let Some(moved) = self.step() {
-            if moved > 0 {
-                empty_turns = 0;
-            } else if adaptive {
-                empty_turns += 1;
-                if empty_turns > IDLE_TURNS {
-                    std::thread::sleep(NAP);
-                }
-            }
+            let ledger = &self.tally.ledger;
+            let waits = ledger.waiting_before + ledger.waiting_after > 0;
+            let alone = !waits && self.egress.handoff.is_none();
+            idle.rest(moved, alone, &self.plan, &self.rx);
         }
     }
 

@@ -22,6 +22,7 @@ mod flooded;
 mod forged;
 mod fragments;
 mod harness;
+mod idle;
 mod links;
 mod loops;
 mod neighbours;
@@ -52,6 +53,8 @@ fn main() -> std::process::ExitCode {
         relayed::an_interface_is_promiscuous_as_long_as_a_rule_takes_unicast,
         fragments::over_af_xdp,
         probe::a_probe_says_what_is_wrong_and_disturbs_nobody,
+        idle::a_worker_sleeps_over_af_packet,
+        idle::a_worker_sleeps_over_af_xdp,
         links::a_hundred_flaps_over_af_packet,
         links::a_hundred_flaps_over_af_xdp,
         slow_path::a_kernel_finds_and_pings_the_port,

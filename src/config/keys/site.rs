@@ -24,8 +24,9 @@ pub static TOP: Section = Section {
             "idle",
             Kind::Choice(&["auto", "spin", "adaptive"]),
             Preset::Is("auto"),
-            "what a worker with nothing to do does; adaptive sleeps up to 50 us after 1,000 empty \
-             turns; auto is adaptive where lcores share a CPU",
+            "what a worker with little to do does; adaptive sleeps up to 100 us after 1,000 empty \
+             turns, and by interfaces of the kernel lets frames gather that long and sleeps while \
+             none come; auto is adaptive where lcores share a CPU",
         ),
         key("instance", Kind::Table("[instance]"), Preset::Told("defaults"), "who runs"),
         key("eal", Kind::Table("[eal]"), Preset::Told("defaults"), "DPDK's environment"),
