@@ -225,3 +225,20 @@ fn control_characters_do_not_reach_the_terminal() {
         assert!(try_load(text.into_bytes()).is_err());
     }
 }
+
+/// Changed copies of whole configurations, with the same promises.
+#[test]
+fn campaign_against_the_configuration() {
+    let good = [
+        WHOLE,
+        include_str!("../config/demo.toml"),
+        include_str!("../config/examples/market-data.toml"),
+        include_str!("../config/examples/st2110.toml"),
+    ];
+    let good = good.map(|text| text.as_bytes().to_vec());
+    let mut loaded = 0_u64;
+    punctual::testkit::campaign::campaign(&good, |bytes| {
+        loaded += u64::from(try_load(bytes.to_vec()).is_ok());
+    });
+    println!("{loaded} were valid");
+}

@@ -145,3 +145,35 @@ proptest! {
         prop_assert_eq!(&bytes[field], expected);
     }
 }
+
+/// Changed copies of good frames: another parser sees what this one sees, and nothing that is vouched
+/// for is outside.
+#[test]
+fn campaign_against_parse() {
+    let mut good: Vec<_> = frames::vectors::all().into_iter().map(|(_, bytes, _)| bytes).collect();
+    let long = [frames::v4(), frames::v6()].map(|f| f.with(|f| f.payload = vec![9; 200]));
+    good.extend(long.iter().map(frames::Frame::bytes));
+    good.extend(long.iter().flat_map(|frame| frame.clone().with(|f| f.fragment = 0).fragments(64)));
+    let mut found = [0_u64; 2];
+    punctual::testkit::campaign::of_frames(&good, |bytes| {
+        if let Verdict::Udp { headers, frame_len } = judge(bytes) {
+            found[0] += 1;
+            assert!(headers.payload() <= frame_len && frame_len <= bytes.len());
+            agrees(bytes, &headers, frame_len).unwrap_or_else(|error| panic!("{error}"));
+        }
+        // With less of it in the first segment it is read alike, or not at all.
+        let head = &bytes[..bytes.len() / 2];
+        if let Verdict::Udp { headers, frame_len } = parse(head, bytes.len(), &OwnMacs::default()) {
+            assert!(headers.payload() <= head.len() && frame_len <= bytes.len());
+        }
+        let is_fragment = judge(bytes) == Verdict::Drop(punctual::packet::DropReason::Fragment);
+        if let Some((headers, frame_len)) = parse_fragment(bytes).filter(|_| is_fragment) {
+            found[1] += 1;
+            assert!(frame_len <= bytes.len() && usize::from(headers.ip) < frame_len);
+            let _ = (Key::read(bytes, &headers), source(bytes, &headers));
+            let _ = Origin::read(bytes, &headers);
+        }
+    });
+    let alone = std::env::var_os("PUNCTUAL_FUZZ_CASE").is_some();
+    assert!(alone || found.iter().all(|&count| count > 0), "none was good: {found:?}");
+}

@@ -11,6 +11,7 @@ mod virtual_port;
 pub mod fault;
 pub mod pcap;
 pub mod openmetrics;
+pub mod campaign;
 
 pub use heap_packet::{HeapFrame, HeapPacket, HeapPool};
 pub use line_time::wire_bits;

@@ -292,4 +292,23 @@ mod tests {
     fn file_header() -> Vec<u8> {
         Writer::new(Vec::new()).and_then(Writer::finish).expect("a vector takes all")
     }
+
+    /// Whatever a file holds: records of it, or a reason; and never more bytes than it has.
+    #[test]
+    fn campaign_against_captures() {
+        let mut writer = Writer::new(Vec::new()).unwrap();
+        (0..3_u8).for_each(|n| writer.write(u64::from(n), &[n; 60]).unwrap());
+        let good = [writer.finish().unwrap()];
+        crate::testkit::campaign::campaign(&good, |bytes| {
+            let Ok(capture) = Capture::new(bytes) else { return };
+            let mut read = 0;
+            for record in capture {
+                match record {
+                    Ok(record) => read += record.bytes.len(),
+                    Err(_) => break,
+                }
+            }
+            assert!(read <= bytes.len());
+        });
+    }
 }

@@ -1,13 +1,18 @@
 //! Packets that are copied by the run get what they would get one by one.
 
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
 use proptest::prelude::*;
 use punctual::ledger::Ledger;
 use punctual::ledger::output_waiting;
-use punctual::packet::Packet;
-use punctual::stages::BreakerState;
+use punctual::packet::{Burst, DropReason, Packet, PacketPool};
+use punctual::plan::Plan;
+use punctual::stages::{BreakerState, Classify, Egress, Fanout, Flows, IngressDrr, Parse, Tally};
+use punctual::testkit::{HeapFrame, HeapPacket, HeapPool};
 
 use crate::frames::{Frame, v4, v6};
-use crate::site::{Site, load, number, numbered};
+use crate::site::{FAN_OUT, Site, load, number, numbered};
 
 /// Rules of three outputs, of one, and of two for IPv6; an output of each decrements the TTL.
 const RULES: &str = r#"
@@ -108,4 +113,73 @@ fn headers_that_run_out_are_missed_by_all_outputs_alike() {
     site.turns(1);
     assert_eq!(site.sent(2).iter().map(number).collect::<Vec<_>>(), (0..13).collect::<Vec<_>>());
     site.finish();
+}
+
+#[test]
+fn a_run_uses_the_headers_that_are_kept_at_hand() {
+    // As many headers as one packet by itself takes into the stock, and one more.
+    let mut site = Site::build(&load(FAN_OUT), |_| true, true, 33);
+    site.control.breakers.set_port(0, BreakerState::Open);
+    site.push(&v4());
+    site.turns(1);
+    [1, 2].into_iter().for_each(|port| drop(site.sent(port)));
+    site.control.breakers.set_port(0, BreakerState::Closed);
+    (0..10).for_each(|n| site.push(&numbered(v4(), n)));
+    site.turns(1);
+    assert_eq!([1, 2].map(|port| site.sent(port).len()), [20, 10]);
+    assert_eq!(site.finish().dropped_after, [0; DropReason::COUNT]);
+}
+
+/// A pool that another worker empties between the question and the answer.
+struct Emptied {
+    pool: HeapPool,
+    gives: usize,
+}
+
+impl PacketPool for Emptied {
+    type Packet = HeapPacket;
+
+    fn take<const N: usize>(&mut self, into: &mut ArrayVec<HeapPacket, N>, count: usize) -> usize {
+        let given = self.pool.take(into, count.min(self.gives));
+        self.gives -= given;
+        given
+    }
+
+    fn available(&self) -> usize {
+        self.pool.available()
+    }
+}
+
+#[derive(Default)]
+struct Copies(Vec<HeapPacket>);
+
+impl Egress<HeapPacket> for Copies {
+    fn take(&mut self, _: u32, copies: &mut Burst<HeapPacket>, _: &Plan, _: &mut Tally) {
+        self.0.extend(copies.drain(..));
+    }
+}
+
+#[test]
+fn a_run_whose_headers_another_worker_has_taken_misses_those_copies_alone() {
+    let site = Site::new(FAN_OUT);
+    let plan = &site.plan;
+    let mut tally = Tally::new(Arc::clone(&site.counters));
+    let mut burst: Burst<_> = (0..10)
+        .map(|n| site.payload.adopt(HeapFrame::new(&[&numbered(v4(), n).bytes()])))
+        .collect();
+    Parse::default().inspect(&mut burst, plan, &mut tally);
+    let (mut flows, ingress) = (Flows::new(plan), IngressDrr::new(plan));
+    Classify.inspect(&mut burst, plan, &mut flows, &ingress, 0, &mut tally);
+    let headers = Emptied { pool: site.headers.share(), gives: 14 };
+    let mut stage = Fanout::new(headers, vec![], plan, &site.control.breakers);
+    let mut copies = Copies::default();
+    stage.replicate(&mut burst, plan, &mut copies, &mut tally);
+    let sent = |output: u32| copies.0.iter().filter(move |copy| copy.meta().output == output);
+    assert_eq!([0, 1, 2].map(|output| sent(output).count()), [10, 4, 0]);
+    assert!((0..2).all(|output| sent(output).map(number).is_sorted()));
+    let missing = [0, 1, 2].map(|output| site.dropped_after(output, DropReason::HeaderAlloc));
+    assert_eq!(missing, [0, 6, 10]);
+    assert_eq!((tally.ledger.copies, copies.0.len()), (30, 14));
+    drop((copies, stage));
+    assert_eq!((site.payload.in_use(), site.headers.in_use()), (0, 0), "nothing leaks");
 }

@@ -128,8 +128,8 @@ impl Command {
         };
         if name == "capture" {
             let wanted = serde_json::from_value(Value::Object(object));
-            let wanted =
-                wanted.map_err(|error| unusable(format!("is not for a capture ({error})")));
+            let wanted = wanted
+                .map_err(|error| unusable(format!("is not for a capture ({})", printable(&error))));
             return Ok(Self::Capture(Box::new(wanted?)));
         }
         if let Some(key) = object.keys().find(|key| name != "reload" || *key != "file") {
@@ -153,6 +153,12 @@ impl Command {
             }
         }
     }
+}
+
+/// An error that may quote a stranger's text, bounded and printable.
+fn printable(error: &serde_json::Error) -> String {
+    let each = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.into() };
+    error.to_string().chars().take(300).map(each).collect()
 }
 
 /// A stranger's text, bounded and printable.

@@ -365,3 +365,30 @@ fn another_socket_needs_a_restart() {
     let diff = crate::manage::reload::diff(&old, &new);
     assert_eq!(diff.needs_restart, ["management.socket"]);
 }
+
+/// Whatever a client sends is a command, which reads as itself again, or a refusal in bounds.
+#[test]
+fn campaign_against_requests_and_answers() {
+    let good = [
+        json!({"version": 1, "command": "show"}),
+        json!({"version": 1, "command": "reload", "file": "/etc/punctual.toml"}),
+        json!({"version": 1, "command": "capture", "rule": "itch", "count": 10}),
+        json!({"version": 1, "error": {"code": "tired", "message": "later"}}),
+        json!({"version": 1, "ok": {"instance": {"name": "a", "process": 1}}}),
+    ];
+    let good = good.map(|json| json.to_string().into_bytes());
+    crate::testkit::campaign::campaign(&good, |bytes| {
+        match Command::parse(bytes) {
+            Ok(command) => {
+                let frame = command.frame();
+                assert_eq!(Command::parse(&frame[4..]).expect("it is one"), command);
+            }
+            Err(refusal) => {
+                let raw = |c: char| c.is_control();
+                assert!(!refusal.message.contains(raw), "{:?}", refusal.message);
+                assert!(refusal.message.len() < 4_000, "{}", refusal.message.len());
+            }
+        }
+        let _ = protocol::parse_answer::<Report>(bytes);
+    });
+}

@@ -281,3 +281,32 @@ fn parse(input: &[u8]) -> Result<Option<String>, Answer> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever comes is not whole yet, a path of what came, or one of the answers that refuse.
+    #[test]
+    fn campaign_against_requests() {
+        let good = [
+            "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
+            "GET /healthz?x=1 HTTP/1.0\r\n\r\n",
+            "POST /readyz HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+        ];
+        let good = good.map(|text| text.as_bytes().to_vec());
+        let mut paths = 0;
+        crate::testkit::campaign::campaign(&good, |bytes| match parse(bytes) {
+            Ok(Some(path)) => {
+                paths += 1;
+                assert!(path.len() <= bytes.len() && !path.contains(['?', ' ', '\r', '\n']));
+            }
+            Ok(None) => assert!(bytes.len() < REQUEST_BYTES_MAX),
+            Err(answer) => {
+                assert!(matches!(answer.status, Status::Bad | Status::Method | Status::TooLarge));
+                assert!(answer.body.len() < 200, "{}", answer.body);
+            }
+        });
+        assert!(paths > 0 || std::env::var_os("PUNCTUAL_FUZZ_CASE").is_some(), "none was good");
+    }
+}

@@ -304,3 +304,37 @@ proptest! {
         }
     }
 }
+
+/// Whatever comes, no panic; it counts once; and an answer at most is said to it.
+#[test]
+fn campaign_against_the_slow_path() {
+    let to_us = from_peer(OWN, &[]);
+    let quoted = ping(THERE, &[1; 30]);
+    let unreachable = [&[3, 3, 0, 0, 0, 0, 0, 0][..], &quoted].concat();
+    let mut packet = Vec::new();
+    PacketBuilder::ipv4(THERE.octets(), HERE.octets(), 64)
+        .icmpv4_raw(3, 3, [0; 4])
+        .write(&mut packet, &unreachable[8..])
+        .unwrap();
+    let igmp = [&[0x46, 0, 0, 36, 0, 0, 0, 0, 1, 2, 0, 0][..], &THERE.octets(), &[224, 0, 0, 1]];
+    let igmp = [&igmp.concat()[..], &[0x94, 4, 0, 0, 0x11, 100, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0]];
+    let good = [
+        arp(&from_peer(BROADCAST, &[]), &request(HERE)),
+        arp(&from_peer(BROADCAST, &[0x81, 0, 0, 7]), &request(HERE)),
+        solicitation(THERE6, HERE6, 255, Some(PEER)),
+        nd::advertisement(&to_us, THERE6, HERE6, true),
+        to_us.frame(EtherType::IPV4, &ping(HERE, &[1; 80])),
+        to_us.frame(EtherType::IPV4, &packet),
+        to_us.frame(EtherType::IPV4, &igmp.concat()),
+    ];
+    let mut done = 0;
+    crate::testkit::campaign::of_frames(&good, |bytes| {
+        let mut protocols = protocols();
+        let said = answers(&mut protocols, bytes);
+        let Counts { taken, malformed, ignored } = &protocols.counts;
+        let malformed = malformed.of(0).total();
+        assert!(*taken == 1 && malformed + ignored <= 1 && said.len() <= 1);
+        done += said.len();
+    });
+    assert!(done > 0 || std::env::var_os("PUNCTUAL_FUZZ_CASE").is_some(), "none was good");
+}

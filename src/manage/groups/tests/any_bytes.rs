@@ -131,3 +131,23 @@ proptest! {
         prop_assert_eq!(groups.rows(s(99)).len(), 2);
     }
 }
+
+/// Whatever comes is heard or ignored for a reason, and a query that is believed asks for what is there.
+#[test]
+fn campaign_against_igmp_and_mld() {
+    let versions = [Version::Igmp1, Version::Igmp2, Version::Igmp3, Version::Mld1, Version::Mld2];
+    let mut good: Vec<_> = versions.map(|version| Asks::general(version, 100).frame()).to_vec();
+    good.push(Asks::general(Version::Igmp3, 100).of("239.1.1.1").from(&["10.9.0.1"]).frame());
+    good.push(Asks::general(Version::Mld2, 100).of("ff05::1").from(&["fd00::9"]).frame());
+    let mut queries = 0;
+    crate::testkit::campaign::of_frames(&good, |bytes| {
+        let Ok(message) = receive(bytes) else { return };
+        if let Heard::Query(query) = message.heard {
+            queries += 1;
+            assert!(query.group.is_none_or(|group| group.is_multicast()));
+            assert!(query.sources.len() * 4 <= bytes.len());
+            assert!(query.sources.is_empty() || query.group.is_some());
+        }
+    });
+    assert!(queries > 0 || std::env::var_os("PUNCTUAL_FUZZ_CASE").is_some(), "none was good");
+}
