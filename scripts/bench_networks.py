@@ -229,6 +229,8 @@ def main():
     parser.add_argument("--rivals", default=" ".join(RIVALS),
                         help="between spaces; a driver may have arguments of DPDK's: af_xdp,busy_budget=64")
     arguments = parser.parse_args()
+    # Who ends it finds the networks gone, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments.punctual, arguments.rival = (os.path.abspath(p) for p in (arguments.punctual, arguments.rival))
     try:
         networks(arguments.fanout)
