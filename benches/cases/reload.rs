@@ -57,7 +57,9 @@ fn load(known: &Known, text: &str) -> Loaded {
 impl Reload {
     pub fn new(rules: usize) -> Self {
         let mut all = Self::afresh(rules);
-        all.known = Some(load(&Known::default(), &all.texts[0]).known);
+        let mut known = load(&Known::default(), &all.texts[0]).known;
+        known.settle(Known::default());
+        all.known = Some(known);
         all
     }
 
@@ -84,9 +86,13 @@ impl Case for Reload {
 
     fn run(&mut self) -> u64 {
         self.texts.swap(0, 1);
-        let Loaded { config, known, .. } =
-            load(self.known.as_ref().unwrap_or(&Known::default()), &self.texts[0]);
-        self.known = self.known.is_some().then_some(known);
+        let before = self.known.take();
+        let Loaded { config, mut known, .. } =
+            load(before.as_ref().unwrap_or(&Known::default()), &self.texts[0]);
+        self.known = before.map(|before| {
+            known.settle(before);
+            known
+        });
         let (reloader, counters) = (&mut self.reloader, &[&self.counters]);
         let now = Duration::ZERO;
         let next = reloader.follow(&self.plan, &self.config, &config, counters, now);

@@ -387,7 +387,12 @@ fn compare(loaded: &Loaded, target: &Target) -> Result<(), AskError> {
     let running = running.map_err(|errors| AskError::File(errors.to_string()))?;
     let mut next = loaded.config.clone();
     next.order_ports_as(&running.config);
-    let diff = diff(&running.config, &next);
+    let mut diff = diff(&running.config, &next);
+    for difference in &mut diff.needs_restart {
+        if let Some(place) = loaded.known.place_of(difference) {
+            difference.push_str(&format!(" ({place})"));
+        }
+    }
     print(&format!("against {}:\n{diff}", instance.name));
     match diff.needs_restart.is_empty() {
         true => Ok(()),

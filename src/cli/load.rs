@@ -15,8 +15,7 @@ pub struct Loaded {
     pub settings: String,
     /// The warnings, as text.
     pub warnings: String,
-    /// What a reload need not read again.
-    #[cfg(feature = "dpdk")]
+    /// What a reload need not read again, and where things are written.
     pub known: config::Known,
     /// The warnings without colours.
     #[cfg(feature = "dpdk")]
@@ -48,7 +47,6 @@ impl From<config::Loaded> for Loaded {
             warnings: loaded.warnings.render(Style::of(&stdout()).is_coloured()),
             #[cfg(feature = "dpdk")]
             plain_warnings: loaded.warnings.render(false),
-            #[cfg(feature = "dpdk")]
             known: loaded.known,
             config: loaded.config,
         }

@@ -21,8 +21,8 @@ use foldhash::HashMap;
 use toml::de::{DeTable, DeValue};
 
 use super::read_output::{ReadReceiver, Settings};
-use super::read_rule::{ReadRule, RuleSettings, Site};
-use super::source::{Place, Source};
+use super::read_rule::{Origin, ReadRule, RuleSettings, Site};
+use super::source::Place;
 use super::types::{Class, ClassConfig, ClockSource, Port};
 use super::written::Written;
 
@@ -37,7 +37,30 @@ pub struct Known {
     /// What the rules were read against.
     site: Option<Arc<KnownSite>>,
     /// Rules by the text of their blocks.
-    rules: HashMap<Arc<str>, Arc<ReadRule>>,
+    rules: HashMap<Box<str>, Arc<ReadRule>>,
+    /// The headers of all rules, in order, and what becomes of them when they are settled.
+    unsettled: Vec<(Place, Unsettled)>,
+}
+
+/// A rule that is not settled yet.
+#[derive(Clone, Debug)]
+enum Unsettled {
+    /// It was known and stays so.
+    Known,
+    /// It was read, and may be known from now on.
+    Read(Arc<ReadRule>),
+    /// It is read each time, so that what is said of it is said each time.
+    Told,
+}
+
+impl Unsettled {
+    fn of(rule: &ReadRule) -> Self {
+        match rule.origin {
+            Origin::Known => Self::Known,
+            Origin::Quiet => Self::Read(Arc::new(rule.clone())),
+            Origin::Told => Self::Told,
+        }
+    }
 }
 
 /// All that the reading of a rule depends on, itself aside.
@@ -154,29 +177,39 @@ impl Known {
         Rest { text: text.into(), known, other }
     }
 
-    /// What is known behind a reading without a mistake, which found these rules; `self` is what
-    /// was known before it.
-    pub(super) fn after(&self, sources: &[Source], site: &Site<'_>, rules: &[ReadRule]) -> Self {
-        let mut next = Self { site: Some(Arc::new(KnownSite::of(site))), ..Self::default() };
-        next.rules.reserve(rules.len());
-        let mut rules = rules.iter().peekable();
-        for (file, source) in sources.iter().enumerate() {
-            let own = std::iter::from_fn(|| rules.next_if(|rule| rule.header.file == file));
+    /// What was read against this, without a mistake; it is of use when it is settled.
+    pub(super) fn read(site: &Site<'_>, rules: &[ReadRule]) -> Self {
+        Self {
+            site: Some(Arc::new(KnownSite::of(site))),
+            unsettled: rules.iter().map(|rule| (rule.header, Unsettled::of(rule))).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Makes what was read known to the next reading; `before` is what was known to the last one.
+    /// Nothing needs it, so that it can wait until who asked for the reading has an answer.
+    pub fn settle(&mut self, mut before: Self) {
+        let rules = std::mem::take(&mut self.unsettled);
+        self.rules.reserve(rules.len());
+        let mut rules = rules.into_iter().peekable();
+        for (file, source) in self.written.sources.iter().enumerate() {
+            let own = std::iter::from_fn(|| rules.next_if(|(header, _)| header.file == file));
             let (own, blocks) = (own.collect::<Vec<_>>(), blocks(&source.text).collect::<Vec<_>>());
-            if !own.iter().map(|rule| rule.header.start).eq(blocks.iter().map(|block| block.start))
-            {
+            let starts = own.iter().map(|(header, _)| header.start);
+            if !starts.eq(blocks.iter().map(|block| block.start)) {
                 continue;
             }
-            for (rule, block) in own.into_iter().zip(blocks) {
+            for ((_, rule), block) in own.into_iter().zip(blocks) {
                 let text = &source.text[block];
-                if let Some((text, known)) = self.rules.get_key_value(text) {
-                    next.rules.insert(Arc::clone(text), Arc::clone(known));
-                } else if rule.is_quiet && holds_one_rule(text) {
-                    next.rules.insert(text.into(), Arc::new(rule.clone()));
+                match rule {
+                    Unsettled::Known => self.rules.extend(before.rules.remove_entry(text)),
+                    Unsettled::Read(rule) if holds_one_rule(text) => {
+                        self.rules.insert(text.into(), rule);
+                    }
+                    Unsettled::Read(_) | Unsettled::Told => {}
                 }
             }
         }
-        next
     }
 }
 

@@ -326,8 +326,7 @@ fn read_tables(
     joins::check_joins(cx, &rules, &ports, &limits);
     next_hop::check_neighbours(cx, &rules, &limits);
     // Nobody asks for what is known of files with a mistake.
-    let known =
-        if cx.errors() > 0 { Known::default() } else { known.after(cx.sources, &site, &rules) };
+    let known = if cx.errors() > 0 { Known::default() } else { Known::read(&site, &rules) };
     let (socket, metrics, detail) = read_site::read_management(main);
     let config = Config {
         instance: read_site::read_instance(main),

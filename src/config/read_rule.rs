@@ -52,8 +52,8 @@ pub(super) struct ReadRule {
     pub rule: Rule,
     /// Its header.
     pub header: Place,
-    /// Whether nothing was said of it by itself, not even a warning.
-    pub is_quiet: bool,
+    /// How it came here.
+    pub origin: Origin,
     /// Whether `class_at` is its own, not the default's.
     pub has_class: bool,
     /// Its name, or its header where it has none.
@@ -70,6 +70,17 @@ pub(super) struct ReadRule {
     pub input_sound: bool,
 }
 
+/// How a rule came to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It was known.
+    Known,
+    /// It was read, and nothing was said of it by itself, not even a warning.
+    Quiet,
+    /// It was read, and something was said, or may have been.
+    Told,
+}
+
 impl ReadRule {
     /// The same where its header is at `header`, and its class at `default` where that is not its
     /// own.
@@ -81,7 +92,7 @@ impl ReadRule {
         Self {
             rule: self.rule.clone(),
             header: moved(self.header),
-            is_quiet: self.is_quiet,
+            origin: Origin::Known,
             has_class: self.has_class,
             at: moved(self.at),
             class_at: if self.has_class { self.class_at.map(moved) } else { default },
@@ -235,7 +246,9 @@ pub(super) fn read_rules(tops: &[Table<'_>], rests: &[Rest<'_>], site: &Site<'_>
             let at = name.map_or(table.at, |n| n.at);
             let value = name.map_or_else(String::new, |n| n.value.to_owned());
             let mut rule = read_rule(&table, value, at, site);
-            rule.is_quiet = said.is_some() && said == table.cx.said();
+            if said.is_some() && said == table.cx.said() {
+                rule.origin = Origin::Quiet;
+            }
             names.insert(table.cx, name, rules.len());
             rules.push(rule);
         }
@@ -301,7 +314,7 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
     ReadRule {
         rule,
         header: table.at,
-        is_quiet: false,
+        origin: Origin::Told,
         has_class,
         at,
         class_at,

@@ -14,7 +14,7 @@ const PORT: [&str; 5] = ["device", "driver", "mtu", "rx", "rx_queues"];
 /// The places, with the files that they are in.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Written {
-    sources: Vec<Source>,
+    pub sources: Vec<Source>,
     places: Vec<(String, Place)>,
 }
 

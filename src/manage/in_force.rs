@@ -18,10 +18,25 @@ pub struct InForce {
     /// The file that it was read from.
     pub file: PathBuf,
     /// What the next reading of it need not read again.
-    pub known: Known,
+    known: Known,
+    /// What was in force and known before, until it is let go.
+    before: Option<(Arc<Config>, Known)>,
 }
 
 impl InForce {
+    /// Goes by `config`, which was read from `file`; `known` is what was read there.
+    pub fn new(config: Config, file: PathBuf, mut known: Known) -> Self {
+        known.settle(Known::default());
+        Self { config: Arc::new(config), file, known, before: None }
+    }
+
+    /// Lets go what was in force before the last reload. Who asked for that is answered first.
+    pub fn settle(&mut self) {
+        if let Some((_, known)) = self.before.take() {
+            self.known.settle(known);
+        }
+    }
+
     /// Reads `file`, or the one in force again, and goes by it; the workers take it up at their next
     /// turn. `now` is since the start. How long it took is not known yet.
     ///
@@ -33,6 +48,7 @@ impl InForce {
         engine: &mut Engine,
         now: Duration,
     ) -> Result<Reloaded, Refusal> {
+        self.settle();
         let file = file.map_or_else(|| self.file.clone(), |file| self.spelled_alike(file));
         let wrong = |errors: ConfigErrors| {
             Refusal::new(code::CONFIG, errors.diagnostics().render(false).trim_end())
@@ -50,9 +66,9 @@ impl InForce {
             let error = self.with_places(error, &loaded.known);
             Refusal::new(code, format!("{}: {error}", file.display()))
         })?;
-        self.config = Arc::new(loaded.config);
+        let config = std::mem::replace(&mut self.config, Arc::new(loaded.config));
+        self.before = Some((config, std::mem::replace(&mut self.known, loaded.known)));
         self.file = file;
-        self.known = loaded.known;
         Ok(Reloaded {
             file: self.file.display().to_string(),
             generation: engine.plan.generation,

@@ -85,6 +85,7 @@ impl Reloads {
                 let reloaded = Ok(finished(reloaded, start, engine));
                 told.reloaded(&reloaded);
                 answer(reply, reloaded);
+                in_force.settle();
             }
             let Some(wanted) = self.next(now, engine.is_taken_up()) else {
                 return;

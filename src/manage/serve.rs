@@ -97,11 +97,11 @@ pub fn serve(
     metrics::check(config)?;
     let mut report_file = report.map(ReportFile::create).transpose()?;
     let mut engine = Engine::start(config)?;
-    let mut service = serve_control(config, &engine)?;
-    let (in_force, file) = (Arc::new(config.clone()), file.to_owned());
-    let mut in_force = InForce { config: in_force, file, known };
-    let http = serve_metrics(config, &engine)?;
+    let mut in_force = InForce::new(config.clone(), file.to_owned(), known);
+    // Who is answered by the control socket is answered by telemetry, too.
     let telemetry = Telemetry::start(engine.eal())?;
+    let mut service = serve_control(config, &engine)?;
+    let http = serve_metrics(config, &engine)?;
     let desks = Desks { service: service.as_ref(), http: http.as_ref(), telemetry: &telemetry };
     // Its thread runs on the management CPU, as this one has since EAL has started.
     let mut told = Told::new(Logs::start(format, least));

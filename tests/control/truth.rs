@@ -210,10 +210,10 @@ fn metrics_say(families: &[Family], report: &Value) -> usize {
             let also = row.labels.get(names.len()).map(String::as_str);
             let count = |value: &Value| number(value) as f64;
             match (also, field(thing, &row.field)) {
-                (Some("reason"), Value::Object(drops)) => {
-                    for (reason, dropped) in drops {
-                        let with = [&labels[..], &[("reason", reason)]].concat();
-                        is(&row.sample, &with, count(dropped));
+                (Some(by @ ("reason" | "protocol")), Value::Object(counts)) => {
+                    for (of, counted) in counts {
+                        let with = [&labels[..], &[(by, of)]].concat();
+                        is(&row.sample, &with, count(counted));
                     }
                 }
                 (Some("le"), times) => {

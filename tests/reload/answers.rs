@@ -80,8 +80,8 @@ pub fn what_is_wrong_is_told_with_its_place_and_all_goes_on() {
     refused(&site.ask(&["reload", "none.toml"]), &["none.toml", "all goes on"]);
 
     site.write("restart.toml", &text(NULL, "").replace("2048", "1024"));
-    let parts = ["needs a restart", "[memory]"];
-    refused(&site.ask(&["reload", "restart.toml"]), &[parts[0], parts[1], "restart.toml:8:9)"]);
+    let parts = ["needs a restart", "[memory] (restart.toml:8:9)"];
+    refused(&site.ask(&["reload", "restart.toml"]), &parts);
     refused(&site.ask(&["check", "restart.toml", "--against"]), &parts);
     site.write("good.toml", &text(NULL, "class = \"low\""));
     let said = site.ask(&["check", "good.toml", "--against"]);

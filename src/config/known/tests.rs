@@ -6,6 +6,7 @@ use proptest::sample::{Index, select};
 
 use super::super::{load_source, load_with};
 use super::*;
+use crate::config::source::Source;
 use crate::config::{Config, ConfigErrors, Loaded, canonical};
 
 const PORTS: &str = "schema = 1\n\
@@ -33,7 +34,7 @@ const RULES: &str = "# the first\n\
 const LAST: &str = "[edf]\nwindow = 512\n";
 
 /// What may come between any two lines.
-const LINES: [&str; 24] = [
+const LINES: [&str; 25] = [
     "[[rule]]\n",
     "  [[rule]]\n",
     "[rule]\n",
@@ -57,6 +58,7 @@ const LINES: [&str; 24] = [
     "late = \"drop\"\n",
     "class = \"high\"\n",
     "mtu = 900\n",
+    "[default.output]\nmac = \"02:00:00:00:00:01\"\n",
     "\"",
 ];
 
@@ -124,7 +126,10 @@ fn said(read: &Result<Loaded, ConfigErrors>) -> Said {
 }
 
 fn load(known: &Known, text: &str) -> Result<Loaded, ConfigErrors> {
-    known.load_bytes(Path::new("tests/no-such-directory/known.toml"), text.into(), &|_| None)
+    let path = Path::new("tests/no-such-directory/known.toml");
+    let mut loaded = known.load_bytes(path, text.into(), &|_| None)?;
+    loaded.known.settle(known.clone());
+    Ok(loaded)
 }
 
 /// How many rules of a text are taken over; it is said the same of it as if it were read afresh.
@@ -194,6 +199,14 @@ fn what_a_rule_is_read_against_makes_it_read_again() {
     for (from, to) in edits {
         assert_eq!(taken_over(&before, &before.replacen(from, to, 1)), 0, "{from}");
     }
+    // With a MAC for all there is something to say of rules that were known: none of them is.
+    let mac = "[default.output]\nmac = \"02:00:00:00:00:01\"\n[default.rule]";
+    let told = before.replacen("[default.rule]", mac, 1);
+    let known = load(&Known::default(), &before).unwrap().known;
+    let again = load(&known, &told).unwrap();
+    assert_eq!(again.known.rules.len(), 1, "but that of unicast");
+    let again = load(&again.known, &told);
+    assert_eq!(said(&again), said(&load(&Known::default(), &told)));
     let at = "[[port]]\nname = \"in\"";
     assert!(taken_over(&before, &before.replacen(at, &format!("# higher\n{at}"), 1)) > 0);
 }
@@ -228,8 +241,10 @@ fn a_text_that_only_looks_like_rules_is_none() {
 fn included_rules_are_taken_over_too() {
     let path = Path::new("tests/include_config/main.toml");
     let variable = |_: &str| Some("capture".to_owned());
-    let first = load_with(path, &variable).unwrap_or_else(|errors| panic!("{errors}"));
-    let again = first.known.load_with(path, &variable).unwrap();
+    let mut first = load_with(path, &variable).unwrap_or_else(|errors| panic!("{errors}"));
+    first.known.settle(Known::default());
+    let mut again = first.known.load_with(path, &variable).unwrap();
+    again.known.settle(first.known.clone());
     assert_eq!(said(&Ok(again.clone())), said(&Ok(first.clone())));
     assert_eq!(canonical(&again.config), canonical(&first.config));
     let known = |loaded: &Loaded| loaded.known.rules.values().map(Arc::as_ptr).collect::<Vec<_>>();

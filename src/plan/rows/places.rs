@@ -1,7 +1,6 @@
 //! Places of rows in open addressing, at a load of at most one half: a row is found by its key in
 //! the place that the key says, or in one behind it.
 
-use crate::packet::NarrowKey;
 use crate::wire::Key;
 
 /// A place without a row, where the first candidate would be.
@@ -82,7 +81,7 @@ impl Place for WideRow {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(16))]
 pub struct NarrowRow {
-    key: NarrowKey,
+    key: u64,
     /// First of its candidates, or [`EMPTY`].
     pub candidates: u32,
     /// As [`WideRow::number`].
@@ -90,20 +89,21 @@ pub struct NarrowRow {
 }
 
 impl Place for NarrowRow {
-    type Key = NarrowKey;
+    /// What [`Key::narrow`] says.
+    type Key = u64;
     const NONE: Self = Self { key: 0, candidates: EMPTY, number: 0 };
 
-    fn of(key: NarrowKey) -> Self {
+    fn of(key: u64) -> Self {
         Self { key, ..Self::NONE }
     }
 
     #[inline(always)]
-    fn hash(key: NarrowKey) -> u64 {
+    fn hash(key: u64) -> u64 {
         mix(key)
     }
 
     #[inline(always)]
-    fn is(&self, key: NarrowKey) -> bool {
+    fn is(&self, key: u64) -> bool {
         self.key == key
     }
 
