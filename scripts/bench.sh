@@ -4,7 +4,7 @@
 # with the two ways of that sample on smaller pools (benches/floor/), on the same devices and CPUs.
 #   scripts/bench.sh --quick            the cases that have a goal, and whether each was reached
 #   scripts/bench.sh [--rounds N]       every case
-#   scripts/bench.sh --profile          instructions of each stage, by callgrind
+#   scripts/bench.sh --profile          instructions by source file (callgrind), nanoseconds by stage (perf)
 #   scripts/bench.sh --case 1-4 ...     these alone; --help names them
 # The table is kept as JSON in target/bench/. Where the binary is built already: PUNCTUAL=FILE.
 set -euo pipefail

@@ -30,7 +30,7 @@ def read_arguments():
     parser.add_argument("--case", action="append", metavar="NAME",
                         help=f"this case alone; may be repeated:\n{', '.join(NAMES)}")
     parser.add_argument("--profile", action="store_true",
-                        help="instructions of each stage, by callgrind, and nothing else")
+                        help="instructions by source file (callgrind), nanoseconds by stage (perf), and nothing else")
     parser.add_argument("--rounds", type=int, help="rounds of each case (default: 10, quick 2)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each block (default: 0.5)")
     parser.add_argument("--noisy", action="store_true",

@@ -1,13 +1,16 @@
-"""Instructions of each stage, a packet and a copy, counted by callgrind in the real binary.
+"""Instructions of each source file and nanoseconds of each stage, a packet and a copy, of the real binary.
 
-Counted by source file, so that what the compiler has inlined stands where it was written. A count is
-the same on a busy host; it is not time: a missed cache costs no instruction."""
+Instructions are counted by callgrind, by source file, so that what the compiler has inlined stands where it was
+written. A count is the same on a busy host; it is not time: a missed cache costs no instruction. Time is sampled by
+`perf`, where that is installed."""
 
 import collections
 import json
+import pathlib
 import re
+import shutil
 
-from . import captures, host, programs
+from . import captures, host, programs, sampled
 from .programs import HERE
 
 SECONDS = 8  # under callgrind: most of them are the start
@@ -61,7 +64,18 @@ def measure(bench, _rounds, _goals):
             name: {"a_packet": cost / ledger["received"], "a_copy": cost / ledger["sent"]}
             for name, cost in rooms.most_common(SHOWN)
         }
-        print(f"\n1 -> {copies}: instructions a packet, a copy ({ledger['received']} packets; the start included)")
-        for name, cost in results[f"1 -> {copies}"].items():
-            print(f"  {name:28}{cost['a_packet']:10.1f}{cost['a_copy']:10.1f}", flush=True)
+        show(f"1 -> {copies}: instructions a packet, a copy ({ledger['received']} packets; the start included)",
+             results[f"1 -> {copies}"])
+        if shutil.which("perf") is None:
+            host.say("nanoseconds a stage take perf: apt-get install linux-perf")
+            continue
+        timed = sampled.measure(pathlib.Path(bench.punctual).resolve(), ours.config)
+        results[f"1 -> {copies}, ns"] = timed
+        show(f"1 -> {copies}: nanoseconds a packet, a copy", timed)
     return results
+
+
+def show(title, rooms):
+    print(f"\n{title}")
+    for name, cost in list(rooms.items())[:SHOWN]:
+        print(f"  {name:28}{cost['a_packet']:10.1f}{cost['a_copy']:10.1f}", flush=True)

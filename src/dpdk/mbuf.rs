@@ -95,6 +95,7 @@ impl Mbuf {
     }
 
     /// Shortens the frame to `len` bytes, which are fewer than it has.
+    #[inline(never)]
     fn cut(&mut self, len: usize) {
         let mut left = len;
         let mut kept: u16 = 0;

@@ -55,6 +55,22 @@ impl Port {
 }
 
 impl DpdkRx {
+    /// Whether all of them are what nearly all are, by one branch: of one segment that is direct,
+    /// from the queue's pool, with one owner. Of the others [`Self::accepts`] knows more.
+    #[inline(always)]
+    fn accepts_all(&self, packets: &[*mut rte_mbuf]) -> bool {
+        let ours = self.pool.as_ptr() as u64;
+        let odd = packets.iter().fold(0, |odd, &packet| {
+            // SAFETY: as in `accepts`.
+            unsafe {
+                let flags = (*packet).ol_flags & (SHIM_MBUF_INDIRECT | SHIM_MBUF_EXTERNAL);
+                let counts = (owners(packet) ^ 1) | ((*packet).nb_segs ^ 1);
+                odd | flags | u64::from(counts) | ((*packet).pool as u64 ^ ours)
+            }
+        });
+        odd == 0
+    }
+
     /// Whether every segment is direct, from a pool of ours, with one owner. Nothing in front of
     /// this may touch the private area: a stranger's need not be ours, or be at all.
     #[inline(always)]
@@ -117,7 +133,7 @@ impl RxPort for DpdkRx {
         let count = unsafe { dpdk_sys::shim_eth_rx_burst(self.id, self.queue, raw, room) };
         // SAFETY: the driver has written that many pointers to live packets, and gave them up.
         let raw = unsafe { slice::from_raw_parts_mut(raw, count.into()) };
-        let all = raw.iter().fold(true, |all, packet| all & self.accepts(*packet));
+        let all = self.accepts_all(raw) || raw.iter().all(|packet| self.accepts(*packet));
         let ours = if all { raw.len() } else { self.turn_away(raw) };
         let foreign = raw.len() - ours;
         // SAFETY: the first `ours` are what `accepts` has seen to be as `from_raw` asks.

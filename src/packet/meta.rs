@@ -29,9 +29,15 @@ pub struct Meta {
     pub copies: u32,
     /// Where the headers are.
     pub headers: Headers,
+    /// What it is classified by where `headers` are [`Headers::PLAIN`]; else 0.
+    pub key: NarrowKey,
 }
 
 const _: () = assert!(size_of::<Meta>() == 64, "the private area is one cache line");
+
+/// Destination, UDP port and VLAN of an IPv4 packet, in that order from the high bits down. It is
+/// never 0, for no packet goes to 0.0.0.0.
+pub type NarrowKey = u64;
 
 /// Where the headers of a parsed frame are, and what was read on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +72,10 @@ pub enum Part {
 }
 
 impl Headers {
+    /// Those of nearly all frames: IPv4 without tags and options.
+    pub const PLAIN: Self =
+        Self { ip: 14, version: 4, udp: 34, vlan: 0, port: 0, part: Part::Whole };
+
     /// Offset of the UDP payload: the bytes in front of it are headers.
     pub fn payload(&self) -> usize {
         usize::from(self.udp) + 8

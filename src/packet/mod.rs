@@ -12,7 +12,7 @@ mod port;
 pub use burst::{BURST, Burst, keep};
 pub use drop_reason::DropReason;
 pub use frame_ring::{FrameSink, FrameSource, frame_ring};
-pub use meta::{FRAME_OVERHEAD, Headers, Meta, Part};
+pub use meta::{FRAME_OVERHEAD, Headers, Meta, NarrowKey, Part};
 pub use port::{Clock, Driver, PacketPool, Received, RxPort, TxPort};
 
 use crate::sched::Linked;

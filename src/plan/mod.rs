@@ -10,7 +10,7 @@ mod slots;
 pub(crate) use build::LINK_HEADERS;
 pub use build::{PlanError, PortFacts};
 pub use roles::{Roles, WORKERS_MAX, home_of_source};
-pub use rows::{Candidate, Miss, OURS, RowTable};
+pub use rows::{Candidate, Match, Miss, OURS, RowTable};
 pub use slots::{Capacity, OutputIdentity, Slots};
 
 use std::ops::Range;
@@ -213,7 +213,18 @@ impl PlainOutputs {
     /// it is not too long for any port.
     #[inline(always)]
     pub fn suit(&self, origin: &Origin, first: &OutputPlan) -> bool {
-        (!self.decrements || origin.ttl() > 1) && first.template.ip_len(origin) <= self.mtu as usize
+        self.suit_length(origin, first.template.ip_len(origin))
+    }
+
+    /// [`Self::suit`] where packet and copies are IPv4 without tags, whose header takes 20 bytes.
+    #[inline(always)]
+    pub fn suit_plain(&self, origin: &Origin) -> bool {
+        self.suit_length(origin, 20 + origin.udp_len())
+    }
+
+    #[inline(always)]
+    fn suit_length(&self, origin: &Origin, ip_len: usize) -> bool {
+        (!self.decrements || origin.ttl() > 1) && ip_len <= self.mtu as usize
     }
 }
 

@@ -12,6 +12,7 @@ use std::cmp::Reverse;
 use foldhash::{HashMap, HashMapExt};
 
 use crate::config::VlanMatch;
+use crate::packet::NarrowKey;
 use crate::wire::Key;
 use places::{EMPTY, NarrowRow, Places, WideRow};
 
@@ -49,6 +50,19 @@ impl Candidate {
 
     /// What stands behind the last one of a list.
     const END: Self = Self { rule: END, ports: 0, source: 0, source_mask: 0, rank: 0 };
+
+    /// Whether it is for packets of this source that come in by `port`.
+    #[inline(always)]
+    fn is_for(&self, source: impl Fn() -> u128, port: u8) -> bool {
+        let is_source = || self.source_mask == 0 || source() & self.source_mask == self.source;
+        self.has(port) && is_source()
+    }
+
+    /// Whether the input port is one of its own.
+    #[inline(always)]
+    fn has(&self, port: u8) -> bool {
+        self.ports >> port & 1 == 1
+    }
 
     /// The rank of a match on prefixes of so many bits and so many UDP ports.
     pub fn rank(destination: u8, udp_ports: u32, source: u8, vlan: VlanMatch) -> u64 {
@@ -249,13 +263,36 @@ impl RowTable {
     }
 
     /// The most specific rule for a packet with this key and source that came in by `port`.
-    #[inline(always)]
     pub fn find(&self, key: &Key, source: u128, port: u8) -> Result<Match, Miss> {
         if !self.exact {
             return self.find_any(key, source, port);
         }
         let row = self.row(key).ok_or(Miss::NoRule)?;
         self.candidate(row, source, port).map(|(_, found)| found)
+    }
+
+    /// [`Self::find`] for nearly all packets, those with a key in a word, where all keys in use are
+    /// exact; else none. The source is asked for where it matters.
+    #[inline(always)]
+    pub fn find_narrow(
+        &self,
+        key: NarrowKey,
+        source: impl Fn() -> u128,
+        port: u8,
+    ) -> Option<Match> {
+        if !self.exact {
+            return None;
+        }
+        let row = self.narrow.find(key)?;
+        for candidate in &self.candidates[row.candidates as usize..] {
+            if candidate.is_for(&source, port) {
+                return Some(Match { rule: candidate.rule, row: row.number });
+            }
+            if candidate.rule == END {
+                break;
+            }
+        }
+        None
     }
 
     /// [`Self::find`] where some keys are for any UDP port or VLAN.
@@ -282,19 +319,17 @@ impl RowTable {
     }
 
     /// The first candidate of a row that applies, and its rank.
-    #[inline(always)]
     fn candidate(&self, row: Row, source: u128, port: u8) -> Result<(u64, Match), Miss> {
         let mut miss = Miss::NoRule;
         let list = self.candidates[row.candidates as usize..].iter();
         for candidate in list.take_while(|candidate| candidate.rule != END) {
-            if candidate.ports >> port & 1 == 0 {
-                continue;
-            }
-            if source & candidate.source_mask == candidate.source {
+            if candidate.is_for(|| source, port) {
                 let found = Match { rule: candidate.rule, row: row.number };
                 return Ok((candidate.rank, found));
             }
-            miss = Miss::Source;
+            if candidate.has(port) {
+                miss = Miss::Source;
+            }
         }
         Err(miss)
     }

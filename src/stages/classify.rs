@@ -12,11 +12,14 @@
 
 use crate::config::FlowKind;
 use crate::ledger::Missed;
-use crate::packet::{Burst, Packet, Ticks, keep};
-use crate::plan::Plan;
+use crate::packet::{Burst, Meta, Packet, Ticks, keep};
+use crate::plan::{Match, OURS, Plan};
 use crate::wire::{self, Key};
 
 use super::{Flows, IngressDrr, Tally};
+
+/// What a packet has for a rule on its way out of the burst; as [`OURS`] behind all slots.
+const NO_RULE: u32 = u32::MAX;
 
 /// The stage; its table is the plan's.
 #[derive(Debug, Default)]
@@ -33,46 +36,39 @@ impl Classify {
         now: Ticks,
         tally: &mut Tally,
     ) {
-        let mut run = Run::default();
+        let mut run = Run::NONE;
         let mut by_source = false;
-        plan.rows.warm(burst.iter().map(|p| Key::read(p.head(), &p.meta().headers)));
-        keep(burst, |packet| {
-            let headers = packet.meta().headers;
-            let key = Key::read(packet.head(), &headers);
-            let source = wire::source(packet.head(), &headers);
-            let found = match plan.rows.find(&key, source, headers.port) {
-                Ok(found) => found,
-                Err(miss) => {
-                    let missed = Missed { port: headers.port, key, source, miss };
-                    tally.drop_missed(&missed, now, packet, plan);
-                    return false;
-                }
+        plan.rows.warm(burst.iter().map(Key::of));
+        let mut turned_away = 0;
+        for packet in burst.iter_mut() {
+            let found = match find(packet, plan) {
+                Some(found) => found,
+                None => search(packet, plan, now, tally),
             };
-            // `OURS` is no rule.
-            let Some(rule) = plan.rules.get(found.rule as usize) else {
-                tally.drop_ours(packet, plan);
-                return false;
-            };
-            let flow = match rule.flow {
-                FlowKind::Rule => found.rule,
-                FlowKind::Row => plan.flows.rules + found.row,
-                FlowKind::Source => {
-                    by_source = true;
-                    found.rule
-                }
-            };
+            if found.rule >= OURS {
+                turn_away(packet, found, plan, tally);
+                turned_away += 1;
+                continue;
+            }
+            if found.rule != run.rule {
+                let next = Run::of(found.rule, plan);
+                by_source |= next.flow == FlowKind::Source;
+                std::mem::replace(&mut run, next).count(tally);
+            }
             let meta = packet.meta_mut();
             meta.rule = found.rule;
-            meta.flow = flow;
-            if meta.rule != run.rule {
-                std::mem::replace(&mut run, Run::of(meta.rule)).count(tally);
-            }
+            meta.flow = match run.flow {
+                FlowKind::Rule | FlowKind::Source => found.rule,
+                FlowKind::Row => plan.flows.rules + found.row,
+            };
             run.packets += 1;
             run.bytes += u64::from(meta.bytes);
             run.last = meta.arrival;
-            true
-        });
+        }
         run.count(tally);
+        if turned_away > 0 {
+            keep(burst, |packet| packet.meta().rule != NO_RULE);
+        }
         if by_source {
             find_sources(burst, plan, flows, ingress, now, tally);
         }
@@ -97,6 +93,34 @@ impl Classify {
             find_sources(burst, plan, flows, ingress, now, tally);
         }
     }
+}
+
+/// The rule of a packet, where it is found at once.
+#[inline(always)]
+fn find<P: Packet>(packet: &P, plan: &Plan) -> Option<Match> {
+    let Meta { headers, key, .. } = packet.meta();
+    plan.rows.find_narrow(*key, || wire::source(packet.head(), headers), headers.port)
+}
+
+/// Marks a packet that no rule takes, and counts it where it is a copy of ours.
+#[cold]
+#[inline(never)]
+fn turn_away<P: Packet>(packet: &mut P, found: Match, plan: &Plan, tally: &mut Tally) {
+    if found.rule == OURS {
+        tally.drop_ours(packet, plan);
+    }
+    packet.meta_mut().rule = NO_RULE;
+}
+
+/// The rule of any packet; [`NO_RULE`] where it has none and is counted so.
+#[inline(never)]
+fn search<P: Packet>(packet: &P, plan: &Plan, now: Ticks, tally: &mut Tally) -> Match {
+    let Meta { headers, .. } = packet.meta();
+    let (key, source, port) = (Key::of(packet), wire::source(packet.head(), headers), headers.port);
+    plan.rows.find(&key, source, port).unwrap_or_else(|miss| {
+        tally.drop_missed(&Missed { port, key, source, miss }, now, packet, plan);
+        Match { rule: NO_RULE, row: 0 }
+    })
 }
 
 /// Finds the flows of packets whose rules have one for each source, and of those that find none
@@ -136,17 +160,21 @@ fn find_sources<P: Packet>(
 }
 
 /// Packets of one rule, one behind the other: counted as one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Run {
     rule: u32,
+    flow: FlowKind,
     packets: u64,
     bytes: u64,
     last: Ticks,
 }
 
 impl Run {
-    fn of(rule: u32) -> Self {
-        Self { rule, ..Self::default() }
+    /// None of any rule.
+    const NONE: Self = Self { rule: NO_RULE, flow: FlowKind::Rule, packets: 0, bytes: 0, last: 0 };
+
+    fn of(rule: u32, plan: &Plan) -> Self {
+        Self { rule, flow: plan.rules[rule as usize].flow, ..Self::NONE }
     }
 
     fn count(self, tally: &Tally) {

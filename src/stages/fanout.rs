@@ -18,15 +18,15 @@
 mod balance;
 mod run;
 
-use arrayvec::ArrayVec;
+use arrayvec::{ArrayVec, IntoIter};
 
 use crate::config::OUTPUTS_MAX;
 use crate::packet::{BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool};
-use crate::plan::{OutputPlan, Plan};
+use crate::plan::{OutputPlan, PlainOutputs, Plan};
 use crate::wire::Origin;
 
 use super::{BreakerWords, Breakers, Neighbours, Tally};
-use run::Passed;
+use run::count_admitted;
 
 /// Header buffers kept at hand between packets.
 const STOCK: usize = BURST;
@@ -94,29 +94,56 @@ impl<O: PacketPool> Fanout<O> {
         egress: &mut impl Egress<O::Packet>,
         tally: &mut Tally,
     ) {
-        let mut packets = std::mem::take(burst).into_iter();
-        let mut passed = Passed::new();
-        while let Some(first) = packets.as_slice().first() {
-            let slot = first.meta().rule;
-            let one = |packet: &&O::Packet| packet.meta().rule == slot;
-            let count = packets.as_slice().iter().take_while(one).count();
-            tally.ledger.admitted += count as u64;
-            tally.counters.rules[slot as usize].admitted.add(count as u64);
-            let plain = plan.rules[slot as usize].plain.filter(|_| self.breakers.all_closed());
-            let run = packets.by_ref().take(count);
-            if let (&[output], Some(plain)) = (plan.outputs_of(slot), plain) {
-                self.pass(run, (output, plain), &mut passed, plan, egress, tally);
-                continue;
-            }
-            passed.hand_on(plan, egress, tally);
-            match (plan.outputs_of(slot), plain) {
-                (outputs, Some(plain)) if self.headers_available() >= outputs.len() * count => {
-                    self.multiply(run, outputs, plain, plan, egress, tally);
-                }
-                _ => run.for_each(|packet| self.replicate_one(packet, plan, egress, tally)),
-            }
+        let (mut port, mut passed) = self.pass(burst, plan, tally);
+        if passed == burst.len() {
+            // Nearly always so with one output a rule: nothing is moved.
+            egress.take(port, burst, plan, tally);
+            return;
         }
-        passed.hand_on(plan, egress, tally);
+        let mut packets = std::mem::take(burst).into_iter();
+        while !packets.as_slice().is_empty() {
+            if passed > 0 {
+                let mut copies = packets.by_ref().take(passed).collect();
+                egress.take(port, &mut copies, plan, tally);
+            }
+            self.replicate_run(&mut packets, plan, egress, tally);
+            (port, passed) = self.pass(packets.as_mut_slice(), plan, tally);
+        }
+    }
+
+    /// Makes the copies of the packets in front that are of one rule, or of the first one alone
+    /// where its rule has one output that it is not fit for.
+    fn replicate_run(
+        &mut self,
+        packets: &mut IntoIter<O::Packet, BURST>,
+        plan: &Plan,
+        egress: &mut impl Egress<O::Packet>,
+        tally: &mut Tally,
+    ) {
+        let Some(rule) = packets.as_slice().first().map(|packet| packet.meta().rule) else {
+            return;
+        };
+        let (outputs, plain) = (plan.outputs_of(rule), self.plain(rule, plan));
+        let one = |packet: &&O::Packet| packet.meta().rule == rule;
+        let count = match (outputs, plain) {
+            ([_], Some(_)) => 1,
+            _ => packets.as_slice().iter().take_while(one).count(),
+        };
+        count_admitted(count, rule, tally);
+        let run = packets.by_ref().take(count);
+        match plain {
+            Some(plain)
+                if outputs.len() > 1 && self.headers_available() >= outputs.len() * count =>
+            {
+                self.multiply(run, outputs, plain, plan, egress, tally);
+            }
+            _ => run.for_each(|packet| self.replicate_one(packet, plan, egress, tally)),
+        }
+    }
+
+    /// What holds for all outputs of a rule, where none of them asks for a choice by packet now.
+    fn plain(&self, rule: u32, plan: &Plan) -> Option<PlainOutputs> {
+        plan.rules[rule as usize].plain.filter(|_| self.breakers.all_closed())
     }
 
     /// Makes the copies of one packet, each output by itself, and queues them.

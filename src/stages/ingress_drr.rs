@@ -97,10 +97,8 @@ impl<P: Packet> IngressDrr<P> {
         }
         let passes = complete && passes_together(burst, plan, flows);
         if passes {
-            for packet in burst.iter_mut() {
-                let meta = packet.meta_mut();
-                let budget = plan.rules[meta.rule as usize].budget;
-                stamp(meta, budget, &mut flows.state(meta.flow).last_deadline);
+            for meta in burst.iter().map(|packet| packet.meta()) {
+                flows.state(meta.flow).last_deadline = meta.deadline;
             }
         }
         passes
@@ -143,7 +141,8 @@ fn stamp(meta: &mut Meta, budget: Ticks, last: &mut Ticks) {
 }
 
 /// Whether DRR and EDF would serve a burst of several flows flow by flow: they are of one class, none
-/// has more bytes than a visit, and their deadlines only go forward. Brings it into that order.
+/// has more bytes than a visit, and their deadlines only go forward. Brings it into that order, and
+/// sets the deadlines.
 fn passes_together<P: Packet>(burst: &mut Burst<P>, plan: &Plan, flows: &mut Flows) -> bool {
     gather(burst);
     let Some(&first) = burst.first().map(|packet| packet.meta()) else {
@@ -151,14 +150,17 @@ fn passes_together<P: Packet>(burst: &mut Burst<P>, plan: &Plan, flows: &mut Flo
     };
     let class = plan.rules[first.rule as usize].ingress.class;
     let (mut flow, mut bytes, mut copies, mut due) = (first.flow, 0, 0, 0);
-    for meta in burst.iter().map(|packet| packet.meta()) {
+    for packet in burst {
+        let meta = packet.meta_mut();
         let rule = &plan.rules[meta.rule as usize];
         if meta.flow != flow {
             (flow, bytes) = (meta.flow, 0);
         }
         bytes += meta.bytes;
         copies += u64::from(rule.fan_out());
+        // All have arrived together, so that what a flow's packet ahead has got makes no difference.
         let next = flows.state(flow).last_deadline.max(meta.arrival + rule.budget);
+        meta.deadline = next;
         let in_turn = rule.ingress.class == class
             && meta.arrival == first.arrival
             && bytes <= rule.ingress.quantum
@@ -175,12 +177,21 @@ fn passes_together<P: Packet>(burst: &mut Burst<P>, plan: &Plan, flows: &mut Flo
 /// the same before and after.
 fn gather<P: Packet>(burst: &mut Burst<P>) {
     let mut flows: ArrayVec<u32, BURST> = burst.iter().map(|packet| packet.meta().flow).collect();
-    for at in 1..flows.len() {
+    // One bit for each value of a flow's low six bits: most new flows are known by it.
+    let mut seen = 0_u64;
+    for at in 0..flows.len() {
         let flow = flows[at];
-        if flow == flows[at - 1] || !flows[..at].contains(&flow) {
+        let bit = 1 << (flow & 63);
+        if seen & bit == 0 {
+            seen |= bit;
             continue;
         }
-        let last = flows[..at].iter().rposition(|&ahead| ahead == flow).unwrap_or(at);
+        let Some(last) = flows[..at].iter().rposition(|&ahead| ahead == flow) else {
+            continue;
+        };
+        if last + 1 == at {
+            continue;
+        }
         burst[last + 1..=at].rotate_right(1);
         flows[last + 1..=at].rotate_right(1);
     }

@@ -11,7 +11,7 @@
 use crate::config::RxChecksum;
 use crate::packet::{Burst, DropReason, FRAME_OVERHEAD, Headers, Packet, keep};
 use crate::plan::Plan;
-use crate::wire::{self, Key, SegmentSum, Verdict};
+use crate::wire::{self, Key, Plain, SegmentSum, Verdict};
 
 use super::{Punt, Tally};
 
@@ -30,33 +30,43 @@ impl Parse {
 
     /// Parses a burst; what stays in it is UDP.
     pub fn inspect<P: Packet>(&mut self, burst: &mut Burst<P>, plan: &Plan, tally: &mut Tally) {
-        keep(burst, |packet| {
-            match wire::parse(packet.head(), packet.frame_len(), &plan.own_macs) {
-                Verdict::Udp { headers, frame_len } => {
-                    let port = packet.meta().headers.port;
-                    packet.truncate(frame_len);
-                    packet.meta_mut().headers = Headers { port, ..headers };
-                    packet.meta_mut().bytes = frame_len as u32 + FRAME_OVERHEAD;
-                    if plan.completes
-                        && plan.ports[usize::from(port)].rx_checksum == RxChecksum::Complete
-                    {
-                        complete_checksum(packet);
-                    }
-                    true
+        let mut all_plain = true;
+        for packet in burst.iter_mut() {
+            match wire::parse_plain(packet.head(), packet.frame_len(), &plan.own_macs) {
+                Some(Plain { frame_len, key }) => {
+                    found(packet, Headers::PLAIN, frame_len);
+                    packet.meta_mut().key = key;
                 }
-                Verdict::Punt => {
-                    self.leave(packet, plan, tally);
-                    false
-                }
-                Verdict::Drop(DropReason::Fragment) if plan.forwards_fragments => {
-                    admit_fragment(packet, plan, tally)
-                }
-                Verdict::Drop(reason) => {
-                    tally.drop_unmatched(reason, packet, plan);
-                    false
-                }
+                None => all_plain = false,
             }
-        });
+        }
+        if !all_plain {
+            keep(burst, |packet| is_parsed(packet) || self.inspect_other(packet, plan, tally));
+        }
+        if plan.completes {
+            complete(burst, plan);
+        }
+    }
+
+    /// Whether a packet that is not plain stays.
+    fn inspect_other<P: Packet>(&mut self, packet: &mut P, plan: &Plan, tally: &mut Tally) -> bool {
+        match wire::parse_other(packet.head(), packet.frame_len(), &plan.own_macs) {
+            Verdict::Udp { headers, frame_len } => {
+                found(packet, headers, frame_len);
+                true
+            }
+            Verdict::Punt => {
+                self.leave(packet, plan, tally);
+                false
+            }
+            Verdict::Drop(DropReason::Fragment) if plan.forwards_fragments => {
+                admit_fragment(packet, plan, tally)
+            }
+            Verdict::Drop(reason) => {
+                tally.drop_unmatched(reason, packet, plan);
+                false
+            }
+        }
     }
 
     /// Leaves a packet to the slow path.
@@ -71,6 +81,20 @@ impl Parse {
             tally.drop_unmatched(DropReason::PuntFull, packet, plan);
         }
     }
+}
+
+/// Notes where the headers of a packet are, and cuts off what is behind its datagram.
+#[inline(always)]
+fn found<P: Packet>(packet: &mut P, headers: Headers, frame_len: usize) {
+    packet.truncate(frame_len);
+    let meta = packet.meta_mut();
+    meta.headers = Headers { port: meta.headers.port, ..headers };
+    meta.bytes = frame_len as u32 + FRAME_OVERHEAD;
+}
+
+/// Whether its headers are found: rx leaves none.
+fn is_parsed(packet: &impl Packet) -> bool {
+    packet.meta().headers.version != 0
 }
 
 /// Whether a fragment goes on: its rule, found by addresses alone, relays them.
@@ -91,10 +115,19 @@ fn admit_fragment<P: Packet>(packet: &mut P, plan: &Plan, tally: &mut Tally) -> 
         tally.drop_unmatched(DropReason::Fragment, packet, plan);
         return false;
     };
-    packet.truncate(frame_len);
-    packet.meta_mut().headers = Headers { port, ..headers };
-    packet.meta_mut().bytes = frame_len as u32 + FRAME_OVERHEAD;
+    found(packet, headers, frame_len);
     true
+}
+
+/// Finishes the UDP checksums of packets from ports where the sender's offload left them so.
+#[cold]
+fn complete<P: Packet>(burst: &mut Burst<P>, plan: &Plan) {
+    for packet in burst {
+        let port = usize::from(packet.meta().headers.port);
+        if plan.ports[port].rx_checksum == RxChecksum::Complete {
+            complete_checksum(packet);
+        }
+    }
 }
 
 /// Finishes the UDP checksum that the sender's offload left unfinished.

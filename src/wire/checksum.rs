@@ -73,6 +73,15 @@ impl Sum {
         low + carry as u16
     }
 
+    /// Whether it is the sum of a header with a good checksum: 0 in one's complement, where not all
+    /// words are 0.
+    #[inline(always)]
+    pub const fn is_valid(self) -> bool {
+        // Whether 2^16 - 1 divides it, by the inverse of that (Granlund and Montgomery, "Division by
+        // Invariant Integers using Multiplication", PLDI 1994, section 9).
+        self.0.wrapping_mul(0xfffe_fffe_fffe_ffff) <= u64::MAX / 0xffff
+    }
+
     /// The checksum of what was added: the complement, as it lies in an IPv4 header.
     #[inline(always)]
     pub const fn checksum(self) -> [u8; 2] {
@@ -193,6 +202,18 @@ mod tests {
     use super::*;
 
     /// RFC 1071, section 3: the example of the byte-by-byte sum.
+    #[test]
+    fn a_sum_is_valid_where_it_folds_to_all_ones() {
+        let multiples = [1, 2, 0x1_0001, 0x1_0000_0001, u64::MAX / 0xffff];
+        for multiple in multiples {
+            for off in [-1_i64, 0, 1] {
+                let sum = Sum::of_word((multiple * 0xffff).wrapping_add_signed(off));
+                let folds = sum.0 != 0 && sum.fold() == [0xff, 0xff];
+                assert_eq!(sum.is_valid(), folds || sum.0 == 0, "{sum:?}");
+            }
+        }
+    }
+
     #[test]
     fn the_example_of_rfc_1071() {
         let sum = Sum::of_bytes(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);

@@ -1,7 +1,7 @@
 //! What a parsed packet is classified by.
 
 use super::load::{be16, be32, be128};
-use crate::packet::{Headers, Part};
+use crate::packet::{Headers, NarrowKey, Packet, Part};
 
 /// The prefix of an IPv4 address among IPv6 ones: `::ffff:a.b.c.d` (RFC 4291, section 2.5.5.2).
 /// Parse drops IPv6 packets that carry such addresses, so the two versions never meet.
@@ -37,12 +37,28 @@ impl Key {
         Self { destination, udp_port: be16(head, 36), vlan: 0 }
     }
 
+    /// The key of a parsed packet.
+    #[inline(always)]
+    pub fn of(packet: &impl Packet) -> Self {
+        match packet.meta().key {
+            0 => Self::read(packet.head(), &packet.meta().headers),
+            key => Self::from_narrow(key),
+        }
+    }
+
+    /// The key that `narrow` is.
+    #[inline(always)]
+    pub fn from_narrow(narrow: NarrowKey) -> Self {
+        let destination = MAPPED | u128::from(narrow >> 32);
+        Self { destination, udp_port: (narrow >> 16) as u16, vlan: narrow as u16 }
+    }
+
     /// The whole of it in a word, where the destination is an IPv4 one.
     #[inline(always)]
-    pub fn narrow(&self) -> Option<u64> {
-        let rest = u64::from(self.udp_port) << 16 | u64::from(self.vlan);
+    pub fn narrow(&self) -> Option<NarrowKey> {
+        let rest = NarrowKey::from(self.udp_port) << 16 | NarrowKey::from(self.vlan);
         let is_v4 = self.destination >> 32 == MAPPED >> 32;
-        is_v4.then_some((self.destination as u64) << 32 | rest)
+        is_v4.then_some((self.destination as NarrowKey) << 32 | rest)
     }
 }
 
@@ -64,10 +80,19 @@ pub fn source_port(head: &[u8], headers: &Headers) -> u16 {
 /// Bytes of Ethernet, IPv4 and UDP without tags and options.
 pub const PLAIN_HEADER: usize = 42;
 
+/// The headers of a parsed packet where they are [`Headers::PLAIN`].
+#[inline(always)]
+pub fn plain_head(packet: &impl Packet) -> Option<&[u8; PLAIN_HEADER]> {
+    match packet.meta().key {
+        0 => None,
+        _ => packet.head().first_chunk(),
+    }
+}
+
 /// The headers of nearly all frames, IPv4 without tags and options: at constant offsets no load is
 /// checked.
 #[inline(always)]
-pub fn plain<'a>(head: &'a [u8], headers: &Headers) -> Option<&'a [u8; PLAIN_HEADER]> {
+fn plain<'a>(head: &'a [u8], headers: &Headers) -> Option<&'a [u8; PLAIN_HEADER]> {
     let Headers { ip, version, udp, vlan, part, .. } = *headers;
     let is_plain = (ip, version, udp, vlan, part as u8) == (14, 4, 34, 0, Part::Whole as u8);
     if is_plain { head.first_chunk() } else { None }

@@ -16,9 +16,9 @@ mod template;
 
 pub use checksum::{SegmentSum, Sum, complete_udp_checksum, ipv4_header_valid};
 pub use fragment::{FRAGMENT_HEADER, Fragment, parse_fragment};
-pub use key::{Key, PLAIN_HEADER, plain, source, source_port};
+pub use key::{Key, PLAIN_HEADER, plain_head, source, source_port};
 pub use mac::MacAddr;
 pub use origin::Origin;
-pub use parse::{EXTENSIONS, OwnMacs, Verdict, parse};
+pub use parse::{EXTENSIONS, OwnMacs, Plain, Verdict, parse, parse_other, parse_plain};
 pub use punt_kind::{PuntKind, PuntProtocol};
 pub use template::{IpVersion, MAX_FRAGMENT_HEADER, MAX_HEADER, Rewrite, Template};

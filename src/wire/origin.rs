@@ -48,6 +48,23 @@ const KEPT_V4: [u64; 2] = [
 ];
 
 impl Origin {
+    const NONE: Self = Self {
+        v4: [0; 3],
+        source: 0,
+        destination: 0,
+        udp_sum: Sum::ZERO,
+        tags: 0,
+        first_word: 0,
+        ports: 0,
+        udp_len: 0,
+        udp_checksum: [0; 2],
+        payload: 0,
+        tags_len: 0,
+        ttl: 0,
+        version: 0,
+        fragment: None,
+    };
+
     /// Reads a frame that parse has found good; `head` is its first segment.
     ///
     /// Bytes that are not there read as zeros, so nothing can panic.
@@ -82,7 +99,19 @@ impl Origin {
     /// As [`Self::read`], of headers that are [`plain`](super::plain).
     #[inline(always)]
     pub fn read_plain(head: &[u8; PLAIN_HEADER]) -> Self {
-        Self::read_at(head, 14, 4, 34)
+        let [first, second, third] = [14, 22, 30].map(|at| u64::from_ne_bytes(load(head, at)));
+        let mut origin = Self {
+            udp_sum: Sum::of_word(u16::from_ne_bytes(load(head, 40)).into()),
+            ports: u32::from_ne_bytes(load(head, 34)),
+            udp_len: be16(head, 38),
+            udp_checksum: load(head, 40),
+            payload: PLAIN_HEADER as u16,
+            version: 4,
+            ..Self::NONE
+        };
+        origin.set_v4([first, second, third]);
+        origin.udp_sum = !origin.udp_sum;
+        origin
     }
 
     /// Whether the received headers are IPv4 without tags; options do not go into a copy.
@@ -100,24 +129,23 @@ impl Origin {
         let udp_len = be16(&udp_header, 4);
         let tags_len = ip.saturating_sub(14).min(8);
         let mut origin = Self {
-            v4: [0; 3],
-            source: 0,
-            destination: 0,
             udp_sum: Sum::of_word(u16::from_ne_bytes(checksum).into()),
             // Ethernet's first 12 bytes are the MACs; the next 8 are tags as far as there are any.
             tags: u64::from_ne_bytes(load(head, 12)) & TAGS[usize::from(tags_len / 4)],
-            first_word: 0,
             ports: u32::from_ne_bytes(load(&udp_header, 0)),
             udp_len,
             udp_checksum: checksum,
             payload: udp.saturating_add(8),
             tags_len,
-            ttl: 0,
             version,
-            fragment: None,
+            ..Self::NONE
         };
         if version == 4 {
-            origin.read_v4(&load(head, at));
+            let header: [u8; 20] = load(head, at);
+            let [first, second] = [0, 8].map(|at| u64::from_ne_bytes(load(&header, at)));
+            let [a, b, c, d] = load(&header, 16);
+            let [e, f, g, h] = origin.ports.to_ne_bytes();
+            origin.set_v4([first, second, u64::from_ne_bytes([a, b, c, d, e, f, g, h])]);
         } else {
             origin.read_v6(&load(head, at));
         }
@@ -125,18 +153,15 @@ impl Origin {
         origin
     }
 
+    /// Takes an IPv4 header and the UDP ports, in words as they lie in memory.
     #[inline(always)]
-    fn read_v4(&mut self, header: &[u8; 20]) {
-        let words = [0, 8].map(|at| u64::from_ne_bytes(load(header, at)));
-        let [a, b, c, d] = load(header, 16);
-        let [e, f, g, h] = self.ports.to_ne_bytes();
+    fn set_v4(&mut self, [first, second, third]: [u64; 3]) {
         // No overflow: the received IP packet was at least 20 bytes longer than its datagram.
         let [high, low] = self.udp_len.wrapping_add(20).to_be_bytes();
-        let first = u64::from_ne_bytes([0x45, 0, high, low, 0, 0, 0, 0]);
-        let last = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
-        self.v4 = [words[0] & KEPT_V4[0] | first, words[1] & KEPT_V4[1], last];
-        self.ttl = header[8];
-        self.udp_sum += Sum::of_word(words[1] & SOURCE_V4) + Sum::of_word(last);
+        let own = u64::from_ne_bytes([0x45, 0, high, low, 0, 0, 0, 0]);
+        self.v4 = [first & KEPT_V4[0] | own, second & KEPT_V4[1], third];
+        [self.ttl, ..] = second.to_ne_bytes();
+        self.udp_sum += Sum::of_word(second & SOURCE_V4) + Sum::of_word(third);
     }
 
     #[inline(always)]
@@ -160,6 +185,12 @@ impl Origin {
     #[inline(always)]
     pub fn ttl(&self) -> u8 {
         self.ttl
+    }
+
+    /// Bytes of the UDP datagram, header included; of a fragment what it has of IP payload.
+    #[inline(always)]
+    pub fn udp_len(&self) -> usize {
+        self.udp_len.into()
     }
 
     /// 4 or 6.

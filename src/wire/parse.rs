@@ -22,7 +22,7 @@ use super::MacAddr;
 use super::checksum::{Sum, UDP, ipv4_header_valid};
 use super::key::PLAIN_HEADER;
 use super::load::{be16, be32, be128, load};
-use crate::packet::{DropReason, Headers, Part};
+use crate::packet::{DropReason, Headers, NarrowKey, Part};
 
 /// IPv6 extension headers that a packet may have.
 pub const EXTENSIONS: usize = 8;
@@ -93,15 +93,16 @@ impl OwnMacs {
 /// No bytes make it panic, and no header it vouches for lies outside `head`.
 #[inline]
 pub fn parse(head: &[u8], frame_len: usize, own: &OwnMacs) -> Verdict {
-    if let Some((headers, frame_len)) = plain(head, frame_len, own) {
-        return Verdict::Udp { headers, frame_len };
+    match parse_plain(head, frame_len, own) {
+        Some(Plain { frame_len, .. }) => Verdict::Udp { headers: Headers::PLAIN, frame_len },
+        None => parse_other(head, frame_len, own),
     }
-    judge(head, frame_len, own)
 }
 
-/// [`parse`] for all frames but those that [`plain`] knows: it finds out what is wrong, or special.
+/// [`parse`] for the frames that [`parse_plain`] does not know: it finds out what is wrong, or
+/// special.
 #[inline(never)]
-fn judge(head: &[u8], frame_len: usize, own: &OwnMacs) -> Verdict {
+pub fn parse_other(head: &[u8], frame_len: usize, own: &OwnMacs) -> Verdict {
     let frame = Frame { head: head.get(..frame_len).unwrap_or(head), len: frame_len };
     match ethernet(&frame, own) {
         Ok(Datagram { headers, end }) => Verdict::Udp { headers, frame_len: end },
@@ -110,32 +111,43 @@ fn judge(head: &[u8], frame_len: usize, own: &OwnMacs) -> Verdict {
     }
 }
 
-/// What nearly all frames are, good ones of IPv4 without tags and options: one branch behind all
-/// checks at constant offsets. The other frames are not judged here.
+/// A good frame with [`Headers::PLAIN`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// As in [`Verdict::Udp`].
+    pub frame_len: usize,
+    /// What it is classified by.
+    pub key: NarrowKey,
+}
+
+/// Knows what nearly all frames are, good ones of IPv4 without tags and options, by checks at
+/// constant offsets. The other frames are not judged here.
 #[inline(always)]
-fn plain(head: &[u8], frame_len: usize, own: &OwnMacs) -> Option<(Headers, usize)> {
+pub fn parse_plain(head: &[u8], frame_len: usize, own: &OwnMacs) -> Option<Plain> {
     let head: &[u8; PLAIN_HEADER] = head.first_chunk()?;
     let mac = u64::from_be_bytes(load(head, 0)) >> 16;
     let source_mac = u64::from_be_bytes(load(head, 6)) >> 16;
-    // Ethertype, version and header length, whatever the type of service.
-    let is_plain = be32(head, 12) & 0xffff_ff00 == 0x0800_4500;
-    let total_len = usize::from(be16(head, 16));
-    // Fragment bits but DF, TTL, protocol.
+    let (source, destination) = (be32(head, 26), be32(head, 30));
+    let [total_len, udp_len] = [be16(head, 16), be16(head, 38)].map(i64::from);
+    // Fragment bits, TTL, protocol.
     let middle = be32(head, 20);
-    let is_whole = (middle & 0x3fff_00ff == u32::from(UDP)) & (middle & 0xff00 != 0);
     let sum = Sum::of_word(u64::from_ne_bytes(load(head, 14)))
         + Sum::of_word(u64::from_ne_bytes(load(head, 22)))
         + Sum::of_word(u32::from_ne_bytes(load(head, 30)).into());
-    let udp_len = usize::from(be16(head, 38));
-    let fits = (8 <= udp_len) & (udp_len + 20 <= total_len) & (total_len + 14 <= frame_len);
-    let good = is_plain
-        & is_whole
-        & fits
-        & (sum.fold() == [0xff, 0xff])
-        & !own.may_have(source_mac)
-        & !martian_v4(be32(head, 26), be32(head, 30), mac, UDP);
-    let headers = Headers { ip: 14, version: 4, udp: 34, vlan: 0, port: 0, part: Part::Whole };
-    good.then_some((headers, 34 + udp_len))
+
+    // Ethertype, version and header length, whatever the type of service; no fragment, UDP.
+    let differs = (be32(head, 12) & 0xffff_ff00 ^ 0x0800_4500)
+        | (middle & 0x3fff_00ff ^ u32::from(UDP))
+        | u32::from(own.may_have(source_mac));
+    // Below 0 where one of them is.
+    let spare = (i64::from(middle >> 8 & 0xff) - 1)
+        | (udp_len - 8)
+        | (total_len - 20 - udp_len)
+        | (frame_len as i64 - 14 - total_len);
+    let good =
+        (differs == 0) & (spare >= 0) & sum.is_valid() & !martian_v4(source, destination, mac, UDP);
+    let key = NarrowKey::from(destination) << 32 | NarrowKey::from(be16(head, 36)) << 16;
+    good.then_some(Plain { frame_len: 34 + udp_len as usize, key })
 }
 
 /// A datagram that was found good.
@@ -247,7 +259,7 @@ fn ipv4(frame: &Frame<'_>, below: &Below) -> Result<Datagram, End> {
         let sum = Sum::of_word(u64::from_ne_bytes(load(header, 0)))
             + Sum::of_word(u64::from_ne_bytes(load(header, 8)))
             + Sum::of_word(u32::from_ne_bytes(load(header, 16)).into());
-        sum.fold() == [0xff, 0xff]
+        sum.is_valid()
     } else {
         long_header_valid(frame.bytes(ip, ip + header_len)?)
     };
@@ -281,15 +293,32 @@ fn long_header_valid(header: &[u8]) -> bool {
 /// source for the others only.
 #[inline(always)]
 fn martian_v4(source: u32, destination: u32, mac: u64, protocol: u8) -> bool {
-    let (net, destination_net) = (source >> 24, destination >> 24);
-    let bad_source = (net == 0) | (net == 127) | (net >= 224);
-    let bad_destination =
-        (destination_net == 0) | (destination_net == 127) | (destination == u32::MAX);
+    let [net, destination_net] = [source, destination].map(|ip| NETS[(ip >> 24) as usize]);
+    let bad_source = net & NO_SOURCE != 0;
+    let bad_destination = (destination_net & NO_DESTINATION != 0) | (destination == u32::MAX);
     let group_mac = 0x0100_5e00_0000 | u64::from(destination & 0x007f_ffff);
-    let disagree = is_group(mac) & ((destination >> 28 != 14) | (mac != group_mac));
+    let disagree = is_group(mac) & ((destination_net & NO_GROUP != 0) | (mac != group_mac));
     let others = bad_destination | (source == destination) | disagree;
     (bad_source & ((source != 0) | (protocol != IGMP))) | others
 }
+
+const NO_SOURCE: u8 = 1;
+const NO_DESTINATION: u8 = 2;
+const NO_GROUP: u8 = 4;
+
+/// What IPv4 addresses with this first byte cannot be: a load takes less than to compare.
+static NETS: [u8; 256] = {
+    let mut nets = [0; 256];
+    let mut net = 0;
+    while net < nets.len() {
+        let is_nowhere = net == 0 || net == 127;
+        nets[net] = if is_nowhere || net >= 224 { NO_SOURCE } else { 0 }
+            | if is_nowhere { NO_DESTINATION } else { 0 }
+            | if net >> 4 == 14 { 0 } else { NO_GROUP };
+        net += 1;
+    }
+    nets
+};
 
 #[inline(always)]
 fn ipv6(frame: &Frame<'_>, below: &Below) -> Result<Datagram, End> {

@@ -76,6 +76,8 @@ pub struct Template {
     mac_mask: u32,
     /// IPv4: the header and the UDP ports, in the words of [`Origin`].
     v4: [Field<u64>; 3],
+    /// What goes from the second of these words: 1 of the TTL, or nothing.
+    ttl_step: u64,
     tags: Field<u64>,
     tags_len: Field<u8>,
     ttl: Field<u8>,
@@ -136,6 +138,7 @@ impl Template {
         };
         Self {
             v4: words_v4(rewrite, ttl, udp_port, source_port),
+            ttl_step: u64::from_ne_bytes([ttl.mask & 1, 0, 0, 0, 0, 0, 0, 0]),
             moves_ports: port_to_source != 0
                 || matches!(rewrite.udp_port, UdpPortRewrite::Shift(_)),
             macs: u64::from_ne_bytes([head[0], head[1], tail[0], tail[1], tail[2], tail[3], a, b]),
@@ -274,16 +277,7 @@ impl Template {
         let [first, second, third] = &self.v4;
         let first = first.of(origin.v4[0]);
         // A TTL that is decremented is at least 1, so that nothing is borrowed.
-        let second = second.of(origin.v4[1]).wrapping_sub(u64::from_ne_bytes([
-            self.ttl.mask & 1,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-        ]));
+        let second = second.of(origin.v4[1]).wrapping_sub(self.ttl_step);
         let mut third = third.of(origin.v4[2]);
         if self.moves_ports {
             let ports = self.ports(origin).to_be_bytes();

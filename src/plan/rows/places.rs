@@ -1,6 +1,7 @@
 //! Places of rows in open addressing, at a load of at most one half: a row is found by its key in
 //! the place that the key says, or in one behind it.
 
+use crate::packet::NarrowKey;
 use crate::wire::Key;
 
 /// A place without a row, where the first candidate would be.
@@ -81,7 +82,7 @@ impl Place for WideRow {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(16))]
 pub struct NarrowRow {
-    key: u64,
+    key: NarrowKey,
     /// First of its candidates, or [`EMPTY`].
     pub candidates: u32,
     /// As [`WideRow::number`].
@@ -89,21 +90,20 @@ pub struct NarrowRow {
 }
 
 impl Place for NarrowRow {
-    /// What [`Key::narrow`] says.
-    type Key = u64;
+    type Key = NarrowKey;
     const NONE: Self = Self { key: 0, candidates: EMPTY, number: 0 };
 
-    fn of(key: u64) -> Self {
+    fn of(key: NarrowKey) -> Self {
         Self { key, ..Self::NONE }
     }
 
     #[inline(always)]
-    fn hash(key: u64) -> u64 {
+    fn hash(key: NarrowKey) -> u64 {
         mix(key)
     }
 
     #[inline(always)]
-    fn is(&self, key: u64) -> bool {
+    fn is(&self, key: NarrowKey) -> bool {
         self.key == key
     }
 

@@ -6,9 +6,7 @@
 use arrayvec::ArrayVec;
 
 use super::{Egress, Fanout, rewrite};
-use crate::packet::{
-    BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool, Payload, keep,
-};
+use crate::packet::{BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool, Payload};
 use crate::plan::{OutputPlan, PlainOutputs, Plan};
 use crate::stages::Tally;
 use crate::wire::{self, Origin, PLAIN_HEADER};
@@ -20,67 +18,63 @@ struct Original<P: Packet> {
     payload: P::Payload,
 }
 
-/// Packets that were rewritten in place, of one rule or of several, on their way to one port.
-pub(super) struct Passed<P> {
-    port: u32,
-    copies: Burst<P>,
-}
-
-impl<P: Packet> Passed<P> {
-    /// None so far.
-    pub fn new() -> Self {
-        Self { port: 0, copies: Burst::new() }
-    }
-
-    /// Queues them at their port.
-    pub fn hand_on(&mut self, plan: &Plan, egress: &mut impl Egress<P>, tally: &mut Tally) {
-        if !self.copies.is_empty() {
-            egress.take(self.port, &mut self.copies, plan, tally);
+impl<P: Packet> Original<P> {
+    /// Makes a fresh header its copy for an output; false where there is no room in it.
+    #[inline(always)]
+    fn copy_to(
+        &mut self,
+        copy: &mut P,
+        (slot, output): (u32, &OutputPlan),
+        by_words: bool,
+    ) -> bool {
+        let Self { meta, origin, payload } = self;
+        let done = match by_words && origin.is_plain() {
+            true => rewrite_plain(copy, 0, output, origin),
+            false => rewrite(copy, 0, output, origin),
+        };
+        if done {
+            payload.chain_to(copy);
+            let bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
+            *copy.meta_mut() = Meta { link: None, output: slot, bytes, ..*meta };
         }
+        done
     }
 }
 
 impl<O: PacketPool> Fanout<O> {
-    /// Rewrites the packets of a run in place, for their only output.
+    /// Rewrites packets in place, from the first one on, as long as each has one output alone, which
+    /// it is fit for, on a port that they have in common. Returns its slot, and how many.
     pub(super) fn pass(
-        &mut self,
-        run: impl Iterator<Item = O::Packet>,
-        (slot, plain): (u32, PlainOutputs),
-        passed: &mut Passed<O::Packet>,
+        &self,
+        packets: &mut [O::Packet],
         plan: &Plan,
-        egress: &mut impl Egress<O::Packet>,
         tally: &mut Tally,
-    ) {
-        let output = &plan.outputs[slot as usize];
-        if output.port != passed.port {
-            passed.hand_on(plan, egress, tally);
-            passed.port = output.port;
+    ) -> (u32, usize) {
+        let (mut port, mut passed) = (0, 0);
+        if !self.breakers.all_closed() {
+            return (port, passed);
         }
-        let chained = plan.ports[output.port as usize].sends_chains;
-        let by_words = output.template.is_plain();
-        let mut made = 0;
-        for mut packet in run {
-            let headers = packet.meta().headers;
-            let fits = chained || packet.segments() == 1;
-            let done = match wire::plain(packet.head(), &headers) {
-                Some(head) if fits && by_words => {
-                    let origin = Origin::read_plain(head);
-                    plain.suit(&origin, output)
-                        && rewrite_plain(&mut packet, PLAIN_HEADER, output, &origin)
-                }
-                _ => fits && rewrite_any(&mut packet, plain, output),
+        while let Some(first) = packets.get(passed) {
+            let rule = first.meta().rule;
+            let plain = plan.rules[rule as usize].plain;
+            let (&[slot], Some(plain)) = (plan.outputs_of(rule), plain) else {
+                break;
             };
-            if done {
-                packet.meta_mut().output = slot;
-                passed.copies.push(packet);
-                made += 1;
-            } else {
-                count(std::mem::take(&mut made), slot, tally);
-                passed.hand_on(plan, egress, tally);
-                self.replicate_one(packet, plan, egress, tally);
+            let output = &plan.outputs[slot as usize];
+            if passed > 0 && output.port != port {
+                break;
             }
+            port = output.port;
+            let chained = plan.ports[port as usize].sends_chains;
+            let run = rewrite_run(&mut packets[passed..], (slot, output), plain, chained);
+            if run == 0 {
+                break;
+            }
+            count_admitted(run, rule, tally);
+            count(run as u64, slot, tally);
+            passed += run;
         }
-        count(made, slot, tally);
+        (port, passed)
     }
 
     /// Copies the packets of a run for each of `outputs`; there are headers enough.
@@ -100,7 +94,7 @@ impl<O: PacketPool> Fanout<O> {
         let mut originals = ArrayVec::<_, BURST>::new();
         for packet in run {
             let meta = *packet.meta();
-            let origin = match wire::plain(packet.head(), &meta.headers) {
+            let origin = match wire::plain_head(&packet) {
                 Some(head) => Origin::read_plain(head),
                 None => Origin::read(packet.head(), &meta.headers),
             };
@@ -136,22 +130,15 @@ impl<O: PacketPool> Fanout<O> {
             let by_words = output.template.is_plain();
             let mut copies = Burst::new();
             self.take_headers(&mut copies, originals.len());
-            let mut rest = originals.iter_mut();
-            keep(&mut copies, |copy| {
-                let Some(Original { meta, origin, payload }) = rest.next() else {
-                    return false;
-                };
-                let done = match by_words && origin.is_plain() {
-                    true => rewrite_plain(copy, 0, output, origin),
-                    false => rewrite(copy, 0, output, origin),
-                };
-                if done {
-                    payload.chain_to(copy);
-                    let bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
-                    *copy.meta_mut() = Meta { link: None, output: slot, bytes, ..*meta };
+            let pairs = copies.iter_mut().zip(originals.iter_mut());
+            let mut made = 0;
+            for (copy, original) in pairs {
+                if !original.copy_to(copy, (slot, output), by_words) {
+                    break;
                 }
-                done
-            });
+                made += 1;
+            }
+            copies.truncate(made);
             count(originals.len() as u64, slot, tally);
             // Whoever shares the pool was faster.
             for _ in copies.len()..originals.len() {
@@ -161,6 +148,36 @@ impl<O: PacketPool> Fanout<O> {
         }
         originals.clear();
     }
+}
+
+/// Replaces the headers of packets by those of their only output, from the first one on, as long as
+/// they are of one rule and fit for it; returns how many.
+#[inline(always)]
+fn rewrite_run<P: Packet>(
+    packets: &mut [P],
+    (slot, output): (u32, &OutputPlan),
+    plain: PlainOutputs,
+    chained: bool,
+) -> usize {
+    let by_words = output.template.is_plain();
+    let mut done = 0;
+    for packet in packets {
+        let meta = packet.meta();
+        let fits = meta.rule == output.rule && (chained || packet.segments() == 1);
+        let rewritten = match wire::plain_head(packet) {
+            Some(head) if fits && by_words => {
+                let origin = Origin::read_plain(head);
+                plain.suit_plain(&origin) && rewrite_plain(packet, PLAIN_HEADER, output, &origin)
+            }
+            _ => fits && rewrite_any(packet, plain, output),
+        };
+        if !rewritten {
+            break;
+        }
+        packet.meta_mut().output = slot;
+        done += 1;
+    }
+    done
 }
 
 /// Replaces the headers of a packet by those of its only output, where it is fit for it.
@@ -187,6 +204,13 @@ fn rewrite_plain<P: Packet>(
     };
     output.template.write_plain(origin, room);
     true
+}
+
+/// Counts packets of a rule that come to fan-out.
+#[inline(always)]
+pub(super) fn count_admitted(packets: usize, rule: u32, tally: &mut Tally) {
+    tally.ledger.admitted += packets as u64;
+    tally.counters.rules[rule as usize].admitted.add(packets as u64);
 }
 
 /// Counts copies that were made for the output with this slot.
