@@ -153,8 +153,11 @@ pub fn drain(mut pipe: File) {
     }
 }
 
-/// The driver writes to a pipe that nobody reads, so that the worker stands still in it.
-pub fn a_worker_that_stands_still_is_told_and_takes_the_plan_up_later() {
+/// A device that writes to the pipe of [`standing`].
+pub const PIPE: &str = "net_pcap1,tx_pcap=${CONFIG_DIR}/pipe";
+
+/// A relay of `config` whose worker stands still: [`PIPE`], which it sends to, is not read.
+pub fn standing(config: &str) -> (Site, Running, File) {
     let site = Site::new();
     let path = site.instance.path("pipe");
     let mkfifo = std::process::Command::new("mkfifo").arg(&path).status().expect("it is there");
@@ -163,15 +166,19 @@ pub fn a_worker_that_stands_still_is_told_and_takes_the_plan_up_later() {
     let pipe = options.read(true).custom_flags(libc::O_NONBLOCK).open(&path).expect("it opens");
     let frame = v4().bytes();
     site.instance.capture("in.pcap", (0..32).map(|n| (n, &frame[..])));
-    let with = |keys: &str| text("net_pcap1,tx_pcap=${CONFIG_DIR}/pipe", keys);
-    site.write("config.toml", &with(""));
+    site.write("config.toml", config);
     let mut running = site.begin();
     site.answers(&mut running);
     wait("the worker to stand still", || {
         let heartbeat = site.show().workers[0].heartbeat_age_ns;
         (heartbeat > 1_000_000_000).then_some(())
     });
+    (site, running, pipe)
+}
 
+pub fn a_worker_that_stands_still_is_told_and_takes_the_plan_up_later() {
+    let with = |keys: &str| text(PIPE, keys);
+    let (site, running, pipe) = standing(&with(""));
     site.write("config.toml", &with("class = \"low\""));
     let said = site.ask(&["reload"]);
     assert_eq!(said.code, Some(0), "{said:?}");

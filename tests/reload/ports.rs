@@ -1,14 +1,10 @@
 //! Ports that come by a reload, one after the other up to the limit, under traffic that never
 //! pauses; and what becomes of those that cannot come.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
-
 use punctual::manage::report::{Link, Report};
 
-use crate::answers::{NULL, drain, start, stop, text};
+use crate::answers::{NULL, PIPE, drain, standing, start, stop, text};
 use crate::binary::{Running, is_whole, named, number, sum};
-use crate::frames::v4;
 use crate::peer::wait;
 use crate::relay::{frame, read};
 use crate::rules::{self, KEPT, STEADY, output, rule};
@@ -229,24 +225,9 @@ pub fn what_cannot_come_changes_nothing_and_can_come_later() {
     stop(&site, running);
 }
 
-/// The driver writes to a pipe that nobody reads.
 pub fn a_port_is_not_added_while_a_worker_stands_still() {
-    let site = Site::new();
-    let path = site.instance.path("pipe");
-    let mkfifo = std::process::Command::new("mkfifo").arg(&path).status().expect("it is there");
-    assert!(mkfifo.success());
-    let mut options = OpenOptions::new();
-    let pipe = options.read(true).custom_flags(libc::O_NONBLOCK).open(&path).expect("it opens");
-    let frame = v4().bytes();
-    site.instance.capture("in.pcap", (0..32).map(|n| (n, &frame[..])));
-    let config = text("net_pcap1,tx_pcap=${CONFIG_DIR}/pipe", "");
-    site.write("config.toml", &config);
-    let mut running = site.begin();
-    site.answers(&mut running);
-    wait("the worker to stand still", || {
-        let heartbeat = site.show().workers[0].heartbeat_age_ns;
-        (heartbeat > 1_000_000_000).then_some(())
-    });
+    let config = text(PIPE, "");
+    let (site, running, pipe) = standing(&config);
     let port = "[[port]]\nname = \"new\"\ndevice = \"net_null9,no-rx=1\"\n";
     site.write("config.toml", &(config + port));
     let said = site.ask(&["reload"]);
