@@ -44,7 +44,10 @@ pub fn render(told: &Explanation, style: Style) -> String {
                 }
                 wrapped(INDENT, &differs)
             }
-            None => format!("{INDENT}there are no rules\n"),
+            None if told.reason == Some(DropReason::NoRule.name()) => {
+                format!("{INDENT}there are no rules\n")
+            }
+            None => String::new(),
         };
     }
     text

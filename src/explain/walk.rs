@@ -91,7 +91,9 @@ pub(super) fn walk(config: &Config, text: &PacketText) -> Result<Explanation, Ex
     Classify.inspect(&mut burst, &plan, &mut flows, &ingress, 0, &mut tally);
     let Some(packet) = burst.pop() else {
         ended(&mut told, "classify", &tally);
-        told.nearest = nearest(config, &asked);
+        // What is ours is no rule's, however near it comes.
+        let is_ours = told.reason == Some(DropReason::OwnSource.name());
+        told.nearest = nearest(config, &asked).filter(|_| !is_ours);
         return Ok(told);
     };
     let slot = packet.meta().rule;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// One for each thing that can become of a packet.
-const PACKETS: [&str; 13] = [
+const PACKETS: [&str; 14] = [
     "in 10.9.1.1:4000 > 239.1.0.3:5002",
     "in ttl=1 10.9.1.1:4000 > 239.1.0.3:5002",
     "in vlan=110 size=1400 10.9.1.1:4000 > 239.2.0.1:20000",
@@ -18,6 +18,7 @@ const PACKETS: [&str; 13] = [
     "in [fd00::9]:4000 > [ff15::515]:515",
     "in 127.0.0.1:4000 > 239.1.0.3:5002",
     "in ttl=0 10.9.1.1:4000 > 239.1.0.3:5002",
+    "in 10.40.0.1:4000 > 239.1.0.3:5002",
 ];
 
 fn explain(args: &[&str]) -> Output {
