@@ -96,7 +96,7 @@ impl Origin {
         self.fragment.is_some()
     }
 
-    /// As [`Self::read`], of headers that are [`plain`](super::plain).
+    /// As [`Self::read`], of headers that are plain ([`plain_head`](super::plain_head)).
     #[inline(always)]
     pub fn read_plain(head: &[u8; PLAIN_HEADER]) -> Self {
         let [first, second, third] = [14, 22, 30].map(|at| u64::from_ne_bytes(load(head, at)));
