@@ -140,7 +140,10 @@ impl<P: Packet> Handoff<P> {
 
     /// Hands over the packets of a burst whose flows others keep.
     pub fn spread(&mut self, burst: &mut Burst<P>, plan: &Plan, tally: &mut Tally) {
-        let workers = self.peers.len();
+        let (me, workers) = (self.me, self.peers.len());
+        if burst.iter().all(|packet| home(packet, plan, workers) == me) {
+            return;
+        }
         for packet in std::mem::take(burst) {
             match &mut self.peers[home(&packet, plan, workers)] {
                 None => burst.push(packet),
@@ -266,6 +269,7 @@ pub fn burst_copies(plan: &Plan) -> usize {
 }
 
 /// Who keeps the flow of a packet.
+#[inline(always)]
 fn home<P: Packet>(packet: &P, plan: &Plan, workers: usize) -> usize {
     let meta = packet.meta();
     let rule = &plan.rules[meta.rule as usize];
