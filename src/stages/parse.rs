@@ -9,7 +9,7 @@
 //! Bounds:   O(1) a packet; with `rx_checksum = "complete"` it reads the payload.
 
 use crate::config::RxChecksum;
-use crate::packet::{Burst, DropReason, FRAME_OVERHEAD, Headers, Packet, keep};
+use crate::packet::{Burst, DropReason, FRAME_OVERHEAD, Headers, Packet, Part, keep};
 use crate::plan::Plan;
 use crate::wire::{self, Key, Plain, SegmentSum, Verdict};
 
@@ -123,8 +123,10 @@ fn admit_fragment<P: Packet>(packet: &mut P, plan: &Plan, tally: &mut Tally) -> 
 #[cold]
 fn complete<P: Packet>(burst: &mut Burst<P>, plan: &Plan) {
     for packet in burst {
-        let port = usize::from(packet.meta().headers.port);
-        if plan.ports[port].rx_checksum == RxChecksum::Complete {
+        let Headers { port, part, .. } = packet.meta().headers;
+        // A kernel finishes a datagram before it cuts it up.
+        if part == Part::Whole && plan.ports[usize::from(port)].rx_checksum == RxChecksum::Complete
+        {
             complete_checksum(packet);
         }
     }

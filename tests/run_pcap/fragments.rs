@@ -24,6 +24,8 @@ const TEXT: &str = r#"
     [[port]]
     name = "in"
     device = "net_pcap0,rx_pcap=${CONFIG_DIR}/in.pcap"
+    # Of whole datagrams only: of a fragment it would be wrong.
+    rx_checksum = "complete"
     [[port]]
     name = "a"
     device = "net_pcap1,tx_pcap=${CONFIG_DIR}/a.pcap"
