@@ -12,7 +12,7 @@
 
 use crate::config::FlowKind;
 use crate::ledger::Missed;
-use crate::packet::{Burst, Meta, Packet, Ticks, keep};
+use crate::packet::{Burst, DropReason, Meta, Packet, Ticks, keep};
 use crate::plan::{Match, OURS, Plan};
 use crate::wire::{self, Key};
 
@@ -107,7 +107,7 @@ fn find<P: Packet>(packet: &P, plan: &Plan) -> Option<Match> {
 #[inline(never)]
 fn turn_away<P: Packet>(packet: &mut P, found: Match, plan: &Plan, tally: &mut Tally) {
     if found.rule == OURS {
-        tally.drop_ours(packet, plan);
+        tally.drop_unmatched(DropReason::OwnSource, packet, plan);
     }
     packet.meta_mut().rule = NO_RULE;
 }

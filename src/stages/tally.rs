@@ -49,13 +49,6 @@ impl Tally {
         self.misses.note(missed, now, &self.counters.misses);
     }
 
-    /// Counts a packet that comes from an address of ours.
-    #[cold]
-    #[inline(never)]
-    pub fn drop_ours(&mut self, packet: &impl Packet, plan: &Plan) {
-        self.drop_unmatched(DropReason::OwnSource, packet, plan);
-    }
-
     /// Counts a packet that is the slow path's.
     pub fn punt(&mut self, packet: &impl Packet, plan: &Plan) {
         self.ledger.punted += 1;

@@ -79,7 +79,7 @@ fn balance_key(packet: &impl Packet, by: BalanceBy) -> u64 {
     match by {
         BalanceBy::Source => key_of(source, 0, 0),
         BalanceBy::Flow => {
-            let Key { destination, udp_port, .. } = Key::read(head, headers);
+            let Key { destination, udp_port, .. } = Key::of(packet);
             let source_port = wire::source_port(head, headers);
             key_of(source, destination, u64::from(source_port) << 16 | u64::from(udp_port))
         }
