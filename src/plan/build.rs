@@ -250,10 +250,15 @@ fn reorders(previous: &Plan, classes: &[ClassPlan], rules: &[RulePlan]) -> bool 
 }
 
 fn take_all<'a>(
-    table: &mut Table<String>,
+    table: &mut Table<Arc<str>>,
     names: impl Iterator<Item = &'a String>,
 ) -> Result<Vec<Taken>, PlanError> {
-    names.map(|name| table.take(name)).collect()
+    names.map(|name| table.take_as(name.as_str(), |name| name.into())).collect()
+}
+
+/// The name that the plan before has there, or where it is another, a new one.
+fn same_name(before: Option<&Arc<str>>, name: &str) -> Arc<str> {
+    before.filter(|before| ***before == *name).map_or_else(|| name.into(), Arc::clone)
 }
 
 fn slots_of(taken: &[Taken]) -> Vec<u32> {
@@ -345,7 +350,7 @@ impl Building<'_> {
             balance: self.balance(rule),
             forwards_fragments: rule.input.fragments == Fragments::Forward,
             plain: self.plain(rule),
-            name: rule.name.clone(),
+            name: same_name(self.rules.get(slot as usize).map(|rule| &rule.name), &rule.name),
         };
         put(&mut self.rules, slot, plan);
         Ok(())

@@ -173,7 +173,7 @@ pub struct RulePlan {
     /// What holds for all of its outputs, where none of them asks for a choice by packet.
     pub plain: Option<PlainOutputs>,
     /// Its name in the configuration.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// The last outputs of a rule, of which each packet goes to one.
@@ -294,5 +294,5 @@ pub struct OutputPlan {
     /// The new headers.
     pub template: Template,
     /// Its name in the configuration.
-    pub name: String,
+    pub name: Arc<str>,
 }

@@ -4,8 +4,10 @@
 //! rule by its name, an output by rule, port, destination, UDP port and VLAN, a receiver by its
 //! name. A slot is given up when nothing waits in it any more, and is taken again last.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt, HashSet};
 use ipnet::IpNet;
@@ -35,9 +37,9 @@ pub struct OutputIdentity {
 
 impl OutputIdentity {
     /// The identity of the outputs of a rule with slot `rule`, in their order.
-    pub fn of_all(rule: u32, outputs: &[Output]) -> Vec<Self> {
+    pub fn of_all(rule: u32, outputs: &[Output]) -> impl Iterator<Item = Self> {
         let mut seen = HashMap::new();
-        let identity = |output: &Output| {
+        outputs.iter().map(move |output| {
             let Output { port, destination, udp_port, vlan, .. } = *output;
             let identity = Self { rule, port, destination, udp_port, vlan, nth: 1 };
             if outputs.len() == 1 {
@@ -46,8 +48,7 @@ impl OutputIdentity {
             let alike = seen.entry((port, destination, udp_port, vlan)).or_insert(0);
             *alike += 1;
             Self { nth: *alike, ..identity }
-        };
-        outputs.iter().map(identity).collect()
+        })
     }
 }
 
@@ -78,6 +79,15 @@ impl<K: Eq + Hash + Clone> Table<K> {
 
     /// The slot of `key`, which is its from now on.
     pub fn take(&mut self, key: &K) -> Result<Taken, PlanError> {
+        self.take_as(key, K::clone)
+    }
+
+    /// [`Self::take`] by what a key can be made of.
+    pub fn take_as<Q>(&mut self, key: &Q, make: impl Fn(&Q) -> K) -> Result<Taken, PlanError>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
         if let Some(&slot) = self.taken.get(key) {
             return Ok(Taken { slot, used: false });
         }
@@ -89,7 +99,7 @@ impl<K: Eq + Hash + Clone> Table<K> {
         } else {
             return Err(PlanError::NoRoom { what: self.name, allowed: self.capacity });
         };
-        self.taken.insert(key.clone(), taken.slot);
+        self.taken.insert(make(key), taken.slot);
         Ok(taken)
     }
 
@@ -120,9 +130,9 @@ impl<K: Eq + Hash + Clone> Table<K> {
 /// The slots of all kinds.
 #[derive(Clone, Debug)]
 pub struct Slots {
-    pub(super) rules: Table<String>,
+    pub(super) rules: Table<Arc<str>>,
     pub(super) outputs: Table<OutputIdentity>,
-    pub(super) receivers: Table<String>,
+    pub(super) receivers: Table<Arc<str>>,
     pub(super) row_flows: Table<Key>,
     pub(super) neighbours: Table<Neighbour>,
     /// Ports that there is room for.

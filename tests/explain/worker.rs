@@ -70,14 +70,14 @@ fn a_worker_agrees(told: &Explanation, packet: &PacketText) {
     assert_eq!(told.reason, reason(&ledger.dropped_before), "{packet}");
     let counters = &site.counters;
     for (rule, taken) in site.plan.rules.iter().zip(&counters.rules) {
-        let is_told = told.rule.as_ref().is_some_and(|told| told.name == rule.name);
+        let is_told = told.rule.as_ref().is_some_and(|told| *told.name == *rule.name);
         assert_eq!(taken.packets.get(), u64::from(is_told), "{packet}: {}", rule.name);
     }
     let rule = site
         .plan
         .rules
         .iter()
-        .position(|rule| told.rule.as_ref().is_some_and(|told| told.name == rule.name));
+        .position(|rule| told.rule.as_ref().is_some_and(|told| *told.name == *rule.name));
     let slots = rule.map_or(&[][..], |rule| site.plan.outputs_of(rule as u32));
     assert_eq!(slots.len(), told.outputs.len(), "{packet}");
     for (output, &slot) in told.outputs.iter().zip(slots) {

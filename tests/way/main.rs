@@ -437,7 +437,7 @@ fn the_most_specific_rule_wins() {
         site.push(frame);
         site.turns(1);
         let sent = site.sent(1);
-        assert_eq!(site.plan.rules[sent[0].meta().rule as usize].name, *name);
+        assert_eq!(*site.plan.rules[sent[0].meta().rule as usize].name, **name);
     }
     let ssm = v4().with(|f| f.destination = "232.1.1.1".parse().unwrap());
     site.push(&ssm.clone().with(|f| f.source = "10.8.0.1".parse().unwrap()));

@@ -1,8 +1,10 @@
 //! The outputs of a rule: slots, templates, next hops, and what holds for all of them.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 
-use super::{Building, PlanError, put, settings};
+use super::{Building, PlanError, put, same_name, settings};
 use crate::config::{self, Fragments, NextHop, Output, Rule, TtlRewrite};
 use crate::plan::{BalancePlan, Hop, OutputIdentity, OutputPlan, PlainOutputs};
 use crate::sched::Contender;
@@ -21,7 +23,9 @@ impl Building<'_> {
             }
             self.fan_out.push(taken.slot);
             let hop = self.hop(rule, output)?;
-            let plan = self.output(slot, rule, output, lane, hop);
+            let before = self.outputs.get(taken.slot as usize).map(|output| &output.name);
+            let name = same_name(before, &output.name);
+            let plan = self.output((slot, rule), (output, name), lane, hop);
             put(&mut self.outputs, taken.slot, plan);
         }
         Ok(())
@@ -57,9 +61,8 @@ impl Building<'_> {
 
     fn output(
         &self,
-        slot: u32,
-        rule: &Rule,
-        output: &Output,
+        (slot, rule): (u32, &Rule),
+        (output, name): (&Output, Arc<str>),
         lane: u32,
         hop: Option<Hop>,
     ) -> OutputPlan {
@@ -93,7 +96,7 @@ impl Building<'_> {
             egress: settings(rule.class, output.weight, output.queue, self.largest_frame),
             hop,
             template: Template::new(&rewrite),
-            name: output.name.clone(),
+            name,
         }
     }
 
