@@ -67,28 +67,31 @@ impl Reloads {
     }
 
     /// Ends what can be ended and begins what can be begun, once a tick; `now` is since the start.
+    /// True where somebody has an answer, and should go on with it before anything else is done: who
+    /// asked and management share a CPU.
     pub fn advance(
         &mut self,
         now: Duration,
         in_force: &mut InForce,
         engine: &mut Engine,
         told: &mut Told,
-    ) {
+    ) -> bool {
         loop {
             if let Some(under_way) = self.under_way.take() {
                 let waits = under_way.start.elapsed() < TAKEN_UP_MAX && !engine.has_ended();
                 if waits && !engine.is_taken_up() {
                     self.under_way = Some(under_way);
-                    return;
+                    return false;
                 }
                 let UnderWay { reloaded, reply, start } = under_way;
                 let reloaded = Ok(finished(reloaded, start, engine));
                 told.reloaded(&reloaded);
                 answer(reply, reloaded);
-                in_force.settle();
+                return true;
             }
             let Some(wanted) = self.next(now, engine.is_taken_up()) else {
-                return;
+                in_force.settle();
+                return false;
             };
             told.reloading();
             match self.begin(wanted, now, in_force, engine) {

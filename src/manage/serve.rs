@@ -231,7 +231,11 @@ fn watch(
         if signals.reload.swap(false, Ordering::Relaxed) {
             reloads.ask(None, None, now);
         }
-        reloads.advance(now, in_force, engine, told);
+        if reloads.advance(now, in_force, engine, told) {
+            std::thread::park_timeout(TICK);
+            // An order that has ended this is not waited with again below.
+            std::thread::current().unpark();
+        }
         let ends = asked || signals.stop.load(Ordering::Relaxed);
         let phase = match stop.decide(now, last_activity, ends) {
             Phase::Drain if engine.is_leaving(now) => Phase::Run,
@@ -243,7 +247,8 @@ fn watch(
         }
         told.phase(phase);
         told.tick(now, &in_force.config, engine);
-        std::thread::sleep(TICK);
+        // Who asks for a reload does not wait for the tick.
+        std::thread::park_timeout(TICK);
     }
     told.end();
     start.elapsed()

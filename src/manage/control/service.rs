@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{
     self, Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, TrySendError,
 };
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -88,7 +88,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts the thread on `cpus`.
+    /// Starts the thread on `cpus`; who calls this takes the orders.
     ///
     /// # Errors
     /// Where the system gives no thread or no socket to wake it.
@@ -109,6 +109,7 @@ impl Service {
             who,
             connections: Vec::new(),
             end: None,
+            management: std::thread::current(),
         };
         let thread = on_cpus("control", cpus, || desk.run())?;
         Ok(Self {
@@ -160,6 +161,8 @@ struct Desk {
     connections: Vec<Connection>,
     /// How the run ended, as a frame.
     end: Option<Vec<u8>>,
+    /// Who takes the orders.
+    management: Thread,
 }
 
 impl Desk {
@@ -333,7 +336,9 @@ impl Desk {
     /// Asks management to go by another configuration.
     fn reload(&self, file: Option<PathBuf>) -> Result<Reply, Refusal> {
         let (reply, reloaded) = mpsc::sync_channel(1);
-        self.order(Order::Reload(file, reply)).map(|()| reloaded)
+        self.order(Order::Reload(file, reply))?;
+        self.management.unpark();
+        Ok(reloaded)
     }
 
     /// Asks management to capture.

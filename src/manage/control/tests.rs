@@ -345,6 +345,31 @@ fn who_waits_for_a_reload_keeps_nobody_waiting() {
     drop(unheard);
 }
 
+/// Where nothing else wakes management, an order for a reload does.
+#[test]
+fn who_asks_for_a_reload_wakes_management() {
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let (taken, is_taken) = std::sync::mpsc::channel();
+    let management = std::thread::spawn(move || {
+        let site = Site::new();
+        assert!(site.service.orders().next().is_none());
+        ready.send(site.client()).unwrap();
+        let reply = loop {
+            std::thread::park();
+            if let Some(Order::Reload(_, reply)) = site.service.orders().next() {
+                break reply;
+            }
+        };
+        reply.send(Err(Refusal::new(code::CONFIG, "as said"))).unwrap();
+        taken.send(()).unwrap();
+    });
+    let mut client = is_ready.recv_timeout(LONG).unwrap();
+    let asker = std::thread::spawn(move || client.ask::<Reloaded>(Command::Reload(None), LONG));
+    is_taken.recv_timeout(LONG).expect("it sleeps on");
+    management.join().unwrap();
+    assert!(asker.join().unwrap().is_err());
+}
+
 #[test]
 fn an_answer_of_another_version_or_of_none_is_told() {
     let answer = |json: Value| protocol::parse_answer::<Report>(json.to_string().as_bytes());

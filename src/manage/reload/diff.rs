@@ -92,9 +92,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         &old.receivers,
         &new.receivers,
         |it| &it.name,
-        |old, new| {
-            if old == new { vec![] } else { vec!["port".to_owned()] }
-        },
+        |_, _, keys| keys.add("port"),
     );
     by_name(&mut diff, "rule", &old.rules, &new.rules, |rule| &rule.name, rule);
     diff
@@ -140,10 +138,9 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
             ("neighbour", *neighbours != new.neighbours),
             ("reachable", *reachable != new.reachable),
         ];
-        let keys = keys(&live);
-        if !keys.is_empty() {
-            diff.changed.push(format!("port {name}: {}", keys.join(", ")));
-        }
+        let mut keys = Keys::of("port", name);
+        keys.add_all(&live);
+        diff.changed.extend(keys.line());
     }
 }
 
@@ -175,42 +172,69 @@ fn same_device(old: &str, new: &str) -> bool {
     parts(old) == parts(new) && old.split(',').zip(new.split(',')).all(same)
 }
 
-/// The keys that differ.
-fn keys(list: &[(&str, bool)]) -> Vec<String> {
-    list.iter().filter(|(_, differs)| *differs).map(|(key, _)| (*key).to_owned()).collect()
+/// What is another and the keys that differ, as a line in the making.
+struct Keys {
+    text: String,
+    /// As long as there is no key.
+    begin: usize,
+}
+
+impl Keys {
+    fn of(kind: &str, name: &str) -> Self {
+        // Room for what is said of most.
+        let mut text = String::with_capacity(kind.len() + name.len() + 32);
+        text.extend([kind, " ", name]);
+        Self { begin: text.len(), text }
+    }
+
+    fn add(&mut self, key: &str) {
+        self.text.push_str(if self.text.len() == self.begin { ": " } else { ", " });
+        self.text.push_str(key);
+    }
+
+    fn add_all(&mut self, list: &[(&str, bool)]) {
+        list.iter().filter(|(_, differs)| *differs).for_each(|(key, _)| self.add(key));
+    }
+
+    /// The line, where a key differs.
+    fn line(self) -> Option<String> {
+        (self.text.len() > self.begin).then_some(self.text)
+    }
 }
 
 /// Compares two lists by name; `compare` says in what two of one name differ.
-fn by_name<T>(
+fn by_name<T: PartialEq>(
     diff: &mut Diff,
     kind: &str,
     old: &[T],
     new: &[T],
     name: impl Fn(&T) -> &str,
-    compare: impl Fn(&T, &T) -> Vec<String>,
+    compare: impl Fn(&T, &T, &mut Keys),
 ) {
+    let mut changed = |old: &T, new: &T| {
+        if old == new {
+            return;
+        }
+        let mut keys = Keys::of(kind, name(new));
+        compare(old, new, &mut keys);
+        diff.changed.extend(keys.line());
+    };
+    if old.iter().map(&name).eq(new.iter().map(&name)) {
+        return old.iter().zip(new).for_each(|(old, new)| changed(old, new));
+    }
     let before: HashMap<&str, &T> = old.iter().map(|item| (name(item), item)).collect();
     let after: HashSet<&str> = new.iter().map(&name).collect();
     for item in new {
-        let name = name(item);
-        match before.get(name) {
-            None => diff.added.push(format!("{kind} {name}")),
-            Some(old) => {
-                let keys = compare(old, item);
-                if !keys.is_empty() {
-                    diff.changed.push(format!("{kind} {name}: {}", keys.join(", ")));
-                }
-            }
+        match before.get(name(item)) {
+            None => diff.added.push(format!("{kind} {}", name(item))),
+            Some(old) => changed(old, item),
         }
     }
     let gone = old.iter().map(&name).filter(|name| !after.contains(name));
     diff.removed.extend(gone.map(|name| format!("{kind} {name}")));
 }
 
-fn rule(old: &Rule, new: &Rule) -> Vec<String> {
-    if old == new {
-        return Vec::new();
-    }
+fn rule(old: &Rule, new: &Rule, keys: &mut Keys) {
     let Rule { name: _, input, class, budget, weight, late, flow, .. } = old;
     let Rule { police, queue, expect, outputs, balance, .. } = old;
     // As slots are kept: by port, destination, UDP port and VLAN.
@@ -219,7 +243,7 @@ fn rule(old: &Rule, new: &Rule) -> Vec<String> {
         (port, destination, udp_port, vlan)
     };
     let same_members = old.members().iter().map(identity).eq(new.members().iter().map(identity));
-    let mut keys = keys(&[
+    keys.add_all(&[
         ("input", *input != new.input),
         ("class", *class != new.class),
         ("budget", *budget != new.budget),
@@ -240,15 +264,15 @@ fn rule(old: &Rule, new: &Rule) -> Vec<String> {
     let changed =
         new.outputs.iter().filter(|new| find(outputs, new).is_some_and(|i| outputs[i] != **new));
     let counts = [
-        ("added", missing(&new.outputs, outputs)),
-        ("changed", changed.count()),
-        ("removed", missing(outputs, &new.outputs)),
+        ("added", "1 output added", missing(&new.outputs, outputs)),
+        ("changed", "1 output changed", changed.count()),
+        ("removed", "1 output removed", missing(outputs, &new.outputs)),
     ];
-    for (what, count) in counts {
-        if count > 0 {
-            let s = if count == 1 { "" } else { "s" };
-            keys.push(format!("{count} output{s} {what}"));
+    for (what, one, count) in counts {
+        match count {
+            0 => {}
+            1 => keys.add(one),
+            _ => keys.add(&format!("{count} outputs {what}")),
         }
     }
-    keys
 }
