@@ -107,6 +107,9 @@ fn build(name: &str) -> Option<Box<dyn Case>> {
     if way == "reload" {
         return Some(Box::new(reload::Reload::new(size)));
     }
+    if way == "reload-all" {
+        return Some(Box::new(reload::Reload::all(size)));
+    }
     if way == "reload-afresh" {
         return Some(Box::new(reload::Reload::afresh(size)));
     }

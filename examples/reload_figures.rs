@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PROMISED_NS: u64 = 10_000_000;
 /// Reloads of each kind.
 const RELOADS: usize = 40;
+/// How long there is between the answer to one and the next, as long as it takes to put things in order.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A kind of configuration: rules, outputs of each, input rows of each, and how many rules change.
 struct Kind {
@@ -110,6 +112,7 @@ fn measure(binary: &Path, directory: &Path, kind: &Kind) -> Result<(), Box<dyn E
     let (mut took, mut answered) = (Vec::new(), Vec::new());
     let cpu = on_cpu(instance.0.id())?;
     for turn in 1..=RELOADS {
+        std::thread::sleep(PAUSE);
         fs::write(&file, text(kind, &name, turn))?;
         let mut client = Client::connect(&Which::At(socket.clone()))?;
         let asked = Instant::now();

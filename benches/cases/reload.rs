@@ -1,6 +1,6 @@
 //! Management's part of a reload: the file is read, compared with the one in force, planned, and
-//! what was given up is tidied away. One rule of many changes; the others are taken over as they were
-//! read, or all are read afresh.
+//! what was given up is tidied away. One rule of many changes, and the others are taken over as they were
+//! read, or all are read afresh; or all of them change.
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub struct Reload {
     counters: Counters,
 }
 
-/// The file; `weight` is what changes.
-fn text(rules: usize, weight: usize) -> String {
+/// The file; `weight` is what changes in the first of the rules, so many of them.
+fn text(rules: usize, changed: usize, weight: usize) -> String {
     let mut text = String::from(
         "schema = 1\n[instance]\nname = \"reload\"\n\
          [[port]]\nname = \"in\"\ndevice = \"net_null0\"\n\
@@ -37,7 +37,7 @@ fn text(rules: usize, weight: usize) -> String {
     );
     for rule in 0..rules {
         let (x, y) = (rule / 200, rule % 200);
-        let weight = if rule == 0 { weight } else { 1 };
+        let weight = if rule < changed { weight } else { 1 };
         text += &format!(
             "[[rule]]\nname = \"r{rule}\"\n\
              input = {{ port = \"in\", destination = \"239.1.{x}.{y}\", udp_port = 5001 }}\n\
@@ -56,16 +56,28 @@ fn load(known: &Known, text: &str) -> Loaded {
 
 impl Reload {
     pub fn new(rules: usize) -> Self {
-        let mut all = Self::afresh(rules);
-        let mut known = load(&Known::default(), &all.texts[0]).known;
-        known.settle(Known::default());
+        Self::by_known(Self::of(rules, 1))
+    }
+
+    /// The same where all rules change.
+    pub fn all(rules: usize) -> Self {
+        Self::by_known(Self::of(rules, rules))
+    }
+
+    /// One rule changes, and nothing is taken over.
+    pub fn afresh(rules: usize) -> Self {
+        Self::of(rules, 1)
+    }
+
+    fn by_known(mut all: Self) -> Self {
+        let Loaded { config, mut known, .. } = load(&Known::default(), &all.texts[0]);
+        known.settle(Known::default(), &config.rules);
         all.known = Some(known);
         all
     }
 
-    /// The same where nothing is taken over.
-    pub fn afresh(rules: usize) -> Self {
-        let texts = [1, 2].map(|weight| text(rules, weight));
+    fn of(rules: usize, changed: usize) -> Self {
+        let texts = [1, 2].map(|weight| text(rules, changed, weight));
         let config = load(&Known::default(), &texts[0]).config;
         let facts = [1, 2].map(|last| PortFacts {
             mac: MacAddr([2, 0, 0, 0, 1, last]),
@@ -90,7 +102,7 @@ impl Case for Reload {
         let Loaded { config, mut known, .. } =
             load(before.as_ref().unwrap_or(&Known::default()), &self.texts[0]);
         self.known = before.map(|before| {
-            known.settle(before);
+            known.settle(before, &config.rules);
             known
         });
         let (reloader, counters) = (&mut self.reloader, &[&self.counters]);

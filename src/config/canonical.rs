@@ -18,7 +18,36 @@ pub fn canonical(config: &Config) -> String {
 
 /// A prefix, or an address without its length.
 pub(super) fn show_net(net: &IpNet) -> String {
-    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
+    let mut shown = String::new();
+    push_net(&mut shown, net);
+    shown
+}
+
+/// [`show_net`] behind what is there. Each output of a file is named by it, so that IPv4 goes without
+/// the formatter.
+pub(super) fn push_net(shown: &mut String, net: &IpNet) {
+    let is_one = net.prefix_len() == net.max_prefix_len();
+    let push = |shown: &mut String, number: u8| {
+        let digits = [number / 100, number / 10 % 10, number % 10].map(|digit| b'0' + digit);
+        let from = usize::from(number < 100) + usize::from(number < 10);
+        digits[from..].iter().for_each(|digit| shown.push(char::from(*digit)));
+    };
+    match net {
+        IpNet::V4(net) => {
+            for (n, octet) in net.addr().octets().into_iter().enumerate() {
+                if n > 0 {
+                    shown.push('.');
+                }
+                push(shown, octet);
+            }
+            if !is_one {
+                shown.push('/');
+                push(shown, net.prefix_len());
+            }
+        }
+        IpNet::V6(net) if is_one => drop(write!(shown, "{}", net.addr())),
+        IpNet::V6(net) => drop(write!(shown, "{net}")),
+    }
 }
 
 /// A TOML string.
@@ -283,4 +312,24 @@ fn show_output(config: &Config, output: &Output) -> String {
     keys.push(format!("sample = {}, weight = {}", output.sample, output.weight));
     keys.push(format!("queue = {}", show_queue(output.queue)));
     keys.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn prefixes_are_shown_as_the_formatter_shows_them(bits in any::<u128>(), len in 0..=128_u8) {
+            let v4 = IpNet::new(std::net::Ipv4Addr::from(bits as u32).into(), len / 4).unwrap();
+            let v6 = IpNet::new(std::net::Ipv6Addr::from(bits).into(), len).unwrap();
+            for net in [v4, v6, v4.addr().into(), v6.addr().into()] {
+                let is_one = net.prefix_len() == net.max_prefix_len();
+                let told = if is_one { net.addr().to_string() } else { net.to_string() };
+                prop_assert_eq!(show_net(&net), told);
+            }
+        }
+    }
 }

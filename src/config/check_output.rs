@@ -5,16 +5,19 @@ use std::net::IpAddr;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use ipnet::IpNet;
 
-use super::canonical::show_net;
+use super::canonical::{push_net, show_net};
 use super::next_hop::vlan_of;
+use super::read_input::unroutable;
 use super::read_output::{ReadOutput, Source, is_host, or_one};
-use super::read_rule::{Site, check_queue, preset_queue, unroutable};
+use super::read_rule::{OutputPlace, Site, check_queue, preset_queue};
 use super::reader::{At, Context, clamp32};
 use super::report::Diagnostic;
 use super::source::Place;
 use super::types::*;
 use crate::wire::MacAddr;
 
+/// Characters of most prefixes, with a slash.
+const NET_CHARS: usize = 20;
 /// TTL of a datagram whose destination the output changes.
 const NEW_TTL: u8 = 16;
 
@@ -331,17 +334,25 @@ fn base_name(output: &Output, site: &Site<'_>) -> String {
         Some(receiver) => receiver.receiver.name.as_str(),
         None => site.ports.get(output.port).map_or("", |p| p.name.as_str()),
     };
-    let destination = output.destination.as_ref().map(show_net);
-    [owner, "/", destination.as_deref().unwrap_or("keep")].concat()
+    let mut name = String::with_capacity(owner.len() + NET_CHARS);
+    name.push_str(owner);
+    name.push('/');
+    match &output.destination {
+        Some(net) => push_net(&mut name, net),
+        None => name.push_str("keep"),
+    }
+    name
 }
 
 /// Two outputs with one identity would send everything twice.
-pub(super) fn check_same_outputs(cx: &Context<'_>, rule: &Rule, at: &[Place], sound: &[bool]) {
-    if at.len() < 2 {
+pub(super) fn check_same_outputs(cx: &Context<'_>, rule: &Rule, places: &[OutputPlace]) {
+    if places.len() < 2 {
         return;
     }
     let mut seen = HashMap::new();
-    for ((output, at), _) in rule.outputs.iter().zip(at).zip(sound).filter(|(_, sound)| **sound) {
+    for (output, OutputPlace { at, .. }) in
+        rule.outputs.iter().zip(places).filter(|(_, place)| place.sound)
+    {
         let vlan = match output.vlan {
             VlanRewrite::Keep => -1,
             VlanRewrite::None => 0,

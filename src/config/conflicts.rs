@@ -1,6 +1,6 @@
 //! Checks over all rules: duplicate matches, outputs that feed an input, limits, warnings.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
@@ -11,33 +11,40 @@ use super::report::Diagnostic;
 use super::types::*;
 
 /// Rules by the prefixes of their inputs.
-#[derive(Default)]
 struct PrefixIndex {
-    rules: BTreeMap<IpNet, Vec<usize>>,
-    lengths: [std::collections::BTreeSet<u8>; 2],
+    /// In order; a rule with several prefixes comes for each.
+    rules: Vec<(IpNet, usize)>,
+    /// The lengths that there are, of IPv4 and of IPv6.
+    lengths: [BTreeSet<u8>; 2],
 }
 
 impl PrefixIndex {
-    fn insert(&mut self, net: IpNet, rule: usize) {
-        self.rules.entry(net).or_default().push(rule);
-        self.lengths[usize::from(matches!(net, IpNet::V6(_)))].insert(net.prefix_len());
+    fn new(mut rules: Vec<(IpNet, usize)>) -> Self {
+        rules.sort_unstable();
+        let mut lengths = <[BTreeSet<u8>; 2]>::default();
+        for (net, _) in &rules {
+            lengths[usize::from(matches!(net, IpNet::V6(_)))].insert(net.prefix_len());
+        }
+        Self { rules, lengths }
+    }
+
+    /// The rules from this prefix on.
+    fn from(&self, net: &IpNet) -> &[(IpNet, usize)] {
+        &self.rules[self.rules.partition_point(|(other, _)| other < net)..]
     }
 
     /// Rules with a prefix that shares an address with `net`; a rule may come twice.
-    fn overlapping(&self, net: &IpNet) -> Vec<usize> {
-        let make = |addr, len| IpNet::new(addr, len).ok().map(|n: IpNet| n.trunc());
-        let mut found = Vec::new();
+    fn overlapping(&self, net: &IpNet) -> impl Iterator<Item = usize> {
+        let net = *net;
         let lengths = &self.lengths[usize::from(matches!(net, IpNet::V6(_)))];
-        for len in lengths.range(..net.prefix_len()) {
-            let wider = make(net.addr(), *len).and_then(|wider| self.rules.get(&wider));
-            found.extend(wider.into_iter().flatten());
-        }
+        let wider = lengths.range(..net.prefix_len()).filter_map(move |len| {
+            let wider = IpNet::new(net.addr(), *len).ok()?.trunc();
+            Some(self.from(&wider).iter().take_while(move |(other, _)| *other == wider))
+        });
         let last = IpNet::from(net.broadcast());
         // From the prefix itself on: wider ones with the same first address sort before it.
-        for (_, rules) in self.rules.range(*net..=last) {
-            found.extend(rules);
-        }
-        found
+        let within = self.from(&net).iter().take_while(move |(other, _)| *other <= last);
+        wider.flatten().chain(within).map(|(_, rule)| *rule)
     }
 }
 
@@ -48,12 +55,11 @@ pub(super) fn check_rules(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits,
     if too_many || cx.is_broken() {
         return;
     }
-    let mut index = PrefixIndex::default();
-    for (slot, read) in rules.iter().enumerate().filter(|(_, r)| r.input_sound) {
-        for net in &read.rule.input.destination {
-            index.insert(*net, slot);
-        }
+    let mut nets = Vec::with_capacity(rules.len());
+    for (slot, read) in rules.iter().enumerate().filter(|(_, read)| read.places.input_sound) {
+        nets.extend(read.rule.input.destination.iter().map(|net| (*net, slot)));
     }
+    let index = PrefixIndex::new(nets);
     check_duplicates(cx, rules, &index);
     check_loops(cx, rules, &index);
     warn_high_beside_late(cx, rules);
@@ -65,7 +71,7 @@ fn check_window(cx: &Context<'_>, rules: &[ReadRule], window: u32) {
         let count = read.rule.outputs.len();
         let message = format!("{count} outputs: the copies of one packet do not fit the window");
         let label = format!("allowed: {window}; raise `window` of [edf]");
-        cx.report(Diagnostic::error(read.at, message).label(label));
+        cx.report(Diagnostic::error(read.places.at, message).label(label));
     }
 }
 
@@ -81,7 +87,7 @@ fn check_limits(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits) -> bool {
         }
     };
     if let Some(read) = rules.get(limits.rules as usize) {
-        over(read.at, "rules", rules.len() as u64, limits.rules, "rules");
+        over(read.places.at, "rules", rules.len() as u64, limits.rules, "rules");
     }
     let (mut outputs, mut all_rows) = (0u64, 0u64);
     let (mut outputs_told, mut rows_told) = (false, false);
@@ -90,22 +96,22 @@ fn check_limits(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits) -> bool {
         outputs += read.rule.outputs.len() as u64;
         if outputs > u64::from(limits.outputs) && !outputs_told {
             outputs_told = true;
-            over(read.at, "outputs in all rules", total, limits.outputs, "outputs");
+            over(read.places.at, "outputs in all rules", total, limits.outputs, "outputs");
         }
-        if !read.input_sound {
+        if !read.places.input_sound {
             continue;
         }
         let own = rows(&read.rule);
         all_rows = all_rows.saturating_add(own);
         if own > u64::from(limits.rows) {
             let what = "rows (addresses x UDP ports) in this input";
-            over(read.input_at, what, own, limits.rows, "rows");
+            over(read.places.input_at, what, own, limits.rows, "rows");
             // The sum of the others is told apart.
             all_rows -= own.min(all_rows);
         } else if all_rows > u64::from(limits.rows) && !rows_told {
             rows_told = true;
             let what = "rows (addresses x UDP ports) in the rules up to this";
-            over(read.input_at, what, all_rows, limits.rows, "rows");
+            over(read.places.input_at, what, all_rows, limits.rows, "rows");
         }
     }
     cx.errors() > before
@@ -114,12 +120,12 @@ fn check_limits(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits) -> bool {
 /// Two rules that match the same packets equally well.
 fn check_duplicates(cx: &Context<'_>, rules: &[ReadRule], index: &PrefixIndex) {
     let mut told = std::collections::HashSet::new();
-    for (net, slots) in &index.rules {
-        for (i, &second) in slots.iter().enumerate().skip(1) {
-            let clash = slots[..i].iter().find(|&&first| {
+    for same in index.rules.chunk_by(|(a, _), (b, _)| a == b) {
+        for (i, &(net, second)) in same.iter().enumerate().skip(1) {
+            let clash = same[..i].iter().find(|&&(_, first)| {
                 first != second && same_match(&rules[first].rule.input, &rules[second].rule.input)
             });
-            let Some(&first) = clash else { continue };
+            let Some(&(_, first)) = clash else { continue };
             if !told.insert((first, second)) {
                 continue;
             }
@@ -127,11 +133,11 @@ fn check_duplicates(cx: &Context<'_>, rules: &[ReadRule], index: &PrefixIndex) {
             let (a, b) = (&first.rule.name, &second.rule.name);
             let message = format!("rules `{a}` and `{b}` match the same packets to `{net}`");
             cx.report(
-                Diagnostic::error(second.input_at, message)
+                Diagnostic::error(second.places.input_at, message)
                     .label(
                         "allowed: another port, vlan, destination, or a narrower udp_port or source",
                     )
-                    .related(first.input_at, format!("matched by `{a}` here")),
+                    .related(first.places.input_at, format!("matched by `{a}` here")),
             );
         }
     }
@@ -156,9 +162,9 @@ fn same_match(a: &Input, b: &Input) -> bool {
 
 /// Outputs whose copies match an input of the port they leave by.
 fn check_loops(cx: &Context<'_>, rules: &[ReadRule], index: &PrefixIndex) {
-    for read in rules.iter().filter(|r| r.input_sound) {
+    for read in rules.iter().filter(|r| r.places.input_sound) {
         for (slot, output) in read.rule.outputs.iter().enumerate() {
-            if !read.output_sound[slot] {
+            if !read.places.outputs[slot].sound {
                 continue;
             }
             let nets = match &output.destination {
@@ -179,9 +185,9 @@ fn check_loops(cx: &Context<'_>, rules: &[ReadRule], index: &PrefixIndex) {
                 format!("the output feeds the input of rule `{}`", fed.rule.name)
             };
             cx.report(
-                Diagnostic::error(read.output_at[slot], message)
+                Diagnostic::error(read.places.outputs[slot].at, message)
                     .label("allowed: another port, destination, udp_port or vlan than the input's")
-                    .related(fed.input_at, "what it sends would be received here"),
+                    .related(fed.places.input_at, "what it sends would be received here"),
             );
         }
     }
@@ -233,10 +239,41 @@ fn warn_high_beside_late(cx: &Context<'_>, rules: &[ReadRule]) {
     };
     cx.report(
         Diagnostic::warning(
-            high.class_at.unwrap_or(high.at),
+            high.places.class_at.unwrap_or(high.places.at),
             format!("rule `{name}` of class high shares the worker with {plural} late"),
         )
         .label("its packets may wait behind theirs")
-        .related(first.at, format!("`{other}` sends late; `late = \"drop\"` would spare the time")),
+        .related(
+            first.places.at,
+            format!("`{other}` sends late; `late = \"drop\"` would spare the time"),
+        ),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn net() -> impl Strategy<Value = IpNet> {
+        let v4 = (0..4_u8, 20..=32_u8).prop_map(|(last, len)| ([239, 1, 0, last].into(), len));
+        let v6 = (0..4_u16, 120..=128_u8)
+            .prop_map(|(last, len)| ([0xff1e, 0, 0, 0, 0, 0, 0, last].into(), len));
+        let nets = prop_oneof![v4, v6];
+        nets.prop_map(|(addr, len): (std::net::IpAddr, u8)| IpNet::new(addr, len).unwrap().trunc())
+    }
+
+    proptest! {
+        #[test]
+        fn all_that_overlaps_is_found_and_nothing_else(nets in vec(net(), 0..12), asked in net()) {
+            let rules: Vec<_> = nets.iter().copied().zip(0..).collect();
+            let mut found: Vec<_> = PrefixIndex::new(rules).overlapping(&asked).collect();
+            found.sort_unstable();
+            let overlaps = |(_, net): &(usize, &IpNet)| net.contains(&asked) || asked.contains(*net);
+            let all = nets.iter().enumerate().filter(overlaps).map(|(rule, _)| rule);
+            prop_assert!(all.eq(found));
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Which groups the rules have joined, and whether they can be.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
+use foldhash::{HashSet, HashSetExt};
 use ipnet::IpNet;
 
 use super::canonical::show_net;
@@ -54,7 +54,7 @@ fn is_source_specific(net: &IpNet) -> bool {
 /// Source-specific groups have their sources, and there are not too many groups.
 pub(super) fn check_joins(cx: &Context<'_>, rules: &[ReadRule], ports: &[Port], limits: &Limits) {
     let mut joined = HashSet::new();
-    for read in rules.iter().filter(|read| read.input_sound) {
+    for read in rules.iter().filter(|read| read.places.input_sound) {
         let input = &read.rule.input;
         if joining(input, ports).next().is_none() || rows(&read.rule) > limits.rows.into() {
             continue;
@@ -66,7 +66,7 @@ pub(super) fn check_joins(cx: &Context<'_>, rules: &[ReadRule], ports: &[Port], 
                 show_net(net)
             );
             cx.report(
-                Diagnostic::error(read.input_at, message)
+                Diagnostic::error(read.places.input_at, message)
                     .label("allowed: with a `source` of host addresses, or with `join = false`"),
             );
         }
@@ -74,7 +74,7 @@ pub(super) fn check_joins(cx: &Context<'_>, rules: &[ReadRule], ports: &[Port], 
             joined.insert(place);
             if joined.len() > limits.groups as usize {
                 let message = format!("too many: more than {} groups to join", limits.groups);
-                cx.report(Diagnostic::error(read.input_at, message).label(format!(
+                cx.report(Diagnostic::error(read.places.input_at, message).label(format!(
                     "allowed: {}; raise `groups` of [limits], or `join = false`",
                     limits.groups
                 )));

@@ -18,12 +18,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::HashMap;
-use toml::de::{DeTable, DeValue};
 
 use super::read_output::{ReadReceiver, Settings};
-use super::read_rule::{Origin, ReadRule, RuleSettings, Site};
+use super::read_rule::{Origin, Places, ReadRule, RuleSettings, Site};
 use super::source::Place;
-use super::types::{Class, ClassConfig, ClockSource, Port};
+use super::tree::{Entries, Value};
+use super::types::{Class, ClassConfig, ClockSource, Port, Rule};
 use super::written::Written;
 
 /// The header of a rule, at the beginning of a line.
@@ -38,29 +38,10 @@ pub struct Known {
     site: Option<Arc<KnownSite>>,
     /// Rules by the text of their blocks.
     rules: HashMap<Box<str>, Arc<ReadRule>>,
-    /// The headers of all rules, in order, and what becomes of them when they are settled.
-    unsettled: Vec<(Place, Unsettled)>,
-}
-
-/// A rule that is not settled yet.
-#[derive(Clone, Debug)]
-enum Unsettled {
-    /// It was known and stays so.
-    Known,
-    /// It was read, and may be known from now on.
-    Read(Arc<ReadRule>),
-    /// It is read each time, so that what is said of it is said each time.
-    Told,
-}
-
-impl Unsettled {
-    fn of(rule: &ReadRule) -> Self {
-        match rule.origin {
-            Origin::Known => Self::Known,
-            Origin::Quiet => Self::Read(Arc::new(rule.clone())),
-            Origin::Told => Self::Told,
-        }
-    }
+    /// Of all rules, in order, what was read beside them, until they are settled.
+    unsettled: Vec<Places>,
+    /// The rules as they were read, where those in force are to be others.
+    kept: Option<Vec<Rule>>,
 }
 
 /// All that the reading of a rule depends on, itself aside.
@@ -118,26 +99,32 @@ impl<'t> Rest<'t> {
 
     /// Whether the other rules were found where they are looked for, and nowhere else; so they are
     /// where nothing is known.
-    pub(super) fn is_found(&self, tree: &DeTable<'_>) -> bool {
+    pub(super) fn is_found(&self, tree: &Entries<'_>) -> bool {
         if self.known.is_empty() {
             return true;
         }
-        match tree.get("rule").map(|rules| rules.get_ref()) {
+        match tree.get("rule").map(|rules| &rules.value) {
             None => self.other.is_empty(),
-            Some(DeValue::Array(rules)) => {
-                let found = rules.iter().map(|rule| rule.span().start);
+            Some(Value::Array(rules)) => {
+                let found = rules.iter().map(|rule| rule.at.start);
                 !self.other.is_empty() && found.eq(self.other.iter().copied())
             }
             Some(_) => false,
         }
     }
 
+    /// How many rules of the file are known.
+    pub(super) fn known_count(&self) -> usize {
+        self.known.len()
+    }
+
     /// The known rules, as they stand in this file.
     pub(super) fn rules(&self, file: usize, site: &Site<'_>) -> impl Iterator<Item = ReadRule> {
         let default = site.default_rule.class_at();
-        self.known
-            .iter()
-            .map(move |(start, rule)| rule.moved(Place::new(file, *start..*start), default))
+        self.known.iter().map(move |(start, known)| {
+            let places = known.places.moved(Place::new(file, *start..*start), default);
+            ReadRule { rule: known.rule.clone(), places }
+        })
     }
 }
 
@@ -178,35 +165,39 @@ impl Known {
     }
 
     /// What was read against this, without a mistake; it is of use when it is settled.
-    pub(super) fn read(site: &Site<'_>, rules: &[ReadRule]) -> Self {
-        Self {
-            site: Some(Arc::new(KnownSite::of(site))),
-            unsettled: rules.iter().map(|rule| (rule.header, Unsettled::of(rule))).collect(),
-            ..Self::default()
-        }
+    pub(super) fn read(site: &Site<'_>, rules: Vec<Places>) -> Self {
+        Self { site: Some(Arc::new(KnownSite::of(site))), unsettled: rules, ..Self::default() }
     }
 
-    /// Makes what was read known to the next reading; `before` is what was known to the last one.
-    /// Nothing needs it, so that it can wait until who asked for the reading has an answer.
-    pub fn settle(&mut self, mut before: Self) {
-        let rules = std::mem::take(&mut self.unsettled);
-        self.rules.reserve(rules.len());
-        let mut rules = rules.into_iter().peekable();
+    /// Keeps the rules as they were read, before they are made others.
+    pub(super) fn keep(&mut self, rules: &[Rule]) {
+        self.kept = Some(rules.to_vec());
+    }
+
+    /// Makes what was read known to the next reading: these `rules`. `before` is what was known to the
+    /// last one. Nothing needs it, so that it can wait until who asked for the reading has an answer.
+    pub fn settle(&mut self, mut before: Self, rules: &[Rule]) {
+        let kept = self.kept.take();
+        let rules = kept.as_deref().unwrap_or(rules);
+        let read = std::mem::take(&mut self.unsettled);
+        self.rules.reserve(read.len());
+        let mut read = read.into_iter().zip(rules).peekable();
         for (file, source) in self.written.sources.iter().enumerate() {
-            let own = std::iter::from_fn(|| rules.next_if(|(header, _)| header.file == file));
+            let own = std::iter::from_fn(|| read.next_if(|(at, _)| at.header.file == file));
             let (own, blocks) = (own.collect::<Vec<_>>(), blocks(&source.text).collect::<Vec<_>>());
-            let starts = own.iter().map(|(header, _)| header.start);
+            let starts = own.iter().map(|(places, _)| places.header.start);
             if !starts.eq(blocks.iter().map(|block| block.start)) {
                 continue;
             }
-            for ((_, rule), block) in own.into_iter().zip(blocks) {
+            for ((places, rule), block) in own.into_iter().zip(blocks) {
                 let text = &source.text[block];
-                match rule {
-                    Unsettled::Known => self.rules.extend(before.rules.remove_entry(text)),
-                    Unsettled::Read(rule) if holds_one_rule(text) => {
-                        self.rules.insert(text.into(), rule);
+                match places.origin {
+                    Origin::Known => self.rules.extend(before.rules.remove_entry(text)),
+                    Origin::Quiet if holds_one_rule(text) => {
+                        let known = ReadRule { rule: rule.clone(), places };
+                        self.rules.insert(text.into(), Arc::new(known));
                     }
-                    Unsettled::Read(_) | Unsettled::Told => {}
+                    Origin::Quiet | Origin::Told => {}
                 }
             }
         }
@@ -233,4 +224,4 @@ fn holds_one_rule(block: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

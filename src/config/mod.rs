@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! source, include   bytes of bounded files
+//! tree              what a text holds, and where
 //! known             what stands there as it did, which is taken over
 //! reader, keys      typed tables by the one list of keys; every mistake is collected
 //! read_*            sections -> values with their places
@@ -19,6 +20,7 @@ mod alert_kind;
 mod units;
 mod keys;
 mod source;
+mod tree;
 mod include;
 mod known;
 mod report;
@@ -27,6 +29,7 @@ mod names;
 mod read_site;
 mod read_alerts;
 mod read_port;
+mod read_input;
 mod read_rule;
 mod read_output;
 mod check_output;
@@ -56,8 +59,6 @@ pub use units::{
 
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
-
 use known::Rest;
 use names::Names;
 pub use names::instead_of;
@@ -83,6 +84,14 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// [`Config::order_ports_as`].
+    pub fn order_ports_as(&mut self, old: &Config) {
+        if !self.config.has_ports_as(old) {
+            self.known.keep(&self.config.rules);
+            self.config.order_ports_as(old);
+        }
+    }
+
     /// A mistake in what is asked of metrics, which only those who know all metrics can find.
     pub fn refuse_metrics(
         &self,
@@ -194,9 +203,8 @@ fn load_source(
     let (includes, mut list) = if may_include {
         let cx = Context::new(&sources, variable);
         let rest = known.rest(&sources[0].text);
-        let (tree, _) = DeTable::parse_recoverable(&rest.text);
-        let at = Place::new(0, tree.span());
-        let top = Table::unchecked(&cx, &keys::TOP, tree.get_ref(), at);
+        let tree = tree::parse(&rest.text, |_, _| ());
+        let top = Table::unchecked(&cx, &keys::TOP, &tree, Place::new(0, 0..0));
         let mut note = |file, offset| undecodable.push((file, offset));
         let includes = include::read_includes(&top, &sources[0].path, &mut note);
         (includes, cx.into_list())
@@ -256,14 +264,10 @@ fn read(cx: &Context<'_>, undecodable: &[(usize, usize)], known: &Known) -> Opti
         .iter()
         .enumerate()
         .map(|(file, rest)| {
-            let (tree, errors) = DeTable::parse_recoverable(&rest.text);
-            for error in errors {
-                cx.syntax(Place::new(file, error.span().unwrap_or(0..0)), error.message());
-            }
-            tree
+            tree::parse(&rest.text, |at, message| cx.syntax(Place::new(file, at), message))
         })
         .collect();
-    if rests.iter().zip(&trees).any(|(rest, tree)| !rest.is_found(tree.get_ref())) {
+    if rests.iter().zip(&trees).any(|(rest, tree)| !rest.is_found(tree)) {
         return None;
     }
     let tops: Vec<_> = trees
@@ -271,12 +275,12 @@ fn read(cx: &Context<'_>, undecodable: &[(usize, usize)], known: &Known) -> Opti
         .enumerate()
         .map(|(file, tree)| {
             let section = if file == 0 { &keys::TOP } else { &keys::INCLUDED };
-            Table::root(cx, section, tree.get_ref(), Place::new(file, 0..0))
+            Table::root(cx, section, tree, Place::new(file, 0..0))
         })
         .collect();
     let metrics_at = read_site::metrics_place(&tops[0]);
     let (config, mut known) = read_tables(cx, &tops, &rests, known)?;
-    known.written = Written::find(cx.sources, trees.iter().map(|tree| tree.get_ref()));
+    known.written = Written::find(cx.sources, trees.iter());
     Some(Read { config, metrics_at, known })
 }
 
@@ -325,8 +329,9 @@ fn read_tables(
     conflicts::check_rules(cx, &rules, &limits, edf_window);
     joins::check_joins(cx, &rules, &ports, &limits);
     next_hop::check_neighbours(cx, &rules, &limits);
+    let (rules, places) = rules.into_iter().map(|read| (read.rule, read.places)).unzip();
     // Nobody asks for what is known of files with a mistake.
-    let known = if cx.errors() > 0 { Known::default() } else { Known::read(&site, &rules) };
+    let known = if cx.errors() > 0 { Known::default() } else { Known::read(&site, places) };
     let (socket, metrics, detail) = read_site::read_management(main);
     let config = Config {
         instance: read_site::read_instance(main),
@@ -335,7 +340,7 @@ fn read_tables(
         eal: read_site::read_eal(main, clock),
         memory,
         classes,
-        rules: rules.into_iter().map(|r| r.rule).collect(),
+        rules,
         edf_window,
         copy_below: read_site::read_copy_below(main),
         limits,

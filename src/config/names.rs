@@ -34,12 +34,7 @@ impl Names {
         };
         self.incomplete |= cx.explained(name.at, false);
         if let Some((_, first)) = self.slots.get(name.value) {
-            let what = self.what;
-            cx.report(
-                Diagnostic::error(name.at, format!("two {what}s are named `{}`", name.value))
-                    .label("allowed: a name of its own")
-                    .related(*first, "first used here"),
-            );
+            report_twice(cx, self.what, name, *first);
             return;
         }
         self.slots.insert(name.value.to_owned(), (slot, name.at));
@@ -70,6 +65,15 @@ impl Names {
         });
         None
     }
+}
+
+/// Reports the second of two that have one name; `first` is the other.
+pub(super) fn report_twice(cx: &Context<'_>, what: &str, name: At<&str>, first: Place) {
+    cx.report(
+        Diagnostic::error(name.at, format!("two {what}s are named `{}`", name.value))
+            .label("allowed: a name of its own")
+            .related(first, "first used here"),
+    );
 }
 
 /// The most similar of `known`, if it is similar.

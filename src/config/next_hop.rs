@@ -11,8 +11,9 @@ use ipnet::IpNet;
 use super::canonical::show_net;
 use super::expand::{address_count, addresses};
 use super::keys;
+use super::read_input::parse_net;
 use super::read_output::is_host;
-use super::read_rule::{ReadRule, parse_net};
+use super::read_rule::ReadRule;
 use super::reader::{At, Context, Table};
 use super::report::Diagnostic;
 use super::types::*;
@@ -217,8 +218,8 @@ fn read_via(table: &Table<'_>, name: &str, text: At<&str>, port: &Port) -> Optio
 pub(super) fn check_neighbours(cx: &Context<'_>, rules: &[ReadRule], limits: &Limits) {
     let mut found = HashSet::new();
     for read in rules {
-        let outputs = read.rule.outputs.iter().zip(&read.output_at).zip(&read.output_sound);
-        for ((output, at), _) in outputs.filter(|(_, sound)| **sound) {
+        let outputs = read.rule.outputs.iter().zip(&read.places.outputs);
+        for (output, place) in outputs.filter(|(_, place)| place.sound) {
             let count = match output.next_hop {
                 Some(NextHop::Each(net)) => address_count(&net),
                 _ => 0,
@@ -228,7 +229,7 @@ pub(super) fn check_neighbours(cx: &Context<'_>, rules: &[ReadRule], limits: &Li
             }
             if count.max(found.len() as u64) > limits.neighbours.into() {
                 let message = format!("more than {} neighbours", limits.neighbours);
-                cx.report(Diagnostic::error(*at, message).label(format!(
+                cx.report(Diagnostic::error(place.at, message).label(format!(
                     "allowed: {}; raise `neighbours` of [limits], reach the prefix by a `route`, or \
                      add `mac`",
                     limits.neighbours

@@ -7,10 +7,7 @@ impl Config {
     /// Gives ports that `old` has, too, the places that they have there; those that are new follow
     /// as they stand in the file. Everything that names a port names the same one as before.
     pub fn order_ports_as(&mut self, old: &Self) {
-        let place = |name: &str| old.ports.iter().position(|port| port.name == name);
-        let mut order: Vec<usize> = (0..self.ports.len()).collect();
-        // Stable: new ones stay as they are.
-        order.sort_by_key(|&at| place(&self.ports[at].name).unwrap_or(usize::MAX));
+        let order = self.ports_as(old);
         if order.is_sorted() {
             return;
         }
@@ -23,6 +20,20 @@ impl Config {
             rule.input.ports.sort_unstable();
             rule.outputs.iter_mut().for_each(|output| output.port = moved[output.port]);
         }
+    }
+
+    /// Whether the ports have these places already.
+    pub(super) fn has_ports_as(&self, old: &Self) -> bool {
+        self.ports_as(old).is_sorted()
+    }
+
+    /// The ports as `old` has them: by their places in the file.
+    fn ports_as(&self, old: &Self) -> Vec<usize> {
+        let place = |name: &str| old.ports.iter().position(|port| port.name == name);
+        let mut order: Vec<usize> = (0..self.ports.len()).collect();
+        // Stable: new ones stay as they are.
+        order.sort_by_key(|&at| place(&self.ports[at].name).unwrap_or(usize::MAX));
+        order
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::alert_kind::{AlertKind, AlertLimits, Threshold};
 use super::keys;
 use super::reader::{Node, Table};
 use super::report::Diagnostic;
+use super::tree::Value;
 use super::types::Expect;
 use super::units::show_duration;
 
@@ -39,8 +38,8 @@ pub(super) fn read_alerts(top: &Table<'_>) -> AlertLimits {
 /// `"off"`, or a table whose absent half keeps its default.
 fn read_threshold(alerts: &Table<'_>, kind: AlertKind, node: Node<'_>) -> Option<Threshold> {
     match node.value {
-        DeValue::String(text) if text == "off" => return None,
-        DeValue::Table(_) => {}
+        Value::String(text) if text == "off" => return None,
+        Value::Table(_) => {}
         _ => {
             alerts.cx.wrong(alerts.key(kind.name()), node);
             return None;

@@ -4,14 +4,15 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use toml::de::DeValue;
 
 use super::keys;
 use super::names::Names;
-use super::read_rule::{parse_net, read_queue};
+use super::read_input::parse_net;
+use super::read_rule::read_queue;
 use super::reader::{At, Table, clamp32};
 use super::report::Diagnostic;
 use super::source::Place;
+use super::tree::Value;
 use super::types::*;
 use crate::wire::MacAddr;
 
@@ -64,7 +65,10 @@ impl Settings {
 /// Reads the keys that the table's section has.
 pub(super) fn read_settings(table: &Table<'_>, ports: &Names) -> Settings {
     let before = table.cx.errors();
-    let has = |name: &str| table.section.keys.iter().any(|k| k.name == name);
+    // What is there and not a key of the section has been reported.
+    let has = |name: &str| {
+        table.peek(name).is_some() && table.section.keys.iter().any(|k| k.name == name)
+    };
     let mut settings = Settings {
         port: table.text("port").and_then(|name| {
             let value = ports.find(table.cx, name)?;
@@ -101,8 +105,8 @@ fn union<T>(
 ) -> Option<At<T>> {
     let node = table.get(name)?;
     let value = match node.value {
-        DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix()).ok().and_then(integer),
-        DeValue::String(s) => text(s),
+        Value::Integer(number) => number.and_then(integer),
+        Value::String(s) => text(s),
         _ => None,
     };
     if value.is_none() {

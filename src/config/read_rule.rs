@@ -1,29 +1,26 @@
 //! Reads `[[rule]]` and `[default.rule]`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::hash_map::Entry;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use toml::de::DeValue;
+use foldhash::{HashMap, HashMapExt};
 
-use super::canonical::show_net;
 use super::check_output::{check_same_outputs, finish_output, name_outputs};
 use super::keys;
 use super::known::Rest;
-use super::names::Names;
+use super::names::report_twice;
 use super::read_alerts::read_expect;
-use super::read_output::{Layers, or_one, read_output, read_port_range, read_vlan_match};
+use super::read_input::read_input;
+use super::read_output::{Layers, or_one, read_output};
 use super::read_port::{FRAME_EXTRA, check_burst};
 use super::reader::{At, Context, Table, clamp32, preset_number};
 use super::report::Diagnostic;
 use super::source::Place;
+use super::tree::Value;
 use super::types::*;
 use super::units::{show_bytes, show_duration};
 use crate::sched::HORIZON_BUDGETS;
-
-/// Most prefixes of one `destination` or `source`.
-const PREFIXES_MAX: usize = 1_024;
 
 /// What one layer says of a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -50,6 +47,12 @@ impl RuleSettings {
 #[derive(Clone, Debug)]
 pub(super) struct ReadRule {
     pub rule: Rule,
+    pub places: Places,
+}
+
+/// Where a rule and its parts stand, and what is sound of them.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
     /// Its header.
     pub header: Place,
     /// How it came here.
@@ -63,11 +66,16 @@ pub(super) struct ReadRule {
     /// `destination` of the input.
     pub input_at: Place,
     /// Each output.
-    pub output_at: Vec<Place>,
-    /// Whether each output was read without a mistake.
-    pub output_sound: Vec<bool>,
+    pub outputs: Vec<OutputPlace>,
     /// Whether the input was read without a mistake.
     pub input_sound: bool,
+}
+
+/// Where an output stands, and whether it was read without a mistake.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OutputPlace {
+    pub at: Place,
+    pub sound: bool,
 }
 
 /// How a rule came to be read.
@@ -81,7 +89,7 @@ pub(super) enum Origin {
     Told,
 }
 
-impl ReadRule {
+impl Places {
     /// The same where its header is at `header`, and its class at `default` where that is not its
     /// own.
     pub(super) fn moved(&self, header: Place, default: Option<Place>) -> Self {
@@ -90,15 +98,13 @@ impl ReadRule {
             Place { file: header.file, start, end: start + (at.end - at.start) }
         };
         Self {
-            rule: self.rule.clone(),
             header: moved(self.header),
             origin: Origin::Known,
             has_class: self.has_class,
             at: moved(self.at),
             class_at: if self.has_class { self.class_at.map(moved) } else { default },
             input_at: moved(self.input_at),
-            output_at: self.output_at.iter().copied().map(moved).collect(),
-            output_sound: self.output_sound.clone(),
+            outputs: self.outputs.iter().map(|o| OutputPlace { at: moved(o.at), ..*o }).collect(),
             input_sound: self.input_sound,
         }
     }
@@ -176,68 +182,17 @@ pub(super) fn check_queue(cx: &Context<'_>, queue: Option<At<QueueBound>>, frame
     }
 }
 
-/// An address or a prefix; else the reason.
-pub(super) fn parse_net(text: &str) -> Result<IpNet, String> {
-    if !text.contains('/') {
-        let address = text.parse::<IpAddr>().map_err(|_| "no address".to_owned())?;
-        return Ok(IpNet::from(address));
-    }
-    let net = text.parse::<IpNet>().map_err(|_| "no prefix".to_owned())?;
-    if net.trunc() != net {
-        return Err(format!("host bits are set, write \"{}\"", net.trunc()));
-    }
-    Ok(net)
-}
-
-/// Why packets to a prefix are never relayed.
-pub(super) fn unroutable(net: &IpNet) -> Option<&'static str> {
-    const V4_GROUPS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 24);
-    const V4_HOSTS: [Ipv4Net; 3] = [
-        Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8),
-        Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
-        Ipv4Net::new_assert(Ipv4Addr::BROADCAST, 32),
-    ];
-    const V6_GROUPS: [Ipv6Net; 2] = [
-        Ipv6Net::new_assert(Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 0), 16),
-        Ipv6Net::new_assert(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0), 16),
-    ];
-    const V6_HOSTS: [Ipv6Net; 2] = [
-        Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128),
-        Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128),
-    ];
-    let overlaps_v4 = |a: &Ipv4Net, b: &Ipv4Net| a.contains(b) || b.contains(a);
-    let overlaps_v6 = |a: &Ipv6Net, b: &Ipv6Net| a.contains(b) || b.contains(a);
-    let (group, host) = match net {
-        IpNet::V4(net) => {
-            (overlaps_v4(net, &V4_GROUPS), V4_HOSTS.iter().any(|other| overlaps_v4(net, other)))
-        }
-        IpNet::V6(net) => (
-            V6_GROUPS.iter().any(|other| overlaps_v6(net, other)),
-            V6_HOSTS.iter().any(|other| overlaps_v6(net, other)),
-        ),
-    };
-    if group {
-        Some("it holds link-local groups (224.0.0.0/24, ff02::/16), which are never relayed")
-    } else if host {
-        Some("it holds addresses that are no destination (unspecified, loopback, broadcast)")
-    } else {
-        None
-    }
-}
-
 /// All rules of all files; what is known of a file is not in its table.
 pub(super) fn read_rules(tops: &[Table<'_>], rests: &[Rest<'_>], site: &Site<'_>) -> Vec<ReadRule> {
     let mut rules = Vec::new();
-    let mut names = Names::new("rule");
     for (file, (top, rest)) in tops.iter().zip(rests).enumerate() {
-        let mut known = rest.rules(file, site).peekable();
         let tables = top.tables("rule", &keys::RULE);
+        rules.reserve(rest.known_count() + tables.len());
+        let mut known = rest.rules(file, site).peekable();
         // What is known behind the last of the others comes then.
         for table in tables.into_iter().map(Some).chain([None]) {
             let next = table.map_or(usize::MAX, |table| table.at.start);
-            while let Some(rule) = known.next_if(|rule| rule.header.start < next) {
-                let name = At { value: rule.rule.name.as_str(), at: rule.at };
-                names.insert(top.cx, Some(name), rules.len());
+            while let Some(rule) = known.next_if(|rule| rule.places.header.start < next) {
                 rules.push(rule);
             }
             let Some(table) = table else { break };
@@ -247,13 +202,28 @@ pub(super) fn read_rules(tops: &[Table<'_>], rests: &[Rest<'_>], site: &Site<'_>
             let value = name.map_or_else(String::new, |n| n.value.to_owned());
             let mut rule = read_rule(&table, value, at, site);
             if said.is_some() && said == table.cx.said() {
-                rule.origin = Origin::Quiet;
+                rule.places.origin = Origin::Quiet;
             }
-            names.insert(table.cx, name, rules.len());
             rules.push(rule);
         }
     }
+    if let Some(top) = tops.first() {
+        check_names(top.cx, &rules);
+    }
     rules
+}
+
+/// Reports the second of two rules of one name.
+fn check_names(cx: &Context<'_>, rules: &[ReadRule]) {
+    let mut names = HashMap::with_capacity(rules.len());
+    for ReadRule { rule, places } in rules.iter().filter(|read| !read.rule.name.is_empty()) {
+        match names.entry(rule.name.as_str()) {
+            Entry::Occupied(first) => {
+                report_twice(cx, "rule", At { value: &rule.name, at: places.at }, *first.get());
+            }
+            Entry::Vacant(entry) => drop(entry.insert(places.at)),
+        }
+    }
 }
 
 fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> ReadRule {
@@ -288,8 +258,10 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
         check_burst(cx, value, at, frame);
     }
     check_queue(cx, own.queue.or(below.queue), frame);
-    let (mut output_at, mut output_sound) = (Vec::new(), Vec::new());
     let (outputs, balance) = read_output_tables(table);
+    let count = outputs.len().min(OUTPUTS_MAX);
+    let mut places = Vec::with_capacity(count);
+    rule.outputs.reserve_exact(count);
     rule.balance = balance.map(|(balance, at)| {
         if balance.by == BalanceBy::Flow && rule.input.fragments == Fragments::Forward {
             let message = "fragments cannot be balanced by flow: only the first has UDP ports";
@@ -304,25 +276,17 @@ fn read_rule(table: &Table<'_>, name: String, at: Place, site: &Site<'_>) -> Rea
     for output in outputs.into_iter().take(OUTPUTS_MAX) {
         let before = cx.errors();
         let read = read_output(&output, site.layers);
-        output_at.push(read.at);
         let output = finish_output(cx, &read, &rule, input_at, input_sound, site);
         rule.outputs.push(output);
-        output_sound.push(!read.settings.unsound && cx.errors() == before);
+        let sound = !read.settings.unsound && cx.errors() == before;
+        places.push(OutputPlace { at: read.at, sound });
     }
     name_outputs(&mut rule.outputs, site);
-    check_same_outputs(cx, &rule, &output_at, &output_sound);
-    ReadRule {
-        rule,
-        header: table.at,
-        origin: Origin::Told,
-        has_class,
-        at,
-        class_at,
-        input_at,
-        output_at,
-        output_sound,
-        input_sound,
-    }
+    check_same_outputs(cx, &rule, &places);
+    let (header, origin) = (table.at, Origin::Told);
+    let places =
+        Places { header, origin, has_class, at, class_at, input_at, outputs: places, input_sound };
+    ReadRule { rule, places }
 }
 
 /// The tables of `output`, behind them those of `balance.to`, and what balances them and where.
@@ -345,7 +309,7 @@ fn read_output_tables<'a>(table: &Table<'a>) -> (Vec<Table<'a>>, Option<(Balance
     };
     let to = balance.tables("to", &keys::OUTPUT);
     let count = match node.value {
-        DeValue::Array(array) => array.len(),
+        Value::Array(array) => array.len(),
         // What else it is has been reported.
         _ => 1,
     };
@@ -363,7 +327,7 @@ fn report_no_outputs(table: &Table<'_>) {
     let Some(node) = table.peek("output") else {
         return;
     };
-    if matches!(node.value, DeValue::Array(array) if array.is_empty()) {
+    if matches!(node.value, Value::Array(array) if array.is_empty()) {
         let diagnostic = Diagnostic::error(node.at, "the rule has no output");
         table.cx.report(diagnostic.label("allowed: at least one"));
     }
@@ -378,135 +342,5 @@ fn check_budget(cx: &Context<'_>, rule: &Rule, at: Place, site: &Site<'_>) {
             Diagnostic::error(at, format!("a budget of {found} is beyond class {class}'s horizon"))
                 .label(format!("allowed: at most {most}, three times the class's budget")),
         );
-    }
-}
-
-/// The input, the place of its destination, and whether it is sound.
-fn read_input(rule: &Table<'_>, site: &Site<'_>) -> (Input, Place, bool) {
-    let all: Vec<usize> = (0..site.ports.len()).collect();
-    let nothing = Input {
-        ports: all.clone(),
-        destination: Vec::new(),
-        udp_port: None,
-        vlan: VlanMatch::Untagged,
-        source: Vec::new(),
-        join: true,
-        fragments: Fragments::Drop,
-    };
-    let Some(table) = rule.table("input", &keys::INPUT) else {
-        return (nothing, rule.at, false);
-    };
-    let before = table.cx.errors();
-    let names = table.texts("port");
-    let mut ports: Vec<_> =
-        names.iter().filter_map(|n| site.layers.ports.find(table.cx, *n)).collect();
-    ports.sort_unstable();
-    ports.dedup();
-    if table.peek("port").is_none() {
-        ports = all;
-    } else {
-        report_empty(&table, "port");
-    }
-    let destination = read_nets(&table, "destination");
-    report_empty(&table, "destination");
-    let source = read_nets(&table, "source");
-    check_input_nets(table.cx, &destination, &source);
-    let udp_port = read_port_range(&table);
-    let vlan = read_vlan_match(&table);
-    let at = table.peek("destination").map_or(table.at, |n| n.at);
-    let nets = |list: Vec<At<IpNet>>| list.into_iter().map(|n| n.value).collect();
-    let join = table.flag("join").is_none_or(|join| join.value);
-    let (destination, source) = (nets(destination), nets(source));
-    let fragments = read_fragments(&table, udp_port);
-    let input = Input { ports, destination, udp_port, vlan, source, join, fragments };
-    (input, at, table.cx.errors() == before)
-}
-
-/// What becomes of fragments: only the first of a datagram says its ports, so none is forwarded by
-/// them.
-fn read_fragments(table: &Table<'_>, udp_port: Option<PortRange>) -> Fragments {
-    let fragments = table.choice_or_preset("fragments", &[Fragments::Drop, Fragments::Forward]);
-    if let (Fragments::Forward, Some(_), Some(at)) = (fragments, udp_port, table.peek("udp_port")) {
-        let message = "fragments cannot be forwarded by UDP port: only the first has one";
-        table.cx.report(
-            Diagnostic::error(at.at, message)
-                .label("allowed: \"any\", with `fragments = \"forward\"`"),
-        );
-    }
-    fragments
-}
-
-fn report_empty(table: &Table<'_>, name: &str) {
-    let Some(node) = table.peek(name) else { return };
-    if matches!(node.value, DeValue::Array(array) if array.is_empty()) {
-        let label = format!("allowed: at least one of: {}", table.key(name).kind.allowed());
-        table.cx.report(Diagnostic::error(node.at, format!("`{name}` is empty")).label(label));
-    }
-}
-
-fn read_nets(table: &Table<'_>, name: &str) -> Vec<At<IpNet>> {
-    let (cx, key) = (table.cx, table.key(name));
-    let mut nets = Vec::new();
-    let texts = table.texts(name);
-    if let (true, Some(node)) = (texts.len() > PREFIXES_MAX, table.peek(name)) {
-        let message = format!("{} prefixes in one `{name}`", texts.len());
-        let label = format!("allowed: {PREFIXES_MAX}; a wider prefix or another rule");
-        cx.report(Diagnostic::error(node.at, message).label(label));
-    }
-    for text in texts.into_iter().take(PREFIXES_MAX) {
-        match parse_net(text.value) {
-            Ok(value) => nets.push(At { value, at: text.at }),
-            Err(reason) => cx.report(
-                Diagnostic::error(text.at, format!("`{name}` is {}", cx.found(text.at)))
-                    .label(format!("{reason}; allowed: {}", key.kind.allowed())),
-            ),
-        }
-    }
-    nets
-}
-
-/// IP versions agree, destinations can be relayed and do not overlap, sources are hosts.
-fn check_input_nets(cx: &Context<'_>, destination: &[At<IpNet>], source: &[At<IpNet>]) {
-    let version = |net: &IpNet| {
-        if matches!(net, IpNet::V4(_)) { "IPv4" } else { "IPv6" }
-    };
-    let Some(first) = destination.first() else {
-        return;
-    };
-    for net in destination.iter().chain(source) {
-        if version(&net.value) != version(&first.value) {
-            let found = format!("`{}` is {}", show_net(&net.value), version(&net.value));
-            cx.report(
-                Diagnostic::error(net.at, found)
-                    .label(format!("allowed: {}, as the destination", version(&first.value)))
-                    .related(first.at, "the destination"),
-            );
-        }
-    }
-    for net in destination {
-        if let Some(reason) = unroutable(&net.value) {
-            let label = "allowed: groups and unicast addresses that are routed";
-            let message = format!("`{}` cannot be relayed: {reason}", show_net(&net.value));
-            cx.report(Diagnostic::error(net.at, message).label(label));
-        }
-    }
-    for net in source.iter().filter(|n| n.value.addr().is_multicast()) {
-        let message = format!("`{}` is a group, and no packet comes from one", net.value);
-        cx.report(Diagnostic::error(net.at, message).label("allowed: unicast prefixes"));
-    }
-    let mut sorted: Vec<_> = destination.iter().collect();
-    sorted.sort_by_key(|n| n.value);
-    let mut holder = *first;
-    for (i, net) in sorted.into_iter().enumerate() {
-        if i > 0 && holder.value.contains(&net.value) {
-            let message = format!("`{}` is matched twice", show_net(&net.value));
-            cx.report(
-                Diagnostic::error(net.at, message)
-                    .label("remove it, or the prefix that holds it")
-                    .related(holder.at, "it is within this"),
-            );
-        } else {
-            holder = *net;
-        }
     }
 }

@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::keys;
 use super::reader::{Context, Node, Table, clamp32, number, preset_choice, preset_number};
 use super::report::Diagnostic;
 use super::source::Place;
+use super::tree::Value;
 use super::types::*;
 use crate::plan::WORKERS_MAX;
 
@@ -79,7 +78,7 @@ pub(super) fn read_eal(top: &Table<'_>, clock: ClockSource) -> Eal {
     let Some(table) = section.table else {
         return Eal { memory, lcores: None, extra: Vec::new() };
     };
-    let extra = table.texts("extra");
+    let extra: Vec<_> = table.texts("extra").collect();
     for argument in &extra {
         if argument.value.contains('\0') {
             top.cx.report(Diagnostic::error(argument.at, "an EAL argument holds a NUL byte"));
@@ -95,8 +94,8 @@ pub(super) fn read_eal(top: &Table<'_>, clock: ClockSource) -> Eal {
 fn read_lcores(eal: &Table<'_>, clock: ClockSource) -> Option<Lcores> {
     let node = eal.get("lcores")?;
     match node.value {
-        DeValue::String(text) if text == "auto" => return None,
-        DeValue::Table(_) => {}
+        Value::String(text) if text == "auto" => return None,
+        Value::Table(_) => {}
         _ => {
             eal.cx.wrong(eal.key("lcores"), node);
             return None;
@@ -106,7 +105,7 @@ fn read_lcores(eal: &Table<'_>, clock: ClockSource) -> Option<Lcores> {
     let management = table.number32("management");
     let cpu = table.key("management");
     let mut workers = Vec::new();
-    let list = table.list("workers");
+    let list: Vec<_> = table.list("workers").collect();
     for worker in &list {
         let one = keys::Key { name: "workers", ..*cpu };
         workers.extend(number(table.cx, &one, *worker).map(clamp32));
@@ -195,10 +194,10 @@ pub(super) fn read_management(
 /// Where metrics are asked for: `detail`, else `metrics`. What is wrong with it is told elsewhere.
 pub(super) fn metrics_place(top: &Table<'_>) -> Option<Place> {
     let node = top.peek("management")?;
-    let DeValue::Table(map) = node.value else {
+    let Value::Table(entries) = node.value else {
         return None;
     };
-    let at = |key: &str| map.get(key).map(|value| Place::new(node.at.file, value.span()));
+    let at = |key: &str| entries.get(key).map(|item| Place::new(node.at.file, item.at.clone()));
     at("detail").or_else(|| at("metrics"))
 }
 

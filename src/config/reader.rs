@@ -4,12 +4,11 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-use toml::de::{DeTable, DeValue};
-
 use super::keys::{Key, Kind, Preset, Section};
 use super::names::suggest;
 use super::report::{Diagnostic, Severity};
 use super::source::{Place, Source};
+use super::tree::{Entries, Item, Value};
 use super::units::{parse_bytes, parse_duration, parse_packet_rate, parse_rate};
 
 /// How many diagnostics are kept.
@@ -47,8 +46,14 @@ impl<T: PartialEq> PartialEq for At<T> {
 /// A value of the tree and where it stands.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'a> {
-    pub value: &'a DeValue<'a>,
+    pub value: &'a Value<'a>,
     pub at: Place,
+}
+
+impl<'a> Node<'a> {
+    fn of(item: &'a Item<'a>, file: usize) -> Self {
+        Self { value: &item.value, at: Place::new(file, item.at.clone()) }
+    }
 }
 
 impl<'a> Context<'a> {
@@ -141,8 +146,8 @@ impl<'a> Context<'a> {
 
     fn wrong_diagnostic(&self, key: &Key, node: Node<'_>) -> Diagnostic {
         let found = match node.value {
-            DeValue::Table(_) => "a table".to_owned(),
-            DeValue::Array(_) => "an array".to_owned(),
+            Value::Table(_) => "a table".to_owned(),
+            Value::Array(_) => "an array".to_owned(),
             _ => self.found(node.at),
         };
         Diagnostic::error(node.at, format!("`{}` is {found}", key.name))
@@ -156,10 +161,7 @@ pub(super) struct Table<'a> {
     pub cx: &'a Context<'a>,
     pub section: &'static Section,
     pub at: Place,
-    map: &'a DeTable<'a>,
-    /// The keys of the section that are there, a bit each in its order: most are not, and those
-    /// that are asked for are looked for among these.
-    present: u64,
+    entries: &'a Entries<'a>,
     /// Whether a key that is required is not there.
     lacks: bool,
 }
@@ -171,7 +173,7 @@ impl<'a> Table<'a> {
         section: &'static Section,
         node: Node<'a>,
     ) -> Option<Self> {
-        let DeValue::Table(map) = node.value else {
+        let Value::Table(entries) = node.value else {
             let found = cx.found(node.at);
             cx.report(
                 Diagnostic::error(node.at, format!("{found} where a table belongs"))
@@ -179,27 +181,25 @@ impl<'a> Table<'a> {
             );
             return None;
         };
-        Some(Self::root(cx, section, map, node.at))
+        Some(Self::root(cx, section, entries, node.at))
     }
 
     /// The top level of a file.
     pub(super) fn root(
         cx: &'a Context<'a>,
         section: &'static Section,
-        map: &'a DeTable<'a>,
+        entries: &'a Entries<'a>,
         at: Place,
     ) -> Self {
-        let mut table = Self { present: 0, ..Self::unchecked(cx, section, map, at) };
-        for (name, _) in map {
-            match section.keys.iter().position(|key| key.name == name.get_ref()) {
-                Some(position) => table.present |= 1 << position,
-                None => table.unknown_key(name.get_ref(), Place::new(at.file, name.span())),
+        let mut table = Self::unchecked(cx, section, entries, at);
+        let mut required = 0;
+        for entry in entries.iter() {
+            match section.keys.iter().find(|key| key.name == entry.key) {
+                Some(key) => required += usize::from(key.is_required()),
+                None => table.unknown_key(&entry.key, Place::new(at.file, entry.key_at.clone())),
             }
         }
-        let lacking = |(position, key): (usize, &Key)| {
-            matches!(key.preset, Preset::Required) && table.present >> position & 1 == 0
-        };
-        table.lacks = section.keys.iter().enumerate().any(lacking);
+        table.lacks = required < section.keys.iter().filter(|key| key.is_required()).count();
         table
     }
 
@@ -207,11 +207,10 @@ impl<'a> Table<'a> {
     pub(super) fn unchecked(
         cx: &'a Context<'a>,
         section: &'static Section,
-        map: &'a DeTable<'a>,
+        entries: &'a Entries<'a>,
         at: Place,
     ) -> Self {
-        let present = u64::MAX >> (u64::BITS as usize - section.keys.len());
-        Self { cx, section, at, map, present, lacks: true }
+        Self { cx, section, at, entries, lacks: true }
     }
 
     fn unknown_key(&self, name: &str, at: Place) {
@@ -244,7 +243,7 @@ impl<'a> Table<'a> {
     pub(super) fn get(&self, name: &str) -> Option<Node<'a>> {
         let node = self.peek(name);
         debug_assert_eq!(self.key(name).name, name);
-        if node.is_none() && self.lacks && matches!(self.key(name).preset, Preset::Required) {
+        if node.is_none() && self.lacks && self.key(name).is_required() {
             self.missing(name);
         }
         node
@@ -252,18 +251,7 @@ impl<'a> Table<'a> {
 
     /// The value as it is.
     pub(super) fn peek(&self, name: &str) -> Option<Node<'a>> {
-        let mut left = self.present;
-        while left != 0 {
-            if self.section.keys[left.trailing_zeros() as usize].name == name {
-                let value = self.map.get(name)?;
-                return Some(Node {
-                    value: value.get_ref(),
-                    at: Place::new(self.at.file, value.span()),
-                });
-            }
-            left &= left - 1;
-        }
-        None
+        self.entries.get(name).map(|item| Node::of(item, self.at.file))
     }
 
     /// Reports that the key must be there.
@@ -299,7 +287,7 @@ impl<'a> Table<'a> {
     pub(super) fn flag(&self, name: &str) -> Option<At<bool>> {
         let node = self.get(name)?;
         match node.value {
-            DeValue::Boolean(value) => Some(At { value: *value, at: node.at }),
+            Value::Boolean(value) => Some(At { value: *value, at: node.at }),
             _ => {
                 self.cx.wrong(self.key(name), node);
                 None
@@ -311,7 +299,7 @@ impl<'a> Table<'a> {
     pub(super) fn text(&self, name: &str) -> Option<At<&'a str>> {
         let node = self.get(name)?;
         match node.value {
-            DeValue::String(text) => Some(At { value: text.as_ref(), at: node.at }),
+            Value::String(text) => Some(At { value: text.as_ref(), at: node.at }),
             _ => {
                 self.cx.wrong(self.key(name), node);
                 None
@@ -365,29 +353,24 @@ impl<'a> Table<'a> {
     }
 
     /// The values of an array, or a single value, under the key.
-    pub(super) fn list(&self, name: &str) -> Vec<Node<'a>> {
-        let Some(node) = self.get(name) else {
-            return Vec::new();
+    pub(super) fn list(&self, name: &str) -> impl Iterator<Item = Node<'a>> + use<'a> {
+        let (items, single) = match self.get(name) {
+            Some(Node { value: Value::Array(items), .. }) => (items.as_slice(), None),
+            single => (&[][..], single),
         };
-        match node.value {
-            DeValue::Array(array) => array
-                .iter()
-                .map(|v| Node { value: v.get_ref(), at: Place::new(self.at.file, v.span()) })
-                .collect(),
-            _ => vec![node],
-        }
+        let file = self.at.file;
+        items.iter().map(move |item| Node::of(item, file)).chain(single)
     }
 
     /// The strings of an array, or a single one.
-    pub(super) fn texts(&self, name: &str) -> Vec<At<&'a str>> {
-        let mut texts = Vec::new();
-        for node in self.list(name) {
-            match node.value {
-                DeValue::String(text) => texts.push(At { value: text.as_ref(), at: node.at }),
-                _ => self.cx.wrong(self.key(name), node),
+    pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = At<&'a str>> {
+        self.list(name).filter_map(move |node| match node.value {
+            Value::String(text) => Some(At { value: text.as_ref(), at: node.at }),
+            _ => {
+                self.cx.wrong(self.key(name), node);
+                None
             }
-        }
-        texts
+        })
     }
 
     /// The tables of an array of tables under the key.
@@ -395,28 +378,25 @@ impl<'a> Table<'a> {
         let Some(node) = self.peek(name) else {
             return Vec::new();
         };
-        if !matches!(node.value, DeValue::Array(_)) {
+        if !matches!(node.value, Value::Array(_)) {
             self.cx.report(
                 Diagnostic::error(node.at, format!("`{name}` is not an array of tables"))
                     .label(format!("allowed: an array of tables: {}", section.heading)),
             );
             return Vec::new();
         }
-        self.list(name).into_iter().filter_map(|n| Table::new(self.cx, section, n)).collect()
+        self.list(name).filter_map(|node| Table::new(self.cx, section, node)).collect()
     }
 }
 
 /// A whole number, quantity included, within the key's bounds.
 pub(super) fn number(cx: &Context<'_>, key: &Key, node: Node<'_>) -> Option<u64> {
     let value = match (key.kind, node.value) {
-        (Kind::Integer(..) | Kind::Bytes(..), DeValue::Integer(integer)) => {
-            match i128::from_str_radix(integer.as_str(), integer.radix()) {
-                // What is negative or beyond 64 bits is out of every key's bounds.
-                Ok(value) => u64::try_from(value).ok(),
-                Err(_) => None,
-            }
+        (Kind::Integer(..) | Kind::Bytes(..), Value::Integer(number)) => {
+            // What is negative or beyond 63 bits is out of every key's bounds.
+            number.and_then(|number| u64::try_from(number).ok())
         }
-        (kind, DeValue::String(text)) => {
+        (kind, Value::String(text)) => {
             let parsed = match kind {
                 Kind::Duration(..) => parse_duration(text),
                 Kind::Bytes(..) => parse_bytes(text),

@@ -1,8 +1,7 @@
 //! Where the settings are written that cannot change while running: a refusal points there.
 
-use toml::de::{DeTable, DeValue};
-
 use super::source::{Place, Source};
+use super::tree::{Entries, Value};
 
 /// Tables and keys that need a restart, as differences name them: `[memory]`, `management.socket`.
 const TABLES: [&str; 3] = ["eal", "memory", "limits"];
@@ -22,29 +21,29 @@ impl Written {
     /// Looks in the trees of these files.
     pub(super) fn find<'t>(
         sources: &[Source],
-        trees: impl Iterator<Item = &'t DeTable<'t>>,
+        trees: impl Iterator<Item = &'t Entries<'t>>,
     ) -> Self {
         let mut places = Vec::new();
         for (file, tree) in trees.enumerate() {
-            let mut note = |what: String, table: &DeTable<'_>, key: &str| {
-                if let Some(value) = table.get(key) {
-                    places.push((what, Place::new(file, value.span())));
+            let mut note = |what: String, table: &Entries<'_>, key: &str| {
+                if let Some(item) = table.get(key) {
+                    places.push((what, Place::new(file, item.at.clone())));
                 }
             };
             TABLES.iter().for_each(|table| note(format!("[{table}]"), tree, table));
             TOP.iter().for_each(|key| note((*key).to_owned(), tree, key));
             for (table, keys) in KEYS {
-                let Some(DeValue::Table(inner)) = tree.get(table).map(|t| t.get_ref()) else {
+                let Some(Value::Table(inner)) = tree.get(table).map(|item| &item.value) else {
                     continue;
                 };
                 keys.iter().for_each(|key| note(format!("{table}.{key}"), inner, key));
             }
-            let Some(DeValue::Array(ports)) = tree.get("port").map(|p| p.get_ref()) else {
+            let Some(Value::Array(ports)) = tree.get("port").map(|item| &item.value) else {
                 continue;
             };
             for port in ports {
-                let DeValue::Table(port) = port.get_ref() else { continue };
-                let Some(DeValue::String(name)) = port.get("name").map(|n| n.get_ref()) else {
+                let Value::Table(port) = &port.value else { continue };
+                let Some(Value::String(name)) = port.get("name").map(|item| &item.value) else {
                     continue;
                 };
                 note(format!("port {name}"), port, "name");

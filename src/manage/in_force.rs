@@ -26,14 +26,14 @@ pub struct InForce {
 impl InForce {
     /// Goes by `config`, which was read from `file`; `known` is what was read there.
     pub fn new(config: Config, file: PathBuf, mut known: Known) -> Self {
-        known.settle(Known::default());
+        known.settle(Known::default(), &config.rules);
         Self { config: Arc::new(config), file, known, before: None }
     }
 
     /// Lets go what was in force before the last reload. Who asked for that is answered first.
     pub fn settle(&mut self) {
         if let Some((_, known)) = self.before.take() {
-            self.known.settle(known);
+            self.known.settle(known, &self.config.rules);
         }
     }
 
@@ -55,7 +55,7 @@ impl InForce {
         };
         let mut loaded = self.known.load(&file).map_err(wrong)?;
         metrics::check_loaded(&loaded).map_err(wrong)?;
-        loaded.config.order_ports_as(&self.config);
+        loaded.order_ports_as(&self.config);
         let diff = engine.reload(&self.config, &loaded.config, now).map_err(|error| {
             let code = match error {
                 ReloadError::NeedsRestart(_) => code::RESTART,

@@ -77,6 +77,13 @@ pub enum Preset {
     Told(&'static str),
 }
 
+impl Key {
+    /// Whether it must be there.
+    pub fn is_required(&self) -> bool {
+        matches!(self.preset, Preset::Required)
+    }
+}
+
 impl Kind {
     /// The type, in a word or two.
     pub fn type_name(self) -> &'static str {

@@ -4,19 +4,19 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::super::{load_source, load_with};
+use super::super::{load_bytes, load_source, load_with};
 use super::*;
 use crate::config::source::Source;
 use crate::config::{Config, ConfigErrors, Loaded, canonical};
 
-const PORTS: &str = "schema = 1\n\
+pub(in crate::config) const PORTS: &str = "schema = 1\n\
     [[port]]\nname = \"in\"\ndevice = \"net_null0\"\n\
     [[port]]\nname = \"out\"\ndevice = \"net_null1\"\naddress = \"10.0.0.1/24\"\n\
     [[receiver]]\nname = \"desk\"\nport = \"out\"\nvlan = 7\n\
     [default.rule]\nclass = \"low\"\n";
 
 /// Rules as people write them; of `marked` there is a warning.
-const RULES: &str = "# the first\n\
+pub(in crate::config) const RULES: &str = "# the first\n\
     [[rule]]\nname = \"a\"\ninput = { port = \"in\", destination = \"239.1.0.1\", udp_port = 5001 }\n\
     output = [{ port = \"out\", destination = \"239.9.0.1\", weight = 2 }]\n\n\
     [[rule]] # with tables\nname = \"b\"\nclass = \"high\"\n\
@@ -64,7 +64,7 @@ const LINES: [&str; 25] = [
 
 /// An edit of a text, at lines.
 #[derive(Clone, Debug)]
-enum Edit {
+pub(in crate::config) enum Edit {
     Remove(Index, usize),
     Insert(Index, &'static str),
     Copy(Index, usize, Index),
@@ -73,7 +73,7 @@ enum Edit {
 }
 
 impl Edit {
-    fn any() -> impl Strategy<Value = Self> {
+    pub(in crate::config) fn any() -> impl Strategy<Value = Self> {
         let at = any::<Index>;
         prop_oneof![
             (at(), 1_usize..8).prop_map(|(at, count)| Self::Remove(at, count)),
@@ -84,7 +84,7 @@ impl Edit {
         ]
     }
 
-    fn apply(&self, text: &str) -> String {
+    pub(in crate::config) fn apply(&self, text: &str) -> String {
         let mut lines: Vec<_> = text.split_inclusive('\n').map(str::to_owned).collect();
         let place = |at: &Index, lines: &[String]| at.index(lines.len() + 1);
         let range = |at: &Index, count: usize, lines: &[String]| {
@@ -128,7 +128,7 @@ fn said(read: &Result<Loaded, ConfigErrors>) -> Said {
 fn load(known: &Known, text: &str) -> Result<Loaded, ConfigErrors> {
     let path = Path::new("tests/no-such-directory/known.toml");
     let mut loaded = known.load_bytes(path, text.into(), &|_| None)?;
-    loaded.known.settle(known.clone());
+    loaded.known.settle(known.clone(), &loaded.config.rules);
     Ok(loaded)
 }
 
@@ -242,9 +242,9 @@ fn included_rules_are_taken_over_too() {
     let path = Path::new("tests/include_config/main.toml");
     let variable = |_: &str| Some("capture".to_owned());
     let mut first = load_with(path, &variable).unwrap_or_else(|errors| panic!("{errors}"));
-    first.known.settle(Known::default());
+    first.known.settle(Known::default(), &first.config.rules);
     let mut again = first.known.load_with(path, &variable).unwrap();
-    again.known.settle(first.known.clone());
+    again.known.settle(first.known.clone(), &again.config.rules);
     assert_eq!(said(&Ok(again.clone())), said(&Ok(first.clone())));
     assert_eq!(canonical(&again.config), canonical(&first.config));
     let known = |loaded: &Loaded| loaded.known.rules.values().map(Arc::as_ptr).collect::<Vec<_>>();
@@ -253,4 +253,23 @@ fn included_rules_are_taken_over_too() {
     is.sort_unstable();
     assert!(!is.is_empty());
     assert_eq!(was, is, "they were read again");
+}
+
+/// What is known are rules as they were read: with the slots that the file gives its ports.
+#[test]
+fn rules_are_known_by_the_ports_as_they_stand() {
+    let in_force = [PORTS, RULES].concat();
+    let old = load(&Known::default(), &in_force).unwrap().config;
+    let (first, second) = PORTS.split_at(PORTS.find("[[port]]\nname = \"out\"").unwrap());
+    let (second, others) = second.split_at(second.find("[[receiver]]").unwrap());
+    let (schema, first) = first.split_at(first.find("[[port]]").unwrap());
+    let turned = [schema, second, first, others, RULES].concat();
+    let path = Path::new("turned.toml");
+    let mut loaded = load_bytes(path, turned.clone().into(), &|_| None).unwrap();
+    loaded.order_ports_as(&old);
+    assert_eq!(loaded.config, old);
+    loaded.known.settle(Known::default(), &loaded.config.rules);
+    let again = load(&loaded.known, &turned);
+    assert_eq!(said(&again), said(&load(&Known::default(), &turned)));
+    assert!(loaded.known.rest(&turned).known.len() > 2, "nothing is taken over");
 }
