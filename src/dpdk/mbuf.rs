@@ -173,8 +173,11 @@ pub(super) unsafe fn owners(segment: *mut rte_mbuf) -> u16 {
 /// # Safety
 /// The segment is live.
 unsafe fn data(segment: *mut rte_mbuf) -> *mut u8 {
-    // SAFETY: the data starts within the segment's buffer.
-    unsafe { (*segment).buf_addr.cast::<u8>().add((*segment).data_off.into()) }
+    // SAFETY: the data starts within the segment's buffer, and that is somewhere.
+    unsafe {
+        let buffer = NonNull::new_unchecked((*segment).buf_addr.cast::<u8>());
+        buffer.add((*segment).data_off.into()).as_ptr()
+    }
 }
 
 /// A segment's bytes.

@@ -51,11 +51,10 @@ impl Candidate {
     /// What stands behind the last one of a list.
     const END: Self = Self { rule: END, ports: 0, source: 0, source_mask: 0, rank: 0 };
 
-    /// Whether it is for packets of this source that come in by `port`.
+    /// Whether it is for packets of this source.
     #[inline(always)]
-    fn is_for(&self, source: impl Fn() -> u128, port: u8) -> bool {
-        let is_source = || self.source_mask == 0 || source() & self.source_mask == self.source;
-        self.has(port) && is_source()
+    fn is_from(&self, source: impl Fn() -> u128) -> bool {
+        self.source_mask == 0 || source() & self.source_mask == self.source
     }
 
     /// Whether the input port is one of its own.
@@ -104,6 +103,20 @@ pub struct Match {
     pub rule: u32,
     /// The row flow, for rules with `flow = "row"`.
     pub row: u32,
+}
+
+/// What a list of candidates gave to a packet, for the next one: the rows of an input share a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// The list; none where it depends on the source what it gives.
+    candidates: u32,
+    port: u8,
+    rule: u32,
+}
+
+impl Given {
+    /// Nothing as yet.
+    pub const NONE: Self = Self { candidates: EMPTY, port: 0, rule: END };
 }
 
 /// What a row says.
@@ -272,24 +285,43 @@ impl RowTable {
     }
 
     /// [`Self::find`] for nearly all packets, those with a key in a word, where all keys in use are
-    /// exact; else none. The source is asked for where it matters.
+    /// exact; else none. The source is asked for where it matters. The `last` packet's list is often
+    /// this one's, too.
     #[inline(always)]
     pub fn find_narrow(
         &self,
         key: NarrowKey,
         source: impl Fn() -> u128,
         port: u8,
+        last: &mut Given,
     ) -> Option<Match> {
         if !self.exact {
             return None;
         }
         let row = self.narrow.find(key)?;
-        for candidate in &self.candidates[row.candidates as usize..] {
-            if candidate.is_for(&source, port) {
-                return Some(Match { rule: candidate.rule, row: row.number });
-            }
+        if (row.candidates != last.candidates) | (port != last.port) {
+            *last = self.give(row.candidates, source, port)?;
+        }
+        Some(Match { rule: last.rule, row: row.number })
+    }
+
+    /// What a list gives.
+    #[inline(always)]
+    fn give(&self, candidates: u32, source: impl Fn() -> u128, port: u8) -> Option<Given> {
+        let mut listed = candidates;
+        for candidate in &self.candidates[candidates as usize..] {
             if candidate.rule == END {
                 break;
+            }
+            if !candidate.has(port) {
+                continue;
+            }
+            if candidate.source_mask != 0 {
+                // Another source may get something else.
+                listed = EMPTY;
+            }
+            if candidate.is_from(&source) {
+                return Some(Given { candidates: listed, port, rule: candidate.rule });
             }
         }
         None
@@ -323,13 +355,14 @@ impl RowTable {
         let mut miss = Miss::NoRule;
         let list = self.candidates[row.candidates as usize..].iter();
         for candidate in list.take_while(|candidate| candidate.rule != END) {
-            if candidate.is_for(|| source, port) {
+            if !candidate.has(port) {
+                continue;
+            }
+            if candidate.is_from(|| source) {
                 let found = Match { rule: candidate.rule, row: row.number };
                 return Ok((candidate.rank, found));
             }
-            if candidate.has(port) {
-                miss = Miss::Source;
-            }
+            miss = Miss::Source;
         }
         Err(miss)
     }

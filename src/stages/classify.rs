@@ -13,7 +13,7 @@
 use crate::config::FlowKind;
 use crate::ledger::Missed;
 use crate::packet::{Burst, DropReason, Meta, Packet, Ticks, keep};
-use crate::plan::{Match, OURS, Plan};
+use crate::plan::{Given, Match, OURS, Plan};
 use crate::wire::{self, Key};
 
 use super::{Flows, IngressDrr, Tally};
@@ -39,9 +39,9 @@ impl Classify {
         let mut run = Run::NONE;
         let mut by_source = false;
         plan.rows.warm(burst.iter().map(Key::of));
-        let mut turned_away = 0;
+        let (mut last, mut turned_away) = (Given::NONE, 0);
         for packet in burst.iter_mut() {
-            let found = match find(packet, plan) {
+            let found = match find(packet, plan, &mut last) {
                 Some(found) => found,
                 None => search(packet, plan, now, tally),
             };
@@ -53,7 +53,7 @@ impl Classify {
             if found.rule != run.rule {
                 let next = Run::of(found.rule, plan);
                 by_source |= next.flow == FlowKind::Source;
-                std::mem::replace(&mut run, next).count(tally);
+                std::mem::replace(&mut run, next).count(now, tally);
             }
             let meta = packet.meta_mut();
             meta.rule = found.rule;
@@ -63,9 +63,8 @@ impl Classify {
             };
             run.packets += 1;
             run.bytes += u64::from(meta.bytes);
-            run.last = meta.arrival;
         }
-        run.count(tally);
+        run.count(now, tally);
         if turned_away > 0 {
             keep(burst, |packet| packet.meta().rule != NO_RULE);
         }
@@ -97,9 +96,9 @@ impl Classify {
 
 /// The rule of a packet, where it is found at once.
 #[inline(always)]
-fn find<P: Packet>(packet: &P, plan: &Plan) -> Option<Match> {
+fn find<P: Packet>(packet: &P, plan: &Plan, last: &mut Given) -> Option<Match> {
     let Meta { headers, key, .. } = packet.meta();
-    plan.rows.find_narrow(*key, || wire::source(packet.head(), headers), headers.port)
+    plan.rows.find_narrow(*key, || wire::source(packet.head(), headers), headers.port, last)
 }
 
 /// Marks a packet that no rule takes, and counts it where it is a copy of ours.
@@ -166,23 +165,23 @@ struct Run {
     flow: FlowKind,
     packets: u64,
     bytes: u64,
-    last: Ticks,
 }
 
 impl Run {
     /// None of any rule.
-    const NONE: Self = Self { rule: NO_RULE, flow: FlowKind::Rule, packets: 0, bytes: 0, last: 0 };
+    const NONE: Self = Self { rule: NO_RULE, flow: FlowKind::Rule, packets: 0, bytes: 0 };
 
     fn of(rule: u32, plan: &Plan) -> Self {
         Self { rule, flow: plan.rules[rule as usize].flow, ..Self::NONE }
     }
 
-    fn count(self, tally: &Tally) {
+    /// Counts what arrived `now`.
+    fn count(self, now: Ticks, tally: &Tally) {
         if self.packets > 0 {
             let counters = &tally.counters.rules[self.rule as usize];
             counters.packets.add(self.packets);
             counters.bytes.add(self.bytes);
-            counters.last_packet.set(self.last);
+            counters.last_packet.set(now);
         }
     }
 }

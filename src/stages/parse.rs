@@ -30,17 +30,17 @@ impl Parse {
 
     /// Parses a burst; what stays in it is UDP.
     pub fn inspect<P: Packet>(&mut self, burst: &mut Burst<P>, plan: &Plan, tally: &mut Tally) {
-        let mut all_plain = true;
+        let mut others = 0;
         for packet in burst.iter_mut() {
             match wire::parse_plain(packet.head(), packet.frame_len(), &plan.own_macs) {
                 Some(Plain { frame_len, key }) => {
                     found(packet, Headers::PLAIN, frame_len);
                     packet.meta_mut().key = key;
                 }
-                None => all_plain = false,
+                None => others += 1,
             }
         }
-        if !all_plain {
+        if others > 0 {
             keep(burst, |packet| is_parsed(packet) || self.inspect_other(packet, plan, tally));
         }
         if plan.completes {

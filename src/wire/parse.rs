@@ -20,9 +20,9 @@
 
 use super::MacAddr;
 use super::checksum::{Sum, UDP, ipv4_header_valid};
-use super::key::PLAIN_HEADER;
 use super::load::{be16, be32, be128, load};
-use crate::packet::{DropReason, Headers, NarrowKey, Part};
+use super::plain::{Plain, parse_plain};
+use crate::packet::{DropReason, Headers, Part};
 
 /// IPv6 extension headers that a packet may have.
 pub const EXTENSIONS: usize = 8;
@@ -74,12 +74,13 @@ impl OwnMacs {
 
     #[inline(always)]
     fn has(&self, mac: u64) -> bool {
-        self.may_have(mac) && self.lists(mac)
+        self.may_have(mac as u8) && self.lists(mac)
     }
 
+    /// Whether one of them may end with this byte.
     #[inline(always)]
-    fn may_have(&self, mac: u64) -> bool {
-        self.filter >> (mac & 63) & 1 == 1
+    pub(super) fn may_have(&self, last: u8) -> bool {
+        self.filter >> (last & 63) & 1 == 1
     }
 
     #[cold]
@@ -109,45 +110,6 @@ pub fn parse_other(head: &[u8], frame_len: usize, own: &OwnMacs) -> Verdict {
         Err(End::Punt) => Verdict::Punt,
         Err(End::Drop(reason)) => Verdict::Drop(reason),
     }
-}
-
-/// A good frame with [`Headers::PLAIN`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plain {
-    /// As in [`Verdict::Udp`].
-    pub frame_len: usize,
-    /// What it is classified by.
-    pub key: NarrowKey,
-}
-
-/// Knows what nearly all frames are, good ones of IPv4 without tags and options, by checks at
-/// constant offsets. The other frames are not judged here.
-#[inline(always)]
-pub fn parse_plain(head: &[u8], frame_len: usize, own: &OwnMacs) -> Option<Plain> {
-    let head: &[u8; PLAIN_HEADER] = head.first_chunk()?;
-    let mac = u64::from_be_bytes(load(head, 0)) >> 16;
-    let source_mac = u64::from_be_bytes(load(head, 6)) >> 16;
-    let (source, destination) = (be32(head, 26), be32(head, 30));
-    let [total_len, udp_len] = [be16(head, 16), be16(head, 38)].map(i64::from);
-    // Fragment bits, TTL, protocol.
-    let middle = be32(head, 20);
-    let sum = Sum::of_word(u64::from_ne_bytes(load(head, 14)))
-        + Sum::of_word(u64::from_ne_bytes(load(head, 22)))
-        + Sum::of_word(u32::from_ne_bytes(load(head, 30)).into());
-
-    // Ethertype, version and header length, whatever the type of service; no fragment, UDP.
-    let differs = (be32(head, 12) & 0xffff_ff00 ^ 0x0800_4500)
-        | (middle & 0x3fff_00ff ^ u32::from(UDP))
-        | u32::from(own.may_have(source_mac));
-    // Below 0 where one of them is.
-    let spare = (i64::from(middle >> 8 & 0xff) - 1)
-        | (udp_len - 8)
-        | (total_len - 20 - udp_len)
-        | (frame_len as i64 - 14 - total_len);
-    let good =
-        (differs == 0) & (spare >= 0) & sum.is_valid() & !martian_v4(source, destination, mac, UDP);
-    let key = NarrowKey::from(destination) << 32 | NarrowKey::from(be16(head, 36)) << 16;
-    good.then_some(Plain { frame_len: 34 + udp_len as usize, key })
 }
 
 /// A datagram that was found good.
@@ -292,7 +254,7 @@ fn long_header_valid(header: &[u8]) -> bool {
 /// A host without an address may speak IGMP (RFC 3376, section 4.2.13), so 0.0.0.0 is a martian
 /// source for the others only.
 #[inline(always)]
-fn martian_v4(source: u32, destination: u32, mac: u64, protocol: u8) -> bool {
+pub(super) fn martian_v4(source: u32, destination: u32, mac: u64, protocol: u8) -> bool {
     let [net, destination_net] = [source, destination].map(|ip| NETS[(ip >> 24) as usize]);
     let bad_source = net & NO_SOURCE != 0;
     let bad_destination = (destination_net & NO_DESTINATION != 0) | (destination == u32::MAX);
@@ -300,6 +262,12 @@ fn martian_v4(source: u32, destination: u32, mac: u64, protocol: u8) -> bool {
     let disagree = is_group(mac) & ((destination_net & NO_GROUP != 0) | (mac != group_mac));
     let others = bad_destination | (source == destination) | disagree;
     (bad_source & ((source != 0) | (protocol != IGMP))) | others
+}
+
+/// Whether no host has an IPv4 address with this first byte.
+#[inline(always)]
+pub(super) fn is_martian_source(net: u8) -> bool {
+    NETS[usize::from(net)] & NO_SOURCE != 0
 }
 
 const NO_SOURCE: u8 = 1;

@@ -5,6 +5,7 @@
 mod frames;
 mod balance;
 mod capture;
+mod classify;
 mod crew;
 mod lanes;
 mod loops;
