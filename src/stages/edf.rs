@@ -63,9 +63,12 @@ impl<P: Packet> Edf<P> {
         now: Ticks,
         tally: &mut Tally,
     ) {
-        self.window.advance(now);
         self.apart = [now.saturating_sub(self.filled_at), self.apart[0]];
         self.filled_at = now;
+        if ingress.packets() + self.packets() == 0 {
+            return;
+        }
+        self.window.advance(now);
         let sent = self.sent(now);
         let mut given_up = 0;
         while self.window.copies() < plan.edf_window && given_up < GIVEN_UP_A_TURN {

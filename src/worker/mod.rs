@@ -86,6 +86,19 @@ pub struct Worker<D: Driver> {
     captures: u32,
 }
 
+/// Buffers that are to be had.
+struct Free {
+    payload: usize,
+    headers: usize,
+}
+
+impl Free {
+    #[inline(always)]
+    fn now<P: PacketPool>(payload: &P, fanout: &Fanout<P>) -> Self {
+        Self { payload: payload.available(), headers: fanout.headers_available() }
+    }
+}
+
 impl<D: Driver> Worker<D> {
     /// The only worker, at rest. Everything it will ever hold is allocated here.
     pub fn new(
@@ -189,15 +202,15 @@ impl<D: Driver> Worker<D> {
 
     /// Looks at management's words and at how much memory is free, once a turn.
     #[inline(always)]
-    fn look(&mut self) {
+    fn look(&mut self) -> Free {
         let Self { plan, rx, fanout, egress, payload, pressure, tally, .. } = self;
         fanout.breakers.refresh(&self.control.breakers);
-        let ready = payload.available();
-        pressure.update(self.capacity.saturating_sub(ready), self.capacity);
-        let free = ready.min(fanout.headers_available());
-        egress.free = free;
-        let words = &self.control.neighbours;
-        fanout.neighbours.refresh(words, free, plan, &mut Exit { egress, clock: rx }, tally);
+        let free = Free::now(payload, fanout);
+        pressure.update(self.capacity.saturating_sub(free.payload), self.capacity);
+        egress.free = free.payload.min(free.headers);
+        let (words, least) = (&self.control.neighbours, egress.free);
+        fanout.neighbours.refresh(words, least, plan, &mut Exit { egress, clock: rx }, tally);
+        free
     }
 
     /// Takes packets one turn further along their way; returns how many moved.
@@ -205,7 +218,7 @@ impl<D: Driver> Worker<D> {
         // Before the plan: what others hand over was matched by this one or one before it.
         self.egress.look();
         self.adopt();
-        self.look();
+        let mut free = self.look();
         let Self { plan, rx, parse, classify, police, ingress_drr, edf, fanout, .. } = self;
         let Self { egress, originate, flows, payload, pressure, tally, .. } = self;
         let served = std::mem::take(&mut self.served);
@@ -218,11 +231,14 @@ impl<D: Driver> Worker<D> {
         let mut served_from = rx.now();
         while received < share {
             let (mut burst, before) = (Burst::new(), received);
+            if received > 0 {
+                free = Free::now(payload, fanout);
+            }
             let room = ingress_drr.packets() + edf.packets() == 0
                 && pressure.is_none()
                 && egress.has_room(plan)
-                && payload.available() >= 2 * BURST
-                && fanout.headers_available() >= self.burst_headers;
+                && free.payload >= 2 * BURST
+                && free.headers >= self.burst_headers;
             if egress.receive(&mut burst, room || !plan.lossless, tally) {
                 served_from = rx.read_clock();
                 classify.adopt(&mut burst, plan, flows, ingress_drr, served_from, tally);
@@ -253,7 +269,7 @@ impl<D: Driver> Worker<D> {
         }
 
         edf.fill(ingress_drr, plan, served_from, tally);
-        loop {
+        while edf.packets() > 0 {
             let room = (TURN_PACKETS - self.served, enough.saturating_sub(tally.ledger.copies));
             let mut burst = edf.serve(room, ingress_drr, plan, served_from, tally);
             if burst.is_empty() {
