@@ -238,6 +238,12 @@ impl Breakers {
         words.set_receiver(slot, BreakerState::Closed);
     }
 
+    /// Whether those of `plan` are all closed.
+    pub fn is_calm(&self, plan: &Plan) -> bool {
+        let receivers = plan.receiver_slots.iter().map(|&slot| &self.receivers[slot as usize]);
+        self.ports.iter().chain(receivers).all(|breaker| breaker.state() == BreakerState::Closed)
+    }
+
     /// Looks at counters and news, once a tick, and tells the workers. `alert` hears of changes.
     pub fn look(
         &mut self,

@@ -235,17 +235,21 @@ impl Engine {
     }
 
     /// Looks at pools, for their high-water marks, and at circuit breakers; once a tick. `now` is
-    /// since the start; `alert` hears of breakers that open or close.
-    pub fn watch(&mut self, now: Duration, alert: impl FnMut(Of, Change)) {
+    /// since the start; `alert` hears of breakers that open or close. Returns whether there was
+    /// nothing that is to be followed closely.
+    pub fn watch(&mut self, now: Duration, alert: impl FnMut(Of, Change)) -> bool {
         self.pools.iter_mut().for_each(WatchedPool::watch);
-        self.counters.iter().for_each(|all| self.unmatched.take(&all.misses));
+        let unmatched = &mut self.unmatched;
+        let misses = self.counters.iter().filter(|all| unmatched.take(&all.misses)).count();
+        let (read, _) = self.slow_path.seen();
         self.slow_path.tick(&self.ports_seen(), now);
         self.tell_neighbours();
         let (_, looked) = self.links;
         if self.interfaces.look() || now.saturating_sub(looked) >= LINKS_EVERY {
             self.look_at_links(now);
         }
-        if self.is_taken_up() {
+        let is_taken_up = self.is_taken_up();
+        if is_taken_up {
             self.slow_path.known = self.ports.len();
             // The plan before, if it is still there: nobody runs by it.
             drop(self.control.mailbox.take());
@@ -257,6 +261,8 @@ impl Engine {
         let news = News { links, unreachable: &[], unresolved: &self.unresolved };
         let words = &self.control.breakers;
         self.breakers.look(now, &self.plan, &crew::all(&self.counters), &news, words, alert);
+        let said_nothing = self.slow_path.seen() == (read, true);
+        said_nothing && misses == 0 && is_taken_up && self.breakers.is_calm(&self.plan)
     }
 
     fn look_at_links(&mut self, now: Duration) {
@@ -273,7 +279,7 @@ impl Engine {
         // All of them, whatever became of the first.
         let joined = joined.fold(Ok(()), Result::and);
         self.slow_path.finish(now);
-        self.counters.iter().for_each(|all| self.unmatched.take(&all.misses));
+        self.counters.iter().for_each(|all| _ = self.unmatched.take(&all.misses));
         self.reclaim();
         joined
     }

@@ -32,6 +32,7 @@ pub mod in_force;
 mod reloads;
 #[cfg(feature = "dpdk")]
 mod told;
+pub mod pace;
 #[cfg(feature = "dpdk")]
 pub mod serve;
 pub mod table;

@@ -66,6 +66,11 @@ impl Reloads {
         answer(reply, Err(Refusal::new(code::BUSY, message)));
     }
 
+    /// Whether none is under way or waits.
+    pub fn is_calm(&self) -> bool {
+        self.under_way.is_none() && self.waiting.is_empty()
+    }
+
     /// Ends what can be ended and begins what can be begun, once a tick; `now` is since the start.
     /// True where somebody has an answer, and should go on with it before anything else is done: who
     /// asked and management share a CPU.

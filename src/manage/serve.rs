@@ -17,6 +17,7 @@ use super::engine::Engine;
 use super::in_force::InForce;
 use super::logs::{self, Logs};
 use super::metrics::{self, Http, Telemetry, TooManySeries};
+use super::pace::{Pace, TICK};
 use super::reloads::Reloads;
 use super::report::Report;
 use super::run::{Activity, Stop, StopPolicy};
@@ -29,9 +30,6 @@ use crate::dpdk;
 use crate::packet::DropReason;
 use crate::plan::PlanError;
 use crate::worker::Phase;
-
-/// How often management looks after things.
-const TICK: Duration = Duration::from_millis(1);
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -210,6 +208,7 @@ fn watch(
     told.ready(&in_force.config, engine);
     let mut asked = false;
     let mut reloads = Reloads::default();
+    let mut pace = Pace::default();
     while !engine.has_ended() {
         let now = start.elapsed();
         for order in desks.orders() {
@@ -246,9 +245,9 @@ fn watch(
             http.set_draining(phase != Phase::Run);
         }
         told.phase(phase);
-        told.tick(now, &in_force.config, engine);
-        // Who asks for a reload does not wait for the tick.
-        std::thread::park_timeout(TICK);
+        let is_calm = told.tick(now, &in_force.config, engine);
+        let is_calm = is_calm && phase == Phase::Run && reloads.is_calm() && captures.is_calm();
+        std::thread::park_timeout(pace.sleep(now, is_calm));
     }
     told.end();
     start.elapsed()

@@ -100,11 +100,12 @@ impl Told {
         self.live.erase();
     }
 
-    /// Looks at the instance, once a tick, and tells what is new.
-    pub fn tick(&mut self, now: Duration, config: &Config, engine: &mut Engine) {
+    /// Looks at the instance, once a tick, and tells what is new. Returns whether there was nothing
+    /// that is to be followed closely.
+    pub fn tick(&mut self, now: Duration, config: &Config, engine: &mut Engine) -> bool {
         let Self { alerts, live, notify, logs, .. } = self;
         let mut changes = Vec::new();
-        engine.watch(now, |of, change| changes.push((of, change)));
+        let is_calm = engine.watch(now, |of, change| changes.push((of, change)));
         let mut tell = |alert: &Alert| {
             live.erase();
             logs::alert(alert, u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
@@ -135,5 +136,6 @@ impl Told {
             format!("received {received}, sent {sent}, {} alerts", alerts.active())
         });
         live.tick(now, totals);
+        is_calm
     }
 }

@@ -35,9 +35,14 @@ pub struct Unmatched {
 }
 
 impl Unmatched {
-    /// Takes what a worker has shown since the last call; once a tick.
-    pub fn take(&mut self, ring: &MissRing) {
-        ring.take(|missed, weight| self.add(missed, weight));
+    /// Takes what a worker has shown since the last call; once a tick. Returns whether it has.
+    pub fn take(&mut self, ring: &MissRing) -> bool {
+        let mut some = false;
+        ring.take(|missed, weight| {
+            some = true;
+            self.add(missed, weight);
+        });
+        some
     }
 
     /// Counts `weight` packets.

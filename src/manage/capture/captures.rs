@@ -139,6 +139,11 @@ impl Captures {
         Ok(Feed::new(wells, watch, wanted, snap, clock))
     }
 
+    /// Whether there is none to look after.
+    pub fn is_calm(&self) -> bool {
+        self.current.is_none() && self.next.is_none()
+    }
+
     /// Looks after it, once a tick; `now` is since the start.
     pub fn tick(&mut self, scene: &Scene<'_>, now: Duration) {
         let Some(current) = &mut self.current else {

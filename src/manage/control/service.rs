@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{
     self, Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, TrySendError,
 };
-use std::thread::{JoinHandle, Thread};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,6 +22,7 @@ use super::protocol::{
 };
 use super::stream::Stream;
 use crate::manage::capture::{Feed, Wanted};
+use crate::manage::pace::Bell;
 use crate::manage::view::View;
 use crate::manage::wall;
 
@@ -29,7 +30,7 @@ use crate::manage::wall;
 pub const CONNECTIONS_MAX: usize = 16;
 /// Most orders that wait for management.
 const ORDERS_MAX: usize = 8;
-/// How long management may take; it answers within its tick of a millisecond.
+/// How long management may take; it is woken, and answers within its next look.
 const VIEW_PATIENCE: Duration = Duration::from_secs(1);
 /// How long management may take to read a configuration and bring it to the worker.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -105,11 +106,11 @@ impl Service {
             listener,
             woken,
             orders: orders_in,
+            bell: Bell::of_this_thread(),
             ended: ended_out,
             who,
             connections: Vec::new(),
             end: None,
-            management: std::thread::current(),
         };
         let thread = on_cpus("control", cpus, || desk.run())?;
         Ok(Self {
@@ -156,13 +157,12 @@ struct Desk {
     listener: UnixListener,
     woken: UnixStream,
     orders: SyncSender<Order>,
+    bell: Bell,
     ended: Receiver<Ended>,
     who: Who,
     connections: Vec<Connection>,
     /// How the run ended, as a frame.
     end: Option<Vec<u8>>,
-    /// Who takes the orders.
-    management: Thread,
 }
 
 impl Desk {
@@ -336,9 +336,7 @@ impl Desk {
     /// Asks management to go by another configuration.
     fn reload(&self, file: Option<PathBuf>) -> Result<Reply, Refusal> {
         let (reply, reloaded) = mpsc::sync_channel(1);
-        self.order(Order::Reload(file, reply))?;
-        self.management.unpark();
-        Ok(reloaded)
+        self.order(Order::Reload(file, reply)).map(|()| reloaded)
     }
 
     /// Asks management to capture.
@@ -354,7 +352,8 @@ impl Desk {
 
     /// Puts an order into the mailbox; never waits.
     fn order(&self, order: Order) -> Result<(), Refusal> {
-        self.orders.try_send(order).map_err(|error| match error {
+        let put = self.orders.try_send(order).map(|()| self.bell.ring());
+        put.map_err(|error| match error {
             TrySendError::Full(_) => {
                 let message =
                     format!("{ORDERS_MAX} orders wait for management, which is all; try again");

@@ -14,6 +14,7 @@ use super::connection::{Answer, Connection, Status};
 use super::text::{self, CONTENT_TYPE};
 use crate::config::Detail;
 use crate::manage::control::{Order, on_cpus};
+use crate::manage::pace::Bell;
 use crate::manage::view::View;
 use crate::manage::wall;
 
@@ -42,7 +43,7 @@ pub struct Http {
 }
 
 impl Http {
-    /// Listens at `address`, and answers from a thread on `cpus`.
+    /// Listens at `address`, and answers from a thread on `cpus`; called on management's.
     ///
     /// # Errors
     /// Where the address is not to be had, or the system gives no thread.
@@ -57,6 +58,7 @@ impl Http {
             listener,
             woken,
             orders: orders_in,
+            bell: Bell::of_this_thread(),
             is_draining: Arc::clone(&is_draining),
             detail,
             connections: Vec::new(),
@@ -98,6 +100,7 @@ struct Desk {
     listener: TcpListener,
     woken: UnixStream,
     orders: SyncSender<Order>,
+    bell: Bell,
     is_draining: Arc<AtomicBool>,
     detail: Detail,
     connections: Vec<Connection>,
@@ -232,6 +235,7 @@ impl Desk {
         let (reply, view) = mpsc::sync_channel(1);
         let silent = || format!("management has not answered for {} s", VIEW_PATIENCE.as_secs());
         self.orders.try_send(Order::View(reply)).map_err(|_| silent())?;
+        self.bell.ring();
         view.recv_timeout(VIEW_PATIENCE).map_err(|_| silent())
     }
 }

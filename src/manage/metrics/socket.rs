@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::telemetry::{Answer, COMMANDS, Value, answer};
 use crate::dpdk::{self, DpdkError, Eal, Reply, Unanswered};
 use crate::manage::control::Order;
+use crate::manage::pace::Bell;
 use crate::manage::report::Report;
 use crate::manage::wall;
 
@@ -26,13 +27,14 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Answers from now on.
+    /// Answers from now on; called on management's thread.
     ///
     /// # Errors
     /// Where DPDK does not take a command.
     pub fn start(eal: &Eal) -> Result<Self, DpdkError> {
         let (orders_in, orders) = mpsc::sync_channel(ORDERS_MAX);
-        let desk = Mutex::new(Desk { orders: orders_in, report: None });
+        let desk =
+            Mutex::new(Desk { orders: orders_in, bell: Bell::of_this_thread(), report: None });
         let commands = COMMANDS.iter().map(|command| (command.name, command.help));
         let answers = dpdk::Telemetry::answer(eal, commands, move |name, parameter, reply| {
             // Not while the answer is made: others may ask meanwhile.
@@ -51,6 +53,7 @@ impl Telemetry {
 /// Where those who ask meet.
 struct Desk {
     orders: SyncSender<Order>,
+    bell: Bell,
     /// The last report, and when it was made.
     report: Option<(Arc<Report>, Instant)>,
 }
@@ -63,6 +66,7 @@ impl Desk {
         }
         let (reply, view) = mpsc::sync_channel(1);
         self.orders.try_send(Order::View(reply)).map_err(|_| Unanswered)?;
+        self.bell.ring();
         let view = view.recv_timeout(VIEW_PATIENCE).map_err(|_| Unanswered)?;
         // As old as what it says.
         let at = wall::now();

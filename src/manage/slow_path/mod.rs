@@ -169,6 +169,11 @@ impl SlowPath {
         self.flush();
     }
 
+    /// Packets that were read, and whether nothing is left to be sent.
+    pub fn seen(&self) -> (u64, bool) {
+        (self.protocols.counts.taken, self.protocols.outbox.is_empty())
+    }
+
     /// Whether nothing is left to be sent, and no group is joined.
     pub fn is_quiet(&self) -> bool {
         self.protocols.outbox.is_empty() && self.protocols.groups.is_quiet()
