@@ -1,9 +1,11 @@
-//! The other ends of scripts/bench-networks.sh: a sender, and the socket relay that Punctual is
-//! measured against, as one would write it in an hour: receive one, send it to each.
+//! The other ends of scripts/bench-networks.sh: a sender, desks that count and drop, and the socket
+//! relay that Punctual is measured against, as one would write it in an hour: receive one, send it to
+//! each.
 //!
 //! ```text
 //! network_rival send FROM GROUP:PORT DATAGRAMS_A_SECOND SECONDS
 //! network_rival relay IN GROUP:PORT OUT...
+//! network_rival desk AT GROUP:PORT
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "it paces by the wall clock")]
@@ -27,6 +29,9 @@ fn main() {
             group.parse().expect("a group and a port"),
             outs.iter().map(|out| out.parse().expect("an address")),
         ),
+        ["desk", at, group] => {
+            desk(at.parse().expect("an address"), group.parse().expect("a group and a port"));
+        }
         _ => panic!("see the head of examples/network_rival.rs"),
     }
 }
@@ -63,10 +68,35 @@ fn send(from: Ipv4Addr, to: SocketAddrV4, rate: u64, time: Duration) {
     println!("{sent}");
 }
 
+/// A socket that has joined the group at the interface with this address.
+fn receiver(at: Ipv4Addr, group: SocketAddrV4) -> UdpSocket {
+    let socket = UdpSocket::bind(group).expect("the group can be bound");
+    socket.join_multicast_v4(group.ip(), &at).expect("the group can be joined");
+    socket
+}
+
+/// Until it is killed, has the kernel bring each datagram to a socket, judge it, and drop it there:
+/// then it is among the namespace's `Udp: InErrors`.
+fn desk(at: Ipv4Addr, group: SocketAddrV4) {
+    let socket = receiver(at, group);
+    let mut nothing = libc::sock_filter { code: libc::BPF_RET as u16, jt: 0, jf: 0, k: 0 };
+    let program = libc::sock_fprog { len: 1, filter: &raw mut nothing };
+    // SAFETY: an open socket, and a program of one instruction that is read.
+    let code = unsafe {
+        let (option, len) = (libc::SO_ATTACH_FILTER, size_of_val(&program) as libc::socklen_t);
+        let program = std::ptr::from_ref(&program).cast();
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, program, len)
+    };
+    assert_eq!(code, 0, "the filter");
+    println!("ready");
+    loop {
+        std::thread::park();
+    }
+}
+
 /// Relays until it is killed.
 fn relay(at: Ipv4Addr, group: SocketAddrV4, outs: impl Iterator<Item = Ipv4Addr>) {
-    let input = UdpSocket::bind(group).expect("the group can be bound");
-    input.join_multicast_v4(group.ip(), &at).expect("the group can be joined");
+    let input = receiver(at, group);
     let outs: Vec<_> = outs.map(sender).collect();
     let mut bytes = [0; 2_048];
     loop {

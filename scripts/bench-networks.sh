@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Punctual over interfaces of the kernel against the kernel's own multicast routing (driven by smcroute) and a
-# socket relay, over the same veth pairs in one run. Needs root; takes about four minutes. Options are those of
-# scripts/bench_networks.py: --rounds N, --seconds N, --rates 'N N', --fanout N, --rivals 'NAME NAME', --punctual FILE.
+# socket relay, over the same veth pairs in one run. Needs root; takes about a quarter of an hour. Options are those of
+# scripts/bench_networks.py: --rounds N, --seconds N, --rates 'N N', --fanouts 'N N', --rivals 'NAME NAME', --punctual FILE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -2,11 +2,12 @@
 """Copies that a relay delivers per core that it keeps busy, over veth pairs, side by side.
 
 The relay is in a namespace between a sender and as many desks as there are copies. A round runs every rival
-once, each at the same rate, and the sender alone. What reaches a desk, or the relay's place while the sender is
-alone, is dropped at once, so that it is relays that are compared and not their receivers. Busy is the time that the host's CPUs were not idle, less
+once, each at the same rate, and the sender alone. A desk is a socket of the kernel that drops each datagram when it
+has got it whole and right, so that it is relays that are compared and not their receivers; while the sender is alone all
+is dropped at the relay's place. Busy is the time that the host's CPUs were not idle, less
 that of the run of the sender alone. So all of the kernel's work is in it, and once: much is done in soft
 interrupts in the sender's system call, which /proc/stat counts as such and as the sender's own. The kernel
-measures idle time; all other kinds it only samples. Delivered is what the desks' interfaces received.
+measures idle time; all other kinds it only samples. Delivered is what the desks' sockets got.
 """
 
 import argparse
@@ -24,8 +25,13 @@ GROUP = "239.1.1.1:5000"
 TICKS = os.sysconf("SC_CLK_TCK")
 LOSS_MAX = 0.001
 OTHERS_MAX = 0.1
-RIVALS = ("af_xdp", "af_packet", "smcroute", "sockets")
-GOALS = (("af_xdp", "smcroute", 1), ("af_xdp", "sockets", 3), ("af_packet", "sockets", 3))
+# Seconds that a rival gets to start.
+SETTLE = 1.5
+BUNDLE = "+bundle"
+DRIVERS = ("af_xdp", "af_packet", "af_xdp" + BUNDLE, "af_packet" + BUNDLE)
+RIVALS = (*DRIVERS, "smcroute", "sockets")
+GOALS = (*((driver, "smcroute", 1) for driver in DRIVERS if driver.startswith("af_xdp")),
+         *((driver, "sockets", 3) for driver in DRIVERS))
 
 
 def run(*command):
@@ -61,28 +67,37 @@ def network(space, port, near, far):
         ip(name, "address", "add", f"{address}/24", "dev", interface)
 
 
-def networks(fanout):
+def networks(fanout, rival, desks):
+    """The namespaces, and a process for each desk, which is put into `desks`."""
     run("ip", "netns", "add", f"{NAME}-relay")
     spawn("relay", "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1").wait()
     network("source", "in", "10.0.0.254", "10.0.0.1")
     for desk in range(fanout):
         network(f"desk{desk}", f"out{desk}", f"10.1.{desk}.254", f"10.1.{desk}.1")
-        drop(f"desk{desk}", "eth0")
+        # What the relay forwards comes from another network.
+        spawn(f"desk{desk}", "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.eth0.rp_filter=0").wait()
+        desks.append(spawn(f"desk{desk}", rival, "desk", f"10.1.{desk}.1", GROUP, stdout=subprocess.PIPE, text=True))
+        if desks[-1].stdout.readline() != "ready\n":
+            raise SystemExit("bench-networks: a desk did not start")
 
 
-def remove(fanout):
+def remove(fanout, desks):
+    for desk in desks:
+        desk.kill()
+        desk.wait()
     for space in ["source", "relay"] + [f"desk{desk}" for desk in range(fanout)]:
         subprocess.run(["ip", "netns", "del", f"{NAME}-{space}"], stderr=subprocess.DEVNULL, check=False)
 
 
 def received(fanout):
-    """Frames that the desks' interfaces have received."""
+    """Datagrams that have come to the desks' sockets, and were right."""
     total = 0
     for desk in range(fanout):
-        text = subprocess.run(
-            ["ip", "netns", "exec", f"{NAME}-desk{desk}", "cat", "/sys/class/net/eth0/statistics/rx_packets"],
-            check=True, capture_output=True, text=True).stdout
-        total += int(text)
+        text = subprocess.run(["ip", "netns", "exec", f"{NAME}-desk{desk}", "cat", "/proc/net/snmp"],
+                              check=True, capture_output=True, text=True).stdout
+        names, values = (line.split()[1:] for line in text.splitlines() if line.startswith("Udp:"))
+        udp = {name: int(value) for name, value in zip(names, values)}
+        total += udp["InErrors"] - udp["InCsumErrors"]
     return total
 
 
@@ -101,16 +116,18 @@ def others():
 
 
 def config(rival, fanout):
-    """Of a driver, or of one with arguments of its own: `af_xdp,busy_budget=64`."""
-    driver, comma, more = rival.partition(",")
+    """Of a driver that may bundle, or of one with arguments of its own: `af_xdp,busy_budget=64`."""
+    bundles = "bundle = true\n" if rival.endswith(BUNDLE) else ""
+    driver, comma, more = rival.removesuffix(BUNDLE).partition(",")
 
     def device(name):
         if comma:
             return f'device = "net_{driver}_{name},iface={name},{more}"'
         return f'device = "{name}"\ndriver = "{driver}"'
 
-    ports = "".join(f'[[port]]\nname = "{name}"\n{device(name)}\n'
-                    for name in ["in"] + [f"out{desk}" for desk in range(fanout)])
+    ports = f'[[port]]\nname = "in"\n{device("in")}\nrx_checksum = "complete"\n'
+    ports += "".join(f'[[port]]\nname = "out{desk}"\n{device(f"out{desk}")}\n{bundles}'
+                     for desk in range(fanout))
     outputs = "".join(f'{{ port = "out{desk}" }},' for desk in range(fanout))
     return f"""schema = 1
 idle = "adaptive"
@@ -152,7 +169,7 @@ class Relay:
             self.process = spawn("relay", arguments.rival, "relay", "10.0.0.254", GROUP, *addresses)
         else:
             self.process = None
-        time.sleep(3)
+        time.sleep(SETTLE)
         if self.process and self.process.poll() is not None:
             raise SystemExit(f"bench-networks: {rival} did not start")
 
@@ -203,7 +220,7 @@ def compare(rate, arguments, here):
     for rival in rivals:
         loss = statistics.median(losses[rival])
         note = f", lost {loss:.1%}" if loss > LOSS_MAX else ""
-        print(f"  {rival:10} {middle[rival]:12,.0f}{note}")
+        print(f"  {rival:16} {middle[rival]:12,.0f}{note}")
     for one, other, wanted in GOALS:
         if one in middle and other in middle:
             ratios = [a / b for a, b in zip(rates[one], rates[other])]
@@ -225,20 +242,23 @@ def main():
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rates", default="50000 250000",
                         help="datagrams a second, between spaces: what all carry, and more than any does")
-    parser.add_argument("--fanout", type=int, default=4)
+    parser.add_argument("--fanouts", default="1 4 16", help="desks, between spaces")
     parser.add_argument("--rivals", default=" ".join(RIVALS),
                         help="between spaces; a driver may have arguments of DPDK's: af_xdp,busy_budget=64")
     arguments = parser.parse_args()
     # Who ends it finds the networks gone, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments.punctual, arguments.rival = (os.path.abspath(p) for p in (arguments.punctual, arguments.rival))
-    try:
-        networks(arguments.fanout)
-        with tempfile.TemporaryDirectory() as here:
-            for rate in arguments.rates.split():
-                compare(int(rate), arguments, pathlib.Path(here))
-    finally:
-        remove(arguments.fanout)
+    for fanout in map(int, arguments.fanouts.split()):
+        arguments.fanout = fanout
+        desks = []
+        try:
+            networks(fanout, arguments.rival, desks)
+            with tempfile.TemporaryDirectory() as here:
+                for rate in arguments.rates.split():
+                    compare(int(rate), arguments, pathlib.Path(here))
+        finally:
+            remove(fanout, desks)
 
 
 if __name__ == "__main__":

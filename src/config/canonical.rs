@@ -175,6 +175,9 @@ fn write_port(out: &mut String, port: &Port) -> std::fmt::Result {
     writeln!(out, "address = {}", array(&port.address, |net| quote(&net.to_string())))?;
     writeln!(out, "mtu = {}\nrx = \"{rx}\"\nrx_checksum = \"{rx_checksum}\"", port.mtu)?;
     writeln!(out, "join = {}", port.join)?;
+    if port.bundle {
+        writeln!(out, "bundle = true")?;
+    }
     if !port.gateway.is_empty() {
         writeln!(out, "gateway = {}", array(&port.gateway, |via| format!("\"{via}\"")))?;
     }

@@ -93,6 +93,7 @@ fn read_port(
         rx_checksum: table
             .choice_or_preset("rx_checksum", &[RxChecksum::Trust, RxChecksum::Complete]),
         join: read_join(table, clock).unwrap_or(!lonely && clock == ClockSource::Tsc),
+        bundle: read_bundle(table, driver),
         device,
         driver,
         gateway: Vec::new(),
@@ -127,6 +128,21 @@ fn read_join(table: &Table<'_>, clock: ClockSource) -> Option<bool> {
         );
     }
     Some(value)
+}
+
+/// `bundle`, for which there must be an interface.
+fn read_bundle(table: &Table<'_>, driver: Option<KernelDriver>) -> bool {
+    let Some(At { value: true, at }) = table.flag("bundle") else {
+        return false;
+    };
+    if driver.is_none() && table.peek("driver").is_none() {
+        table
+            .cx
+            .report(Diagnostic::error(at, "`bundle` without `driver`").label(
+                "allowed: with `driver = \"af_packet\"` or `\"af_xdp\"`, whose kernel cuts",
+            ));
+    }
+    driver.is_some()
 }
 
 /// `rate` and `burst`, where `frame` is the largest frame of the port.

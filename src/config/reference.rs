@@ -29,7 +29,7 @@ pub fn reference() -> String {
 }
 
 /// Keys of a port that do not change while it is open.
-const PORT_FIXED: [&str; 6] = ["name", "device", "driver", "mtu", "rx", "rx_queues"];
+const PORT_FIXED: [&str; 7] = ["name", "device", "driver", "mtu", "rx", "rx_queues", "bundle"];
 
 /// When a changed key applies: `reload` while packets move, or with the next start.
 fn applies(section: &Section, key: &Key) -> &'static str {

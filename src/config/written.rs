@@ -8,7 +8,7 @@ const TABLES: [&str; 3] = ["eal", "memory", "limits"];
 const KEYS: [(&str, &[&str]); 2] =
     [("instance", &["name"]), ("management", &["socket", "metrics", "detail"])];
 const TOP: [&str; 2] = ["clock", "idle"];
-const PORT: [&str; 5] = ["device", "driver", "mtu", "rx", "rx_queues"];
+const PORT: [&str; 6] = ["device", "driver", "mtu", "rx", "rx_queues", "bundle"];
 
 /// The places, with the files that they are in.
 #[derive(Clone, Debug, Default)]

@@ -3,8 +3,8 @@
 //!
 //! - What the kernel could not hand to a full socket is counted by the socket; the drivers leave
 //!   that out. Their sockets are found among this process's own.
-//! - A packet socket hears what its own host sends by that interface, too; a card would not. A
-//!   filter keeps it out.
+//! - A packet socket hears what its own host sends by that interface, too; a card would not. An
+//!   option keeps it out.
 //! - Drivers set an interface promiscuous and leave it so. A packet socket of ours asks for what is
 //!   needed instead, and the kernel takes that back with the socket, however the process ends.
 
@@ -162,7 +162,7 @@ fn request(interface: &str) -> Option<libc::ifreq> {
     Some(request)
 }
 
-fn index(interface: &str) -> io::Result<i32> {
+pub(super) fn index(interface: &str) -> io::Result<i32> {
     let name = CString::new(interface)?;
     // SAFETY: a terminated name.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
@@ -211,18 +211,9 @@ fn dropped_xdp(socket: &OwnedFd) -> Option<u64> {
     Some(stats.rx_dropped + stats.rx_ring_full)
 }
 
-/// Keeps frames from a packet socket that its own host sends.
+/// Keeps frames from a packet socket that its own host sends (Linux 4.20).
 fn ignore_outgoing(socket: &OwnedFd) -> io::Result<()> {
-    let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
-    let step = |code, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let mut steps = [
-        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, kind),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::PACKET_OUTGOING.into()),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
-    ];
-    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
-    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+    set(socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1_i32)
 }
 
 /// A packet socket without a protocol: it hears nothing.
@@ -234,7 +225,7 @@ fn datagram_socket() -> io::Result<OwnedFd> {
     socket(libc::AF_INET, libc::SOCK_DGRAM)
 }
 
-fn socket(domain: i32, kind: i32) -> io::Result<OwnedFd> {
+pub(super) fn socket(domain: i32, kind: i32) -> io::Result<OwnedFd> {
     // SAFETY: plain numbers.
     match unsafe { libc::socket(domain, kind | libc::SOCK_CLOEXEC, 0) } {
         fd if fd < 0 => Err(io::Error::last_os_error()),
@@ -243,7 +234,7 @@ fn socket(domain: i32, kind: i32) -> io::Result<OwnedFd> {
     }
 }
 
-fn set<T>(socket: &impl AsRawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
+pub(super) fn set<T>(socket: &impl AsRawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
     let (value, len) = (std::ptr::from_ref(value).cast(), size_of::<T>() as libc::socklen_t);
     // SAFETY: the value is read, as many bytes as are said.
     match unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, len) } {

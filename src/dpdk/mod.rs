@@ -19,6 +19,8 @@ mod mempool;
 mod mbuf;
 mod memif;
 mod kernel;
+mod bundler;
+mod port_config;
 mod port;
 mod queue;
 mod telemetry;
@@ -32,7 +34,8 @@ pub use lcore::{Worker, WorkerPanicked, launch, lcore_id};
 pub use log::after as log_after;
 pub use mbuf::Mbuf;
 pub use mempool::{DEFAULT_CACHE, HEADROOM, Pool, PoolConfig};
-pub use port::{LinkState, Port, PortConfig, PortStats, RxQueues};
+pub use port::{LinkState, Port, PortStats};
+pub use port_config::{PortConfig, RxQueues};
 pub use queue::{DpdkRx, DpdkTx};
 pub use telemetry::{Reply, Telemetry, Unanswered};
 

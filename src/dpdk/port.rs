@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use dpdk_sys as c;
 
+use super::bundler::Out;
 use super::device::{self, Device, detach};
 use super::kernel::{self, Interface};
+use super::port_config::{PortConfig, RxQueues};
 use super::{DpdkError, Eal, Errno, HEADROOM, Pool, log, memif};
-use crate::config::KernelDriver;
 use crate::packet::{Burst, TxPort};
 use crate::wire::MacAddr;
 
@@ -20,54 +21,6 @@ const FRAME_OVER_MTU: u32 = 14 + 2 * 4 + 4;
 const QUEUES_MAX: u16 = 32;
 /// `RTE_ETH_MQ_RX_RSS`.
 const RSS: u32 = 1;
-
-/// How a port is opened.
-#[derive(Clone, Debug)]
-pub struct PortConfig {
-    /// The port's name, for errors.
-    pub name: String,
-    /// Its device: a PCI address, a virtual device with its arguments, or with a `driver` an
-    /// interface of the kernel.
-    pub device: String,
-    /// How an interface of the kernel is used.
-    pub driver: Option<KernelDriver>,
-    /// The longest IP packet; made to fit what the device takes.
-    pub mtu: u16,
-    /// Receive queues.
-    pub rx_queues: RxQueues,
-    /// Descriptors of a receive queue; made to fit.
-    pub rx_descriptors: u16,
-    /// Descriptors of the send queue; made to fit.
-    pub tx_descriptors: u16,
-    /// Whether it hears unicast frames for others, too.
-    pub promiscuous: bool,
-}
-
-impl PortConfig {
-    /// A port with one queue each way and an MTU of 1500.
-    pub fn new(name: impl Into<String>, device: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            device: device.into(),
-            driver: None,
-            mtu: 1500,
-            rx_queues: RxQueues::Exactly(1),
-            rx_descriptors: 1024,
-            tx_descriptors: 1024,
-            promiscuous: true,
-        }
-    }
-}
-
-/// How many receive queues a port is to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RxQueues {
-    /// So many. A device that cannot have them is refused; one that only sends has none.
-    Exactly(u16),
-    /// As is best for so many workers: all where each queue is a source of its own (pcap, ring), one
-    /// for each worker where the device spreads flows over them (RSS), else one.
-    For(u16),
-}
 
 /// What a port has counted since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +83,8 @@ pub(super) struct Open {
     /// The kernel's side, where it is a socket on an interface. Behind the driver's own: dropped
     /// when that has closed its sockets.
     interface: Option<Interface>,
+    /// Our own way out, where it bundles.
+    out: Option<Arc<Out>>,
 }
 
 impl Port {
@@ -166,11 +121,18 @@ impl Port {
             rx_claimed: AtomicU32::new(0),
             tx_claimed: AtomicBool::new(false),
             interface: None,
+            out: None,
         };
         setup.configure(&mut open)?;
         log::overhear(|| setup.start(&mut open))?;
         if let Some(interface) = interface {
-            open.interface = Some(interface.opened(&config.name)?);
+            let interface = interface.opened(&config.name)?;
+            // Behind that, which takes all new sockets for the driver's.
+            if config.bundle {
+                open.out = Some(Arc::new(Out::open(&config.name, interface.name())?));
+                open.sends_chains = true;
+            }
+            open.interface = Some(interface);
         }
         Port::listen(&open, config.promiscuous);
         Ok(Self(Arc::new(open)))
@@ -220,6 +182,11 @@ impl Port {
         (self.0.rx_descriptors, self.0.tx_descriptors)
     }
 
+    /// Whether it bundles what it sends.
+    pub fn bundles(&self) -> bool {
+        self.0.out.is_some()
+    }
+
     /// Whether it sends chains. Others send the first segment alone, or worse: give them linear
     /// copies.
     pub fn sends_chains(&self) -> bool {
@@ -232,17 +199,18 @@ impl Port {
         // SAFETY: the port is open and `raw` may be written; on failure it stays zero.
         unsafe { c::rte_eth_stats_get(self.0.id, &mut raw) };
         let interface = self.0.interface.as_ref();
+        let [sent, bytes, lost] = self.0.out.as_ref().map_or([0; 3], |out| out.counted());
         PortStats {
             received: raw.ipackets,
             bytes_received: raw.ibytes,
-            sent: raw.opackets,
-            bytes_sent: raw.obytes,
+            sent: raw.opackets + sent,
+            bytes_sent: raw.obytes + bytes,
             // Drivers over sockets count none of it, or a part.
             missed: interface.map_or(raw.imissed, Interface::missed),
             no_mbuf: raw.rx_nombuf,
             rx_errors: raw.ierrors,
             // af_xdp counts here what it refused, which is still ours.
-            tx_errors: if self.0.driver == "net_af_xdp" { 0 } else { raw.oerrors },
+            tx_errors: if self.0.driver == "net_af_xdp" { lost } else { raw.oerrors + lost },
         }
     }
 
@@ -302,6 +270,10 @@ impl Open {
     /// The file that is readable when its only queue has something.
     pub(super) fn file(&self) -> Option<BorrowedFd<'_>> {
         self.interface.as_ref().filter(|_| self.rx_queues == 1)?.file()
+    }
+
+    pub(super) fn out(&self) -> Option<&Arc<Out>> {
+        self.out.as_ref()
     }
 
     pub(super) fn id(&self) -> u16 {

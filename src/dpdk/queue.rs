@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use dpdk_sys::{SHIM_MBUF_EXTERNAL, SHIM_MBUF_INDIRECT, rte_mbuf, rte_mempool};
 
+use super::bundler::Bundler;
 use super::mbuf::owners;
 use super::mempool::is_ours;
 use super::port::Open;
@@ -33,6 +34,8 @@ pub struct DpdkTx {
     port: Arc<Open>,
     id: u16,
     queue: u16,
+    /// Sends in the driver's place.
+    bundler: Option<Bundler>,
 }
 
 impl Port {
@@ -50,7 +53,12 @@ impl Port {
     /// The send queue; `None` where there is none or its handle is given out.
     pub fn tx(&self) -> Option<DpdkTx> {
         let port = self.open_port();
-        port.claim_tx().then(|| DpdkTx { port: Arc::clone(port), id: port.id(), queue: 0 })
+        port.claim_tx().then(|| DpdkTx {
+            port: Arc::clone(port),
+            id: port.id(),
+            queue: 0,
+            bundler: port.out().map(|out| Bundler::new(Arc::clone(out))),
+        })
     }
 }
 
@@ -156,6 +164,9 @@ impl TxPort for DpdkTx {
     type Packet = Mbuf;
 
     fn send(&mut self, packets: &mut Burst<Mbuf>) -> usize {
+        if let Some(bundler) = &mut self.bundler {
+            return bundler.send(packets);
+        }
         let count = packets.len() as u16;
         // A handle is a pointer to its mbuf.
         let raw = packets.as_mut_ptr().cast::<*mut rte_mbuf>();

@@ -43,7 +43,7 @@ pub fn facts(config: &Config) -> Vec<PortFacts> {
     let facts = config.ports.iter().map(|port| PortFacts {
         mac: MacAddr::default(),
         mtu: port.mtu,
-        sends_chains: !port.is_af_xdp(),
+        sends_chains: port.bundle || !port.is_af_xdp(),
     });
     facts.collect()
 }
@@ -133,6 +133,9 @@ impl Check<'_> {
             }
             if let Some(line) = ways(port) {
                 grid.line(line, Paint::Plain);
+            }
+            if port.bundle {
+                grid.line("    bundles: the kernel cuts them up", Paint::Plain);
             }
             if let Some(RateLimit { rate, burst }) = port.shaper {
                 let (rate, burst) = (show_rate(rate), show_bytes(burst));

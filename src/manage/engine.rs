@@ -320,7 +320,12 @@ impl Engine {
             let mut status = port_status(port);
             if let Some(is_up) = self.interfaces.is_up(slot) {
                 status.link = if is_up { Link::Up } else { Link::Down };
-                status.tx_errors += self.interfaces.dropped(slot);
+                let dropped = self.interfaces.dropped(slot);
+                // A bundler is told of what an interface drops, too, and counts datagrams.
+                status.tx_errors = match port.bundles() {
+                    true => status.tx_errors.max(dropped),
+                    false => status.tx_errors + dropped,
+                };
             }
             status.promiscuous = self.hears_all[slot];
             status

@@ -184,6 +184,7 @@ fn port(name: &str, device: &str, rx: RxMode, address: &[&str]) -> Port {
         rx_queues: None,
         rx_checksum: RxChecksum::Trust,
         join: false,
+        bundle: false,
         gateway: Vec::new(),
         routes: Vec::new(),
         neighbours: Vec::new(),

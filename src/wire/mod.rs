@@ -14,7 +14,9 @@ mod punt_kind;
 mod key;
 mod origin;
 mod template;
+mod bundle;
 
+pub use bundle::{BUNDLE_HEADERS, Bundle, Part};
 pub use checksum::{SegmentSum, Sum, complete_udp_checksum, ipv4_header_valid};
 pub use fragment::{FRAGMENT_HEADER, Fragment, parse_fragment};
 pub use key::{Key, PLAIN_HEADER, plain_head, source, source_port};

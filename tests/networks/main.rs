@@ -18,6 +18,7 @@ mod relay;
 
 mod added;
 mod balanced;
+mod bundles;
 mod flooded;
 mod forged;
 mod fragments;
@@ -51,12 +52,16 @@ fn main() -> std::process::ExitCode {
         relayed::the_smaller_mtu_holds_over_af_packet,
         relayed::the_smaller_mtu_holds_over_af_xdp,
         relayed::an_interface_is_promiscuous_as_long_as_a_rule_takes_unicast,
+        bundles::every_datagram_arrives_over_af_packet,
+        bundles::every_datagram_arrives_over_af_xdp,
+        bundles::a_checksum_stays_what_it_is,
         fragments::over_af_xdp,
         probe::a_probe_says_what_is_wrong_and_disturbs_nobody,
         idle::a_worker_sleeps_over_af_packet,
         idle::a_worker_sleeps_over_af_xdp,
         links::a_hundred_flaps_over_af_packet,
         links::a_hundred_flaps_over_af_xdp,
+        links::a_hundred_flaps_in_bundles,
         slow_path::a_kernel_finds_and_pings_the_port,
         neighbours::a_receiver_that_comes_late_gets_its_stream,
         neighbours::a_receiver_that_vanishes_costs_the_others_nothing,

@@ -52,6 +52,8 @@ pub struct Site {
     pub source: Space,
     pub relay: Space,
     pub desks: Vec<Space>,
+    /// More keys of the ports to the desks.
+    pub outs: &'static str,
 }
 
 impl Site {
@@ -70,7 +72,7 @@ impl Site {
             desk
         });
         let desks = desks.collect();
-        Self { punctual: Relay::unset(), source, relay, desks }
+        Self { punctual: Relay::unset(), source, relay, desks, outs: "" }
     }
 
     /// Starts the relay with this driver, these desks as outputs, and more keys behind the input
@@ -82,7 +84,8 @@ impl Site {
             )
         };
         let outs = (0..self.desks.len()).map(|slot| {
-            port(&format!("out{slot}"), &format!("address = \"{}/24\"", relay_address(slot)))
+            let more = format!("address = \"{}/24\"\n{}", relay_address(slot), self.outs);
+            port(&format!("out{slot}"), &more)
         });
         let outputs = to.iter().map(|desk| {
             format!(

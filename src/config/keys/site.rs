@@ -211,6 +211,13 @@ pub static PORT: Section = Section {
              false where a fabric brings them; see [networks.md](networks.md)",
         ),
         key(
+            "bundle",
+            Kind::Flag,
+            Preset::Is("false"),
+            "with `driver`: equal datagrams that follow each other leave as one, which the kernel or \
+             the card cuts up; see [networks.md](networks.md#bundles)",
+        ),
+        key(
             "rate",
             Kind::Rate(1_000, 1_000_000_000_000),
             Preset::Told("none"),

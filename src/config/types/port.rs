@@ -30,6 +30,8 @@ pub struct Port {
     pub rx_checksum: RxChecksum,
     /// `join`: whether the groups of the rules are joined here; default true where hosts may be.
     pub join: bool,
+    /// `bundle`: whether datagrams that follow each other leave as one, which the kernel cuts up.
+    pub bundle: bool,
     /// `rate` and `burst`: how fast it is sent to, at most; `None` is as fast as it takes.
     pub shaper: Option<RateLimit>,
     /// `gateway`: who takes what has no other way; one of each IP version at most.

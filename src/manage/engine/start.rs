@@ -126,6 +126,7 @@ pub(super) fn port_config(config: &Config, slot: usize, lcores: &Lcores) -> Port
         mtu: u16::try_from(port.mtu).unwrap_or(u16::MAX),
         rx_queues: crew::rx_queues(port, lcores),
         promiscuous: hears_all(config, slot),
+        bundle: port.bundle,
         ..PortConfig::new(&port.name, &port.device)
     }
 }

@@ -116,7 +116,7 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
             diff.needs_restart.push(format!("port {}: removed", old.name));
             continue;
         };
-        let Port { name, device, driver, address, mtu, rx, rx_queues, .. } = old;
+        let Port { name, device, driver, address, mtu, rx, rx_queues, bundle, .. } = old;
         let Port { rx_checksum, join, shaper, gateway, routes, neighbours, reachable, .. } = old;
         let fixed = [
             ("device", !same_device(device, &new.device)),
@@ -124,6 +124,7 @@ fn ports(diff: &mut Diff, old: &Config, new: &Config) {
             ("mtu", *mtu != new.mtu),
             ("rx", *rx != new.rx),
             ("rx_queues", *rx_queues != new.rx_queues),
+            ("bundle", *bundle != new.bundle),
         ];
         for (key, _) in fixed.iter().filter(|(_, differs)| *differs) {
             diff.needs_restart.push(format!("port {name}: {key}"));
