@@ -122,6 +122,8 @@ fn files_are_plain() {
         count += 1;
     }
     assert!(count > 3, "{count}");
+    // A line that begins with a bracket is no header where another bracket is open.
+    assert!(check("a = [\n[1],\n[\n[]]\n]\n[b]\nc = [\n{ d = 1 }]\n[[e]]\n"));
 }
 
 #[test]
