@@ -25,8 +25,10 @@ GROUP = "239.1.1.1:5000"
 TICKS = os.sysconf("SC_CLK_TCK")
 LOSS_MAX = 0.001
 OTHERS_MAX = 0.1
+# Buffers that a port of af_xdp asks for.
+AF_XDP_PACKETS = 4_608
 # Seconds that a rival gets to start.
-SETTLE = 1.5
+SETTLE = 3
 BUNDLE = "+bundle"
 DRIVERS = ("af_xdp", "af_packet", "af_xdp" + BUNDLE, "af_packet" + BUNDLE)
 RIVALS = (*DRIVERS, "smcroute", "sockets")
@@ -136,7 +138,7 @@ name = "{NAME}"
 [eal]
 memory = "no-huge"
 [memory]
-packets = 32768
+packets = {max(32_768, AF_XDP_PACKETS * (fanout + 1))}
 headers = 16384
 {ports}
 [[rule]]
