@@ -372,7 +372,7 @@ impl Payload<Mbuf> for SharedPayload {
         if self.first.is_null() {
             return;
         }
-        self.owners = self.owners.checked_sub(1).expect("no more owners than were counted");
+        self.find_owner();
         let last = if header.segments() == 1 { header.0.as_ptr() } else { header.last() };
         // SAFETY: a header's segments are its own; its last one takes the payload, of which it is
         // one of the owners that were counted.
@@ -380,6 +380,35 @@ impl Payload<Mbuf> for SharedPayload {
         let first = header.first_mut();
         first.nb_segs += self.segments;
         first.pkt_len += self.bytes;
+    }
+
+    #[inline(always)]
+    fn chain_behind<'a, const N: usize>(
+        &mut self,
+        header: &'a mut Mbuf,
+    ) -> Option<&'a mut [u8; N]> {
+        let first = header.first_mut();
+        debug_assert!((first.nb_segs, first.pkt_len) == (1, 0), "a header that is not fresh");
+        first.data_off = first.data_off.checked_sub(N as u16)?;
+        if !self.first.is_null() {
+            self.find_owner();
+        }
+        first.data_len = N as u16;
+        first.pkt_len = N as u32 + self.bytes;
+        first.nb_segs = 1 + self.segments;
+        // No payload is no next segment.
+        first.next = self.first;
+        // SAFETY: the data starts within the buffer, `N` bytes or more in front of where it ended,
+        // and the first segment is this handle's alone.
+        Some(unsafe { &mut *data(first).cast() })
+    }
+}
+
+impl SharedPayload {
+    /// Counts one of the owners as found.
+    #[inline(always)]
+    fn find_owner(&mut self) {
+        self.owners = self.owners.checked_sub(1).expect("no more owners than were counted");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Counters with one writer: the worker adds by plain load and store, management reads at will.
 
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Drops, LatencyCounts, MissRing, Published};
@@ -63,9 +64,9 @@ impl DropCounters {
     }
 }
 
-/// What is counted for each rule.
+/// What is counted for each rule. What each packet moves lies in one cache line.
 #[derive(Debug, Default)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct RuleCounters {
     /// Packets that matched it.
     pub packets: Counter,
@@ -77,10 +78,12 @@ pub struct RuleCounters {
     pub admitted: Counter,
     /// Packets that took the overflow flow because the source table was full.
     pub flow_overflow: Counter,
-    dropped: DropCounters,
     /// Residence times of its copies.
     pub latency: LatencyCounts,
+    dropped: DropCounters,
 }
+
+const _: () = assert!(offset_of!(RuleCounters, dropped) <= 64, "one cache line in front of it");
 
 impl RuleCounters {
     /// Begins anew, for another rule with the same slot; only by the owning worker.
@@ -107,9 +110,9 @@ impl RuleCounters {
     }
 }
 
-/// What is counted for each output of a rule.
+/// What is counted for each output of a rule; laid out as [`RuleCounters`].
 #[derive(Debug, Default)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct OutputCounters {
     /// Copies it was selected for.
     pub copies: Counter,
@@ -127,6 +130,8 @@ pub struct OutputCounters {
     pub late_sent: Counter,
     dropped: DropCounters,
 }
+
+const _: () = assert!(offset_of!(OutputCounters, dropped) <= 64, "one cache line in front of it");
 
 impl OutputCounters {
     /// Begins anew, for another output with the same slot; only by the owning worker.

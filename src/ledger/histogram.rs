@@ -38,16 +38,38 @@ pub fn bucket_top(bucket: usize) -> Ticks {
     (1 << octave) + (u64::from(sub + 1) << (octave - SUB)) - 1
 }
 
+/// A residence time, and the bucket that counts it: copies that arrived together and are sent
+/// together share it.
+#[derive(Clone, Copy, Debug)]
+pub struct Residence {
+    ticks: Ticks,
+    bucket: usize,
+}
+
+impl Residence {
+    /// A residence time of so many ticks.
+    #[inline(always)]
+    pub fn of(ticks: Ticks) -> Self {
+        Self { ticks, bucket: bucket_of(ticks) }
+    }
+
+    /// So many ticks.
+    #[inline(always)]
+    pub fn ticks(&self) -> Ticks {
+        self.ticks
+    }
+}
+
 /// Counts by residence time; one writer.
 #[derive(Debug)]
 pub struct LatencyCounts {
-    buckets: Box<[Counter]>,
+    buckets: Box<[Counter; BUCKETS]>,
     longest: Counter,
 }
 
 impl Default for LatencyCounts {
     fn default() -> Self {
-        let buckets = std::iter::repeat_with(Counter::default).take(BUCKETS).collect();
+        let buckets = Box::new(std::array::from_fn(|_| Counter::default()));
         Self { buckets, longest: Counter::default() }
     }
 }
@@ -58,10 +80,11 @@ impl LatencyCounts {
         self.buckets.iter().chain([&self.longest]).for_each(|counter| counter.set(0));
     }
 
-    /// Counts `count` copies that took `ticks` each.
-    pub fn record(&self, ticks: Ticks, count: u64) {
-        self.buckets[bucket_of(ticks)].add(count);
-        self.longest.raise_to(ticks);
+    /// Counts `count` copies that took so long each.
+    #[inline(always)]
+    pub fn record(&self, residence: Residence, count: u64) {
+        self.buckets[residence.bucket].add(count);
+        self.longest.raise_to(residence.ticks);
     }
 
     /// Each bucket that counted something: its top in ticks, and how often.

@@ -16,7 +16,7 @@ pub use counters::{
     Counter, Counters, OutputCounters, PortCounters, RuleCounters, WorkerCounters, output_waiting,
     rule_waiting,
 };
-pub use histogram::{BUCKETS, LatencyCounts, bucket_of, bucket_top};
+pub use histogram::{BUCKETS, LatencyCounts, Residence, bucket_of, bucket_top};
 pub use misses::{MISSES_MAX, MissRing, MissSampler, Missed};
 pub use snapshot::Published;
 

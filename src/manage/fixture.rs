@@ -15,7 +15,7 @@ use super::slow_path::Malformed;
 use super::unmatched::Unmatched;
 use super::view::View;
 use crate::config::*;
-use crate::ledger::{Counters, Ledger, Missed};
+use crate::ledger::{Counters, Ledger, Missed, Residence};
 use crate::packet::DropReason;
 use crate::plan::{Miss, Plan, PortFacts};
 use crate::stages::BreakerWords;
@@ -331,13 +331,13 @@ fn count_rules(counters: &Counters) {
     itch.last_packet.set(12 * TICKS_PER_SECOND - 3_000_000);
     (0..10).for_each(|_| itch.drop_one(DropReason::Policed));
     (0..2).for_each(|_| itch.drop_one(DropReason::Late));
-    (0..969_u64).for_each(|i| itch.latency.record(20_000 + i * 100, 1));
+    (0..969_u64).for_each(|i| itch.latency.record(Residence::of(20_000 + i * 100), 1));
     let syslog = &counters.rules[1];
     syslog.packets.add(75);
     syslog.bytes.add(30_000);
     syslog.flow_overflow.add(4);
     syslog.last_packet.set(2 * TICKS_PER_SECOND);
-    (0..75).for_each(|_| syslog.latency.record(4_000_000, 1));
+    (0..75).for_each(|_| syslog.latency.record(Residence::of(4_000_000), 1));
 }
 
 fn count_outputs(counters: &Counters) {

@@ -86,4 +86,16 @@ pub trait Packet: Linked {
 pub trait Payload<P> {
     /// Chains the payload behind what `header` holds, which so becomes one of its owners.
     fn chain_to(&mut self, header: &mut P);
+
+    /// Chains the payload behind the first `N` bytes of `header`, which is fresh from a pool, and
+    /// which the caller writes. `None` where there is no room for them: the header is then good for
+    /// nothing but to be dropped.
+    #[inline(always)]
+    fn chain_behind<'a, const N: usize>(&mut self, header: &'a mut P) -> Option<&'a mut [u8; N]>
+    where
+        P: Packet,
+    {
+        self.chain_to(header);
+        header.replace_front(0, N)?.first_chunk_mut()
+    }
 }

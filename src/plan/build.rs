@@ -310,6 +310,8 @@ impl Building<'_> {
             let first = self.fan_out.len() as u32;
             if !current.contains(&slot) && held.contains(&slot) {
                 self.fan_out.extend_from_slice(previous.outputs_of(slot));
+            } else {
+                self.rules[slot as usize].plain = None;
             }
             self.rules[slot as usize].outputs = first..self.fan_out.len() as u32;
         }
@@ -349,7 +351,7 @@ impl Building<'_> {
             outputs: first..self.fan_out.len() as u32,
             balance: self.balance(rule),
             forwards_fragments: rule.input.fragments == Fragments::Forward,
-            plain: self.plain(rule),
+            plain: self.plain(rule, first),
             name: same_name(self.rules.get(slot as usize).map(|rule| &rule.name), &rule.name),
         };
         put(&mut self.rules, slot, plan);

@@ -13,6 +13,7 @@ pub use roles::{Roles, WORKERS_MAX, home_of_source};
 pub use rows::{Candidate, Given, Match, Miss, OURS, RowTable};
 pub use slots::{Capacity, OutputIdentity, Slots};
 
+use std::mem::offset_of;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -145,36 +146,39 @@ pub struct PortPlan {
     pub lane_slots: u32,
 }
 
-/// A rule.
+/// A rule. What each packet of it asks for lies in one cache line.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub struct RulePlan {
     /// From arrival to deadline.
     pub budget: Ticks,
+    /// The place of its outputs in [`Plan::fan_out`].
+    pub outputs: Range<u32>,
+    /// What holds for all of its outputs, where none of them asks for a choice by packet.
+    pub plain: Option<PlainOutputs>,
     /// What happens behind the deadline.
     pub late: Late,
     /// What fairness and policing count.
     pub flow: FlowKind,
     /// The worker that keeps its flow; the same as long as the rule lives.
     pub home: u8,
-    /// Rate and burst of each of its flows.
-    pub police: Option<BucketRate>,
+    /// Whether it is gone, and what is left of it is dropped as `removed`.
+    pub removed: bool,
+    /// Whether it relays fragments.
+    pub forwards_fragments: bool,
     /// Class, quantum and bound of its flows in ingress DRR.
     pub ingress: MemberSettings,
     /// Tells it from the rules that had its slot before.
     pub id: u64,
-    /// Whether it is gone, and what is left of it is dropped as `removed`.
-    pub removed: bool,
-    /// The place of its outputs in [`Plan::fan_out`].
-    pub outputs: Range<u32>,
+    /// Rate and burst of each of its flows.
+    pub police: Option<BucketRate>,
     /// Which of its last outputs a packet goes to, where it goes to one of them only.
     pub balance: Option<BalancePlan>,
-    /// Whether it relays fragments.
-    pub forwards_fragments: bool,
-    /// What holds for all of its outputs, where none of them asks for a choice by packet.
-    pub plain: Option<PlainOutputs>,
     /// Its name in the configuration.
     pub name: Arc<str>,
 }
+
+const _: () = assert!(offset_of!(RulePlan, id) == 64, "the first line is full");
 
 /// The last outputs of a rule, of which each packet goes to one.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,6 +197,19 @@ pub struct PlainOutputs {
     pub mtu: u32,
     /// Whether one of them decrements the TTL.
     pub decrements: bool,
+    /// The only one, where there are no others.
+    pub only: Option<OnlyOutput>,
+}
+
+/// What must be known of a rule's only output in front of its template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnlyOutput {
+    /// Its slot.
+    pub slot: u32,
+    /// Slot of its port.
+    pub port: u8,
+    /// Whether that sends chains.
+    pub chained: bool,
 }
 
 impl Plan {
@@ -265,6 +282,9 @@ impl RulePlan {
     /// Copies that a packet becomes, at most.
     pub fn fan_out(&self) -> u32 {
         let outputs = self.outputs.end - self.outputs.start;
+        if self.plain.is_some() {
+            return outputs;
+        }
         let members = self.balance.as_ref().map_or(0, |balance| balance.members.len() as u32);
         outputs - members.saturating_sub(1)
     }

@@ -95,13 +95,7 @@ impl<P: Packet> IngressDrr<P> {
             }
             return passes;
         }
-        let passes = complete && passes_together(burst, plan, flows);
-        if passes {
-            for meta in burst.iter().map(|packet| packet.meta()) {
-                flows.state(meta.flow).last_deadline = meta.deadline;
-            }
-        }
-        passes
+        complete && passes_together(burst, plan, flows)
     }
 
     /// Takes out the packet whose turn it is; one that is not `charged` for takes nothing of its
@@ -140,11 +134,13 @@ fn stamp(meta: &mut Meta, budget: Ticks, last: &mut Ticks) {
     meta.deadline = *last;
 }
 
-/// Whether DRR and EDF would serve a burst of several flows flow by flow: they are of one class, none
-/// has more bytes than a visit, and their deadlines only go forward. Brings it into that order, and
-/// sets the deadlines.
+/// Whether DRR and EDF would serve a burst of several flows in one round: they are of one class, none
+/// has more bytes than a visit, and their deadlines only go forward. Brings each flow's packets
+/// together, but where they are few, and sets the deadlines.
 fn passes_together<P: Packet>(burst: &mut Burst<P>, plan: &Plan, flows: &mut Flows) -> bool {
-    gather(burst);
+    if !is_scattered(burst, plan.largest_frame) {
+        gather(burst);
+    }
     let Some(&first) = burst.first().map(|packet| packet.meta()) else {
         return false;
     };
@@ -158,19 +154,30 @@ fn passes_together<P: Packet>(burst: &mut Burst<P>, plan: &Plan, flows: &mut Flo
         }
         bytes += meta.bytes;
         copies += u64::from(rule.fan_out());
-        // All have arrived together, so that what a flow's packet ahead has got makes no difference.
-        let next = flows.state(flow).last_deadline.max(meta.arrival + rule.budget);
-        meta.deadline = next;
+        // Should the burst not pass, it gets these deadlines again.
+        stamp(meta, rule.budget, &mut flows.state(flow).last_deadline);
         let in_turn = rule.ingress.class == class
             && meta.arrival == first.arrival
             && bytes <= rule.ingress.quantum
-            && next >= due;
+            && meta.deadline >= due;
         if !in_turn {
             return false;
         }
-        due = next;
+        due = meta.deadline;
     }
     copies <= plan.edf_window
+}
+
+/// Whether a burst is of so many flows that none of them can have more than `quantum` bytes, in
+/// whatever order: there is little to bring together then.
+fn is_scattered<P: Packet>(burst: &Burst<P>, quantum: u32) -> bool {
+    // At least as many flows as there are different values of their low six bits.
+    let (mut seen, mut longest) = (0_u64, 0);
+    for meta in burst.iter().map(|packet| packet.meta()) {
+        seen |= 1 << (meta.flow & 63);
+        longest = longest.max(meta.bytes);
+    }
+    (burst.len() as u32 + 1 - seen.count_ones()) * longest <= quantum
 }
 
 /// Brings the packets of each flow together, where its first one is. What DRR makes of the burst is

@@ -10,16 +10,16 @@
 
 mod run;
 
+use std::slice;
+
 use arrayvec::ArrayVec;
 
-use crate::packet::{
-    BURST, Burst, Clock, DropReason, FRAME_OVERHEAD, Packet, RxPort, Ticks, TxPort,
-};
+use crate::packet::{BURST, Burst, Clock, DropReason, Packet, RxPort, Ticks, TxPort};
 use crate::plan::Plan;
 
 use super::egress_drr::is_late;
 use super::{EgressDrr, Rx, Tally};
-use run::Run;
+use run::{Run, Sent};
 
 /// Bursts that a port is handed a turn, so that a port with a backlog does not stall the others.
 const BURSTS_A_TURN: usize = 32;
@@ -200,11 +200,7 @@ impl<T: TxPort> Tx<T> {
     /// Puts copies behind those that are staged, as many as there is room for.
     pub fn stage(&mut self, copies: &mut Burst<T::Packet>) {
         let room = self.copies.remaining_capacity().min(copies.len());
-        let mut rest = &copies[..room];
-        while let Some(run) = Run::at(rest) {
-            rest = &rest[run.copies as usize..];
-            self.note(run);
-        }
+        Self::note(&mut self.runs, &copies[..room]);
         if self.copies.is_empty() && room == copies.len() {
             std::mem::swap(&mut self.copies, copies);
         } else {
@@ -214,45 +210,65 @@ impl<T: TxPort> Tx<T> {
 
     /// Puts a copy behind those that are staged; there is room.
     fn push(&mut self, copy: T::Packet) {
-        self.note(Run::of(copy.meta()));
+        Self::note(&mut self.runs, slice::from_ref(&copy));
         self.copies.push(copy);
     }
 
     /// Notes copies that are to be staged.
-    fn note(&mut self, next: Run) {
-        match self.runs.last_mut() {
-            Some(run) if run.is_one_with(&next) => run.extend(&next),
-            _ => self.runs.push(next),
+    #[inline(always)]
+    fn note(runs: &mut ArrayVec<Run, BURST>, copies: &[T::Packet]) {
+        let Some(first) = copies.first() else {
+            return;
+        };
+        let mut run = runs.pop().unwrap_or_else(|| Run::of(first.meta()));
+        for copy in copies {
+            let copy = copy.meta();
+            if !run.has(copy) {
+                runs.push(std::mem::replace(&mut run, Run::of(copy)));
+            }
+            run.extend(copy);
         }
+        runs.push(run);
     }
 
     /// Counts the first `accepted` copies of those that were staged as sent at `now`; the others
     /// still are.
     fn count(&mut self, accepted: usize, now: Ticks, tally: &mut Tally) {
-        let (mut left, mut bytes, mut whole) = (accepted as u32, 0, 0);
+        let mut sent = Sent::nothing();
+        if self.copies.is_empty() {
+            let counters = &*tally.counters;
+            self.runs.iter().for_each(|run| run.count(now, &mut sent, counters));
+            self.runs.clear();
+        } else {
+            self.count_some(accepted as u32, now, &mut sent, tally);
+        }
+        let port = &tally.counters.ports[self.slot];
+        port.sent.add(accepted as u64);
+        port.bytes_sent.add(sent.bytes);
+        tally.ledger.sent += accepted as u64;
+    }
+
+    /// [`Self::count`] where some were refused, which are still in `copies`.
+    #[cold]
+    fn count_some(&mut self, accepted: u32, now: Ticks, sent: &mut Sent, tally: &Tally) {
+        let (mut left, mut whole) = (accepted, 0);
         for run in &mut self.runs {
-            let mut sent = *run;
-            if run.copies <= left {
-                whole += 1;
-            } else {
-                let kept = run.copies - left;
-                let refused = &self.copies[..kept as usize];
-                run.copies = kept;
-                run.bytes = refused.iter().map(|copy| copy.meta().bytes).sum();
-                sent.copies -= run.copies;
-                sent.bytes -= run.bytes;
-            }
-            left -= sent.copies;
-            bytes += u64::from(sent.bytes - sent.copies * FRAME_OVERHEAD);
-            sent.count(now, tally);
             if left == 0 {
                 break;
             }
+            let mut part = *run;
+            if run.copies <= left {
+                whole += 1;
+            } else {
+                run.copies -= left;
+                let refused = &self.copies[..run.copies as usize];
+                run.bytes = refused.iter().map(|copy| copy.meta().bytes).sum();
+                part.copies -= run.copies;
+                part.bytes -= run.bytes;
+            }
+            left -= part.copies;
+            part.count(now, sent, &tally.counters);
         }
         self.runs.drain(..whole);
-        let port = &tally.counters.ports[self.slot];
-        port.sent.add(accepted as u64);
-        port.bytes_sent.add(bytes);
-        tally.ledger.sent += accepted as u64;
     }
 }

@@ -26,6 +26,7 @@ fn main() -> std::process::ExitCode {
         packets::copies_share_one_payload,
         packets::share_of_nothing_but_header,
         packets::share_of_a_chain_skips_the_empty_segment,
+        packets::a_payload_goes_behind_fresh_headers,
         packets::truncate_frees_what_it_cuts,
         packets::the_front_grows_and_shrinks,
         packets::copy_tail_needs_room,

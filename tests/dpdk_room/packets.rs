@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use punctual::config::EalMemory;
 use punctual::dpdk::{Eal, EalConfig, HEADROOM, Mbuf, Pool, PoolConfig};
-use punctual::packet::{Burst, Packet, PacketPool, RxPort, TxPort};
+use punctual::packet::{Burst, Packet, PacketPool, Payload, RxPort, TxPort};
 use punctual::sched::Queue;
 
 use crate::support::{ROOM, bytes, chain, config, eal, frame, numbered, pool, rings};
@@ -114,6 +114,39 @@ pub fn share_of_a_chain_skips_the_empty_segment() {
     drop(first);
     assert_eq!(bytes(&second)[42..], [[1; 100].as_slice(), &[2; 50]].concat());
     drop(second);
+    assert_eq!(pool.in_use(), 0);
+}
+
+pub fn a_payload_goes_behind_fresh_headers() {
+    let eal = eal();
+    let mut pool = pool(&eal, "payload", 64);
+    let original: Vec<u8> = (0..200).collect();
+    let mut headers = Burst::<Mbuf>::new();
+    pool.take(&mut headers, 3);
+    let mut payload = frame(&mut pool, &original).into_payload(42, 3);
+    let (first, others) = headers.split_first_mut().unwrap();
+    const TOO_LONG: usize = HEADROOM as usize + 1;
+    assert!(payload.chain_behind::<TOO_LONG>(first).is_none());
+    assert_eq!((first.segments(), first.frame_len()), (1, 0));
+    for header in others.iter_mut() {
+        payload.chain_behind::<42>(header).unwrap().fill(7);
+        assert_eq!((header.segments(), header.frame_len()), (2, 200));
+        assert_eq!(bytes(header), [[7; 42].as_slice(), &original[42..]].concat());
+        assert_eq!(header.segment_addresses()[1].2, 3);
+    }
+    // The first one's share of it.
+    drop(payload);
+    assert_eq!(others[0].segment_addresses()[1].2, 2);
+    // A payload of several segments, and one of no bytes.
+    pool.take(&mut headers, 2);
+    let longer = chain(&mut pool, &[&[0; 42], &[1; 100], &[2; 50]]);
+    let mut longer = longer.into_payload(42, 1);
+    longer.chain_behind::<42>(&mut headers[3]).unwrap().fill(8);
+    assert_eq!((headers[3].segments(), headers[3].frame_len()), (3, 192));
+    let mut none = frame(&mut pool, &[0; 42]).into_payload(42, 1);
+    none.chain_behind::<42>(&mut headers[4]).unwrap().fill(9);
+    assert_eq!((headers[4].segments(), bytes(&headers[4])), (1, vec![9; 42]));
+    drop((longer, none, headers));
     assert_eq!(pool.in_use(), 0);
 }
 

@@ -81,6 +81,7 @@ pub fn to_nanos(ticks: Ticks, ticks_per_second: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Residence;
 
     /// A thousand times of 1 us to 1 ms, in ticks of half a nanosecond, shared by two workers:
     /// quantiles must lie at or above the true ones, by no more than a bucket.
@@ -88,7 +89,7 @@ mod tests {
     fn quantiles_are_close_and_never_too_small() {
         let workers = [LatencyCounts::default(), LatencyCounts::default()];
         for i in 1..=1_000_u64 {
-            workers[i as usize % 2].record(i * 2_000, 1);
+            workers[i as usize % 2].record(Residence::of(i * 2_000), 1);
         }
         let summary = Distribution::of(workers.iter(), 2_000_000_000).summary();
         assert_eq!(summary.count, 1_000);
@@ -110,11 +111,11 @@ mod tests {
     #[test]
     fn the_longest_is_exact_and_bounds_all() {
         let counts = LatencyCounts::default();
-        counts.record(1_001, 1);
+        counts.record(Residence::of(1_001), 1);
         let summary = Distribution::of(std::iter::once(&counts), 1_000_000_000).summary();
         assert_eq!((summary.p50, summary.p999, summary.max), (1_001, 1_001, 1_001));
         let counts = LatencyCounts::default();
-        counts.record(u64::MAX, 1);
+        counts.record(Residence::of(u64::MAX), 1);
         let summary = Distribution::of(std::iter::once(&counts), 1_000).summary();
         assert_eq!(summary.max, u64::MAX);
     }

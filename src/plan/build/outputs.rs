@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{Building, PlanError, put, same_name, settings};
 use crate::config::{self, Fragments, NextHop, Output, Rule, TtlRewrite};
-use crate::plan::{BalancePlan, Hop, OutputIdentity, OutputPlan, PlainOutputs};
+use crate::plan::{BalancePlan, Hop, OnlyOutput, OutputIdentity, OutputPlan, PlainOutputs};
 use crate::sched::Contender;
 use crate::wire::{IpVersion, MacAddr, Rewrite, Template};
 
@@ -113,8 +113,9 @@ impl Building<'_> {
         Some(BalancePlan { by, members: rule.members().iter().map(contender).collect() })
     }
 
-    /// What holds for all outputs of a rule. One alone needs no chain.
-    pub(super) fn plain(&self, rule: &Rule) -> Option<PlainOutputs> {
+    /// What holds for all outputs of a rule, which are those from `first` on in the plan's fan-out.
+    /// One alone needs no chain.
+    pub(super) fn plain(&self, rule: &Rule, first: u32) -> Option<PlainOutputs> {
         let outputs = &rule.outputs;
         let chains = |output: &Output| outputs.len() == 1 || self.ports[output.port].sends_chains;
         // Whoever waits for a neighbour's MAC is a choice by packet.
@@ -123,9 +124,15 @@ impl Building<'_> {
         let plain = rule.balance.is_none()
             && rule.input.fragments == Fragments::Drop
             && outputs.iter().all(|o| o.sample <= 1 && chains(o) && knows(o));
+        let only = |output: &Output| OnlyOutput {
+            slot: self.fan_out[first as usize],
+            port: output.port as u8,
+            chained: self.ports[output.port].sends_chains,
+        };
         plain.then(|| PlainOutputs {
             mtu: outputs.iter().map(|output| self.ports[output.port].mtu).min().unwrap_or(0),
             decrements: outputs.iter().any(|output| output.ttl == TtlRewrite::Decrement),
+            only: if let [output] = &outputs[..] { Some(only(output)) } else { None },
         })
     }
 }

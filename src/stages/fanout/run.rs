@@ -7,18 +7,29 @@ use arrayvec::ArrayVec;
 
 use super::{Egress, Fanout, rewrite};
 use crate::packet::{BURST, Burst, DropReason, FRAME_OVERHEAD, Meta, Packet, PacketPool, Payload};
-use crate::plan::{OutputPlan, PlainOutputs, Plan};
+use crate::plan::{OnlyOutput, OutputPlan, PlainOutputs, Plan};
 use crate::stages::Tally;
 use crate::wire::{self, Origin, PLAIN_HEADER};
 
 /// What the copies of a packet are made of.
 struct Original<P: Packet> {
+    /// Its metadata; of a plain origin with the bytes of a plain copy.
     meta: Meta,
     origin: Origin,
     payload: P::Payload,
 }
 
 impl<P: Packet> Original<P> {
+    /// That of a packet whose headers need not be plain, for so many copies.
+    #[inline(never)]
+    fn of(packet: P, mut meta: Meta, origin: Origin, copies: usize) -> Self {
+        let strip = meta.headers.payload();
+        if origin.is_plain() {
+            meta.bytes = meta.bytes - strip as u32 + PLAIN_HEADER as u32;
+        }
+        Self { meta, origin, payload: packet.into_payload(strip, copies) }
+    }
+
     /// Makes a fresh header its copy for an output; false where there is no room in it.
     #[inline(always)]
     fn copy_to(
@@ -28,10 +39,15 @@ impl<P: Packet> Original<P> {
         by_words: bool,
     ) -> bool {
         let Self { meta, origin, payload } = self;
-        let done = match by_words && origin.is_plain() {
-            true => rewrite_plain(copy, 0, output, origin),
-            false => rewrite(copy, 0, output, origin),
-        };
+        if by_words && origin.is_plain() {
+            let Some(room) = payload.chain_behind(copy) else {
+                return false;
+            };
+            output.template.write_plain(origin, room);
+            *copy.meta_mut() = Meta { link: None, output: slot, ..*meta };
+            return true;
+        }
+        let done = rewrite(copy, 0, output, origin);
         if done {
             payload.chain_to(copy);
             let bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
@@ -56,24 +72,26 @@ impl<O: PacketPool> Fanout<O> {
         }
         while let Some(first) = packets.get(passed) {
             let rule = first.meta().rule;
-            let plain = plan.rules[rule as usize].plain;
-            let (&[slot], Some(plain)) = (plan.outputs_of(rule), plain) else {
+            let Some(plain @ PlainOutputs { only: Some(only), .. }) =
+                plan.rules[rule as usize].plain
+            else {
                 break;
             };
-            let output = &plan.outputs[slot as usize];
-            if passed > 0 && output.port != port {
+            if passed > 0 && u32::from(only.port) != port {
                 break;
             }
-            port = output.port;
-            let chained = plan.ports[port as usize].sends_chains;
-            let run = rewrite_run(&mut packets[passed..], (slot, output), plain, chained);
+            port = only.port.into();
+            let output = &plan.outputs[only.slot as usize];
+            let run = rewrite_run(&mut packets[passed..], rule, only, plain, output);
             if run == 0 {
                 break;
             }
-            count_admitted(run, rule, tally);
-            count(run as u64, slot, tally);
+            tally.counters.rules[rule as usize].admitted.add(run as u64);
+            tally.counters.outputs[only.slot as usize].copies.add(run as u64);
             passed += run;
         }
+        tally.ledger.admitted += passed as u64;
+        tally.ledger.copies += passed as u64;
         (port, passed)
     }
 
@@ -94,13 +112,19 @@ impl<O: PacketPool> Fanout<O> {
         let mut originals = ArrayVec::<_, BURST>::new();
         for packet in run {
             let meta = *packet.meta();
-            let origin = match wire::plain_head(&packet) {
-                Some(head) => Origin::read_plain(head),
-                None => Origin::read(packet.head(), &meta.headers),
-            };
-            if meta.bytes - FRAME_OVERHEAD >= plan.copy_below && plain.suit(&origin, first) {
-                let payload = packet.into_payload(meta.headers.payload(), outputs.len());
-                originals.push(Original { meta, origin, payload });
+            let long = meta.bytes - FRAME_OVERHEAD >= plan.copy_below;
+            // Each way pushes for itself, so that nothing is put together twice.
+            if let Some(head) = wire::plain_head(&packet).filter(|_| long) {
+                let origin = Origin::read_plain(head);
+                if plain.suit_plain(&origin) {
+                    let payload = packet.into_payload(PLAIN_HEADER, outputs.len());
+                    originals.push(Original { meta, origin, payload });
+                    continue;
+                }
+            }
+            let origin = Origin::read(packet.head(), &meta.headers);
+            if long && plain.suit(&origin, first) {
+                originals.push(Original::of(packet, meta, origin, outputs.len()));
             } else {
                 self.copy_all(&mut originals, outputs, plan, egress, tally);
                 self.replicate_one(packet, plan, egress, tally);
@@ -155,26 +179,26 @@ impl<O: PacketPool> Fanout<O> {
 #[inline(always)]
 fn rewrite_run<P: Packet>(
     packets: &mut [P],
-    (slot, output): (u32, &OutputPlan),
+    rule: u32,
+    only: OnlyOutput,
     plain: PlainOutputs,
-    chained: bool,
+    output: &OutputPlan,
 ) -> usize {
     let by_words = output.template.is_plain();
     let mut done = 0;
     for packet in packets {
-        let meta = packet.meta();
-        let fits = meta.rule == output.rule && (chained || packet.segments() == 1);
+        let fits = packet.meta().rule == rule && (only.chained || packet.segments() == 1);
         let rewritten = match wire::plain_head(packet) {
             Some(head) if fits && by_words => {
                 let origin = Origin::read_plain(head);
-                plain.suit_plain(&origin) && rewrite_plain(packet, PLAIN_HEADER, output, &origin)
+                plain.suit_plain(&origin) && rewrite_plain(packet, output, &origin)
             }
             _ => fits && rewrite_any(packet, plain, output),
         };
         if !rewritten {
             break;
         }
-        packet.meta_mut().output = slot;
+        packet.meta_mut().output = only.slot;
         done += 1;
     }
     done
@@ -192,13 +216,8 @@ fn rewrite_any<P: Packet>(packet: &mut P, plain: PlainOutputs, output: &OutputPl
 
 /// [`rewrite`] where packet and copy are IPv4 without tags.
 #[inline(always)]
-fn rewrite_plain<P: Packet>(
-    packet: &mut P,
-    strip: usize,
-    output: &OutputPlan,
-    origin: &Origin,
-) -> bool {
-    let room = packet.replace_front(strip, PLAIN_HEADER);
+fn rewrite_plain<P: Packet>(packet: &mut P, output: &OutputPlan, origin: &Origin) -> bool {
+    let room = packet.replace_front(PLAIN_HEADER, PLAIN_HEADER);
     let Some(room) = room.and_then(|room| room.first_chunk_mut()) else {
         return false;
     };

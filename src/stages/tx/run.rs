@@ -1,7 +1,7 @@
 //! What tx keeps of copies that it has handed to a port.
 
-use crate::packet::{Meta, Packet, Ticks};
-use crate::stages::Tally;
+use crate::ledger::{Counters, Residence};
+use crate::packet::{FRAME_OVERHEAD, Meta, Ticks};
 
 /// What must be known of copies once the port has them: those of one output, one behind the other,
 /// that arrived together and are due together. Egress DRR serves outputs in runs, so that runs are
@@ -17,54 +17,56 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// A run of one copy.
+    /// A run of no copies, that copies like this one extend.
     #[inline(always)]
     pub(super) fn of(first: &Meta) -> Self {
-        let Meta { arrival, deadline, output, rule, bytes, .. } = *first;
-        Self { arrival, deadline, output, rule, copies: 1, bytes }
+        let Meta { arrival, deadline, output, rule, .. } = *first;
+        Self { arrival, deadline, output, rule, copies: 0, bytes: 0 }
     }
 
-    /// The run that `copies` begin with; none without copies.
-    #[inline]
-    pub(super) fn at<P: Packet>(copies: &[P]) -> Option<Self> {
-        let (first, others) = copies.split_first()?;
-        let mut run = Self::of(first.meta());
-        for other in others {
-            let other = Self::of(other.meta());
-            if !run.is_one_with(&other) {
-                break;
-            }
-            run.extend(&other);
-        }
-        Some(run)
-    }
-
-    /// Whether the two are one run.
+    /// Whether this copy is of the run.
     #[inline(always)]
-    pub(super) fn is_one_with(&self, next: &Self) -> bool {
-        (self.output, self.arrival, self.deadline) == (next.output, next.arrival, next.deadline)
+    pub(super) fn has(&self, copy: &Meta) -> bool {
+        (self.output, self.arrival, self.deadline) == (copy.output, copy.arrival, copy.deadline)
     }
 
-    /// Adds the copies of another run, which is one with it.
+    /// Adds a copy that is of the run.
     #[inline(always)]
-    pub(super) fn extend(&mut self, next: &Self) {
-        self.copies += next.copies;
-        self.bytes += next.bytes;
+    pub(super) fn extend(&mut self, copy: &Meta) {
+        self.copies += 1;
+        self.bytes += copy.bytes;
     }
 
     /// Counts its copies as sent at `now`.
-    pub(super) fn count(&self, now: Ticks, tally: &Tally) {
-        if self.copies == 0 {
-            return;
-        }
+    #[inline(always)]
+    pub(super) fn count(&self, now: Ticks, sent: &mut Sent, counters: &Counters) {
         let copies = u64::from(self.copies);
-        let on_time = if now <= self.deadline { copies } else { 0 };
-        let output = &tally.counters.outputs[self.output as usize];
+        let output = &counters.outputs[self.output as usize];
         output.sent.add(copies);
         output.bytes.add(self.bytes.into());
-        output.on_time.add(on_time);
-        output.late_sent.add(copies - on_time);
-        let rule = &tally.counters.rules[self.rule as usize];
-        rule.latency.record(now.saturating_sub(self.arrival), copies);
+        let in_time = now <= self.deadline;
+        let counter = if in_time { &output.on_time } else { &output.late_sent };
+        counter.add(copies);
+        let ticks = now.saturating_sub(self.arrival);
+        if sent.residence.ticks() != ticks {
+            sent.residence = Residence::of(ticks);
+        }
+        counters.rules[self.rule as usize].latency.record(sent.residence, copies);
+        sent.bytes += u64::from(self.bytes - self.copies * FRAME_OVERHEAD);
+    }
+}
+
+/// What runs that are counted together add up to, and have in common.
+pub(super) struct Sent {
+    /// Bytes without frame overhead.
+    pub(super) bytes: u64,
+    /// That of the last run, which is mostly the next one's, too.
+    residence: Residence,
+}
+
+impl Sent {
+    /// Nothing as yet.
+    pub(super) fn nothing() -> Self {
+        Self { bytes: 0, residence: Residence::of(0) }
     }
 }
