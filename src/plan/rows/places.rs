@@ -1,6 +1,8 @@
 //! Places of rows in open addressing, at a load of at most one half: a row is found by its key in
 //! the place that the key says, or in one behind it.
 
+use prefetch_index::prefetch_index;
+
 use crate::packet::NarrowKey;
 use crate::wire::Key;
 
@@ -160,10 +162,11 @@ impl<R: Place> Places<R> {
         row
     }
 
-    /// Loads the place in which `key` is looked for first.
+    /// Asks the cache for the place in which `key` is looked for first. A load would wait for it, and
+    /// hold up what comes behind.
     #[inline(always)]
-    pub fn load(&self, key: R::Key) -> u32 {
-        self.0[self.first(key)].candidates()
+    pub fn ask_for(&self, key: R::Key) {
+        prefetch_index(&self.0, self.first(key));
     }
 
     /// All rows, in an order that the keys and the room alone decide.
