@@ -12,7 +12,8 @@ use super::{Entries, Entry, Item, Value};
 
 /// Most keys of a table: more than any has, and few enough to be looked through.
 const KEYS_MAX: usize = 64;
-/// Most arrays and inline tables within each other, more than any key takes.
+/// Most arrays and inline tables within each other, and most keys of a header: more than any file
+/// needs, and few enough for a tree that is freed by recursion.
 const DEPTH_MAX: usize = 8;
 
 /// The tree of a text; none where it has a mistake or is not plain.
@@ -284,7 +285,11 @@ impl EventReceiver for InMaking<'_> {
         };
         let key = (text, span.start()..span.end());
         if self.is_in_header {
-            return self.path.push(key);
+            self.is_odd |= self.path.len() >= DEPTH_MAX;
+            if !self.is_odd {
+                self.path.push(key);
+            }
+            return;
         }
         let place = self.open.last_mut().map_or(&mut self.key, |table| &mut table.key);
         // A second one before a value: a dotted key.
