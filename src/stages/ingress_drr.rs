@@ -154,12 +154,14 @@ fn passes_together<P: Packet>(burst: &mut Burst<P>, plan: &Plan, flows: &mut Flo
         }
         bytes += meta.bytes;
         copies += u64::from(rule.fan_out());
-        // Should the burst not pass, it gets these deadlines again.
+        if meta.arrival != first.arrival {
+            return false;
+        }
+        // Should the burst not pass, it gets these deadlines again: what arrived together is due
+        // alike, however often that is said.
         stamp(meta, rule.budget, &mut flows.state(flow).last_deadline);
-        let in_turn = rule.ingress.class == class
-            && meta.arrival == first.arrival
-            && bytes <= rule.ingress.quantum
-            && meta.deadline >= due;
+        let in_turn =
+            rule.ingress.class == class && bytes <= rule.ingress.quantum && meta.deadline >= due;
         if !in_turn {
             return false;
         }
