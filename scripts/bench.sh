@@ -4,9 +4,11 @@
 # with the two ways of that sample on smaller pools (benches/floor/), on the same devices and CPUs.
 #   scripts/bench.sh --quick            the cases that have a goal, and whether each was reached
 #   scripts/bench.sh [--rounds N]       every case
+#   scripts/bench.sh --stages           our stages beside DPDK's libraries for the same (benches/rivals/)
 #   scripts/bench.sh --profile          instructions by source file (callgrind), nanoseconds by stage (perf)
 #   scripts/bench.sh --case 1-4 ...     these alone; --help names them
-# The table is kept as JSON in target/bench/. Where the binary is built already: PUNCTUAL=FILE.
+# The table is kept as JSON in target/bench/. Where the binaries are built already: PUNCTUAL=FILE,
+# RIVALS=FILE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -10,7 +10,11 @@
  *   refcount  as the sample does for many ports: the payload's count is raised once, and each copy is
  *             a header buffer chained to it, packet by packet.
  *
- * floor EAL-OPTIONS -- WAY COPIES SECONDS BUFFERS DATA-ROOM
+ * Where there are more ports, a burst's copies for one go to port 1, for the next to port 2, and so on round
+ * them (floor alone). With `drain` each port but 0 is also received from, once for each burst of port 0, and what
+ * comes is freed: rings bring back what they were sent.
+ *
+ * floor EAL-OPTIONS -- WAY COPIES SECONDS BUFFERS DATA-ROOM [drain]
  * Prints {"received": N, "sent": N, "refused": N, "ns": N}.
  */
 #include <inttypes.h>
@@ -48,6 +52,9 @@ struct output {
 
 static struct output outputs[COPIES_MAX];
 static unsigned copies;
+/* Ports that are sent to. */
+static uint16_t ports;
+static bool drains;
 static struct rte_mempool *payloads, *headers, *clones;
 static atomic_bool stop;
 static uint64_t received, sent, refused, ticks;
@@ -77,12 +84,12 @@ static inline void rewrite(char *frame, const struct output *output)
 }
 
 /* Sends all; what the driver refuses is dropped and counted, as the sample does. */
-static inline void transmit(struct rte_mbuf **burst, uint16_t count)
+static inline void transmit(uint16_t port, struct rte_mbuf **burst, uint16_t count)
 {
     uint16_t done = 0;
 
     while (done < count) {
-        uint16_t taken = rte_eth_tx_burst(1, 0, burst + done, RTE_MIN(count - done, BURST));
+        uint16_t taken = rte_eth_tx_burst(port, 0, burst + done, RTE_MIN(count - done, BURST));
 
         if (taken == 0)
             break;
@@ -116,7 +123,7 @@ static void floor_part(struct rte_mbuf **burst, uint16_t count)
     if (copies == 1) {
         for (uint16_t i = 0; i < count; i++)
             rewrite(rte_pktmbuf_mtod(burst[i], char *), &outputs[0]);
-        transmit(burst, count);
+        transmit(1, burst, count);
         return;
     }
     if (rte_pktmbuf_alloc_bulk(headers, out, count * copies) != 0) {
@@ -130,11 +137,14 @@ static void floor_part(struct rte_mbuf **burst, uint16_t count)
 
         rte_pktmbuf_adj(payload, HEADER);
         rte_mbuf_refcnt_set(payload, copies);
+        /* Ordered by copy where each has a port of its own. */
         for (unsigned c = 0; c < copies; c++)
-            chain(out[next++], payload, frame, &outputs[c]);
+            chain(out[ports == 1 ? next++ : c * count + i], payload, frame, &outputs[c]);
     }
     for (unsigned at = 0; at < next; at += BURST)
-        transmit(out + at, RTE_MIN(next - at, (unsigned)BURST));
+        transmit(1, out + at, RTE_MIN(next - at, (unsigned)BURST));
+    for (unsigned c = 0; ports > 1 && c < copies; c++)
+        transmit(1 + c % ports, out + c * count, count);
 }
 
 static void floor_burst(struct rte_mbuf **burst, uint16_t count)
@@ -174,14 +184,23 @@ static void sample_burst(struct rte_mbuf **burst, uint16_t count, bool cloned)
             chain(header, rest, frame, &outputs[c]);
             staged[waiting++] = header;
             if (waiting == BURST) {
-                transmit(staged, waiting);
+                transmit(1, staged, waiting);
                 waiting = 0;
             }
         }
     }
     /* No copy waits for a full burst. */
-    transmit(staged, waiting);
+    transmit(1, staged, waiting);
     waiting = 0;
+}
+
+/* A burst of what rings bring back, as whoever reads them would take it. */
+static inline void drain(void)
+{
+    struct rte_mbuf *burst[BURST];
+
+    for (uint16_t port = 1; port <= ports; port++)
+        rte_pktmbuf_free_bulk(burst, rte_eth_rx_burst(port, 0, burst, BURST));
 }
 
 static int work(void *way)
@@ -200,6 +219,8 @@ static int work(void *way)
             floor_burst(burst, count);
         else
             sample_burst(burst, count, cloned);
+        if (drains)
+            drain();
     }
     ticks = rte_rdtsc() - start;
     return 0;
@@ -250,8 +271,10 @@ int main(int argc, char **argv)
         die("EAL");
     argc -= used;
     argv += used;
-    if (argc != 6 || rte_eth_dev_count_avail() != 2)
-        die("usage: floor EAL-OPTIONS -- floor|clone|refcount COPIES SECONDS BUFFERS DATA-ROOM");
+    ports = rte_eth_dev_count_avail() - 1;
+    drains = argc == 7 && strcmp(argv[6], "drain") == 0;
+    if (argc != 6 + drains || ports < 1 || ports > COPIES_MAX)
+        die("usage: floor EAL-OPTIONS -- floor|clone|refcount COPIES SECONDS BUFFERS DATA-ROOM [drain]");
     copies = (unsigned)atoi(argv[2]);
     buffers = (unsigned)atoi(argv[4]);
     worker = rte_get_next_lcore(-1, 1, 0);
@@ -262,11 +285,13 @@ int main(int argc, char **argv)
         outputs[i].mac = (struct rte_ether_addr){ { 1, 0, 0x5e, (100 + i) & 0x7f, 0, 1 } };
     }
     is_sample = strcmp(argv[1], "floor") != 0;
+    if (is_sample && ports > 1)
+        die("the sample's ways send to one port");
     payloads = pool("payloads", buffers, (uint16_t)atoi(argv[5]), is_sample);
     headers = pool("headers", 16384, HEADER_ROOM, is_sample);
     clones = pool("clones", 16384, 0, is_sample);
-    open_port(0);
-    open_port(1);
+    for (uint16_t port = 0; port <= ports; port++)
+        open_port(port);
     rte_eal_remote_launch(work, argv[1], worker);
     rte_delay_us_sleep((unsigned)(atof(argv[3]) * 1e6));
     atomic_store(&stop, true);
@@ -274,8 +299,8 @@ int main(int argc, char **argv)
     printf("{\"received\": %" PRIu64 ", \"sent\": %" PRIu64 ", \"refused\": %" PRIu64
            ", \"ns\": %.0f}\n",
            received, sent, refused, (double)ticks * 1e9 / (double)rte_get_tsc_hz());
-    rte_eth_dev_stop(0);
-    rte_eth_dev_stop(1);
+    for (uint16_t port = 0; port <= ports; port++)
+        rte_eth_dev_stop(port);
     rte_eal_cleanup();
     return 0;
 }

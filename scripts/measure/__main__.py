@@ -10,12 +10,13 @@ import argparse
 import os
 import sys
 
-from . import cases, host, memif, profile, ratios, sizes, table, workers
+from . import cases, host, memif, profile, ratios, sizes, stages, table, workers
 from .programs import HERE, Bench
 
 
 # Cases that are not blocks of a rate.
-OTHERS = {"memif": memif.measure, "sizes": sizes.measure, "workers": workers.measure}
+GOALS = {"memif": memif.measure, "sizes": sizes.measure, "workers": workers.measure}
+OTHERS = GOALS | {"stages": stages.measure}
 PROFILE = {"profile": profile.measure}
 NAMES = (*cases.CASES, *OTHERS)
 
@@ -31,6 +32,8 @@ def read_arguments():
                         help=f"this case alone; may be repeated:\n{', '.join(NAMES)}")
     parser.add_argument("--profile", action="store_true",
                         help="instructions by source file (callgrind), nanoseconds by stage (perf), and nothing else")
+    parser.add_argument("--stages", action="store_true",
+                        help="our stages beside rte_hash, rte_meter, rte_sched and a heap, in one process: --case stages")
     parser.add_argument("--rounds", type=int, help="rounds of each case (default: 10, quick 2)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each block (default: 0.5)")
     parser.add_argument("--noisy", action="store_true",
@@ -39,6 +42,8 @@ def read_arguments():
     unknown = [name for name in arguments.case or () if name not in NAMES]
     if unknown:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    if arguments.stages:
+        arguments.case = [*(arguments.case or ()), "stages"]
     arguments.rounds = arguments.rounds or (2 if arguments.quick else 10)
     return arguments
 
@@ -67,7 +72,7 @@ def main():
     huge = host.huge_pages()
     bench = Bench(arguments.punctual, f"{arguments.tools}/floor", f"{arguments.tools}/load",
                   arguments.seconds, huge, management, worker)
-    names = list(PROFILE) if arguments.profile else arguments.case or ((*cases.QUICK, *OTHERS) if arguments.quick else NAMES)
+    names = list(PROFILE) if arguments.profile else arguments.case or ((*cases.QUICK, *GOALS) if arguments.quick else NAMES)
     facts, goals, results = host.facts(huge), [], {}
     for name in names:
         results[name] = measure(bench, name, arguments, goals)
@@ -81,7 +86,7 @@ def main():
             "rounds": arguments.rounds, "seconds": arguments.seconds,
             "thrown_out": ratios.Count.thrown_out, "kept_disturbed": ratios.Count.kept_disturbed,
             "goals": goals, "results": results}
-    kind = "profile" if arguments.profile else "quick" if arguments.quick else "bench"
+    kind = next((kind for kind in ("profile", "stages", "quick") if getattr(arguments, kind)), "bench")
     table.keep(HERE / f"{kind}.json", kept)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from . import captures, sample
+from . import captures, rings, sample
 from .programs import HERE, Floor, Punctual, Source, Testpmd, rule
 
 OURS = "punctual"
@@ -68,6 +68,13 @@ def one_to_four(bench):
     return case
 
 
+def into_rings(bench, copies):
+    """1 -> `copies`, 64 B, each output a ring that the same worker reads back."""
+    label = f"rings, 1 -> {copies}, 64 B"
+    source = Source(captures.groups(HERE, 64, 256), 256)
+    return Case(label, rings.programs(bench, label, source, copies))
+
+
 def rules(bench, count, goals=()):
     """`count` rows, each hit as often, and one row, on captures of as many frames."""
     single = captures.groups(HERE, 64, count, 1)
@@ -94,7 +101,7 @@ def flows(bench, count, goals=()):
     name = f"{count} flows"
     programs = [
         Punctual(bench, label, Source(captures.sources(HERE, count, distinct), count), text,
-                 sources=max(65536, count + count // 4))
+                 sources=max(65536, 2 * count))
         for label, distinct in ((name, count), (f"one flow, {count} frames", 1))
     ]
     return Case(name, programs, list(goals))
@@ -127,6 +134,8 @@ CASES = {
     "1-4-256": lambda bench: fan_out(bench, 4, 256),
     "1-4-1400": lambda bench: fan_out(bench, 4, 1400),
     "1-4-9000": lambda bench: fan_out(bench, 4, 9000),
+    "rings": lambda bench: into_rings(bench, 1),
+    "rings-4": lambda bench: into_rings(bench, 4),
     "rows-1k": lambda bench: rules(bench, 1000),
     "flows-1k": lambda bench: flows(bench, 1000),
     "flows-100k": lambda bench: flows(bench, 100_000),

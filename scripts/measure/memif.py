@@ -28,7 +28,7 @@ def punctual(bench, copies):
     text = programs.CONFIG.format(
         name=PREFIX, memory="in-memory" if bench.huge else "no-huge", management=bench.management,
         worker=bench.worker, buffers=programs.BUFFERS, headers=programs.BUFFERS,
-        rx=device(0, "client"), tx=device(1, "client"), mtu=1500, sources=65536, rules=64,
+        rx=device(0, "client"), tx=device(1, "client"), tx_keys="", mtu=1500, sources=65536, rules=64,
         more=programs.rule("all", "239.1.0.0/24", 5001, copies))
     config.write_text(text)
     report = HERE / "memif.json"

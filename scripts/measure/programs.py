@@ -44,7 +44,7 @@ mtu = {mtu}
 [[port]]
 name = "out"
 device = "{tx}"
-mtu = {mtu}
+{tx_keys}mtu = {mtu}
 [default.rule]
 class = "high"
 {more}
@@ -131,14 +131,14 @@ class Punctual:
     once, `workers` are the CPUs of several."""
 
     def __init__(self, bench, label, source, rules, sources=65536, rule_count=4096, name=PREFIX,
-                 workers=None):
+                 workers=None, tx=TX, tx_keys=""):
         self.bench, self.label = bench, label
         slug = re.sub(r"[^a-z0-9]+", "-", label.lower())
         self.config, self.report = HERE / f"{slug}.toml", HERE / f"{slug}-report.json"
         self.config.write_text(CONFIG.format(
             name=name, memory="in-memory" if bench.huge else "no-huge", management=bench.management,
             worker=", ".join(map(str, workers or [bench.worker])), buffers=source.buffers,
-            headers=BUFFERS, rx=source.device, tx=TX, mtu=source.mtu, more=rules,
+            headers=BUFFERS, rx=source.device, tx=tx, tx_keys=tx_keys, mtu=source.mtu, more=rules,
             sources=sources, rules=rule_count))
 
     def run(self):
@@ -154,19 +154,26 @@ class Punctual:
         if not ledger["received"] or not ledger["sent"]:
             host.say_and_exit(f"{self.label}: nothing was moved: {json.dumps(ledger)}", 69)
         seconds = found["uptime_ns"] / 1e9
-        return Block(ledger["received"] / seconds, ledger["sent"] / seconds, noise)
+        return Block(self.received(found) / seconds, ledger["sent"] / seconds, noise)
+
+    def received(self, found):
+        """Packets that came in, by the report."""
+        return found["ledger"]["received"]
 
 
 class Floor:
     """benches/floor/floor.c: the same DPDK calls and nothing else, or a sample's way."""
 
-    def __init__(self, bench, label, way, source, copies):
+    def __init__(self, bench, label, way, source, copies, txs=(TX,), drains=False):
         self.bench, self.label, self.way, self.source, self.copies = bench, label, way, source, copies
+        self.txs, self.drains = txs, drains
 
     def run(self):
         eal = self.bench.eal("floor", self.source.megabytes() * 3)
         own = [self.way, self.copies, self.bench.seconds, self.source.buffers, room_of(self.source.mtu)]
-        command = [self.bench.floor, *eal, "--vdev", self.source.device, "--vdev", TX, "--", *map(str, own)]
+        own += ["drain"] if self.drains else []
+        vdevs = (f"--vdev={device}" for device in (self.source.device, *self.txs))
+        command = [self.bench.floor, *eal, *vdevs, "--", *map(str, own)]
         text, noise = watched(command, self.label)
         remove_runtime("floor")
         found = json.loads(text[text.rindex("{"):text.rindex("}") + 1])
@@ -179,8 +186,9 @@ class Floor:
 class Testpmd:
     """dpdk-testpmd, one of its forward modes."""
 
-    def __init__(self, bench, label, mode, source):
+    def __init__(self, bench, label, mode, source, tx=TX, counted=0):
         self.bench, self.label, self.mode, self.source = bench, label, mode, source
+        self.tx, self.counted = tx, counted
 
     def command(self):
         # Its buffers are put on pages of their own where there are no hugepages.
@@ -188,7 +196,7 @@ class Testpmd:
         own = [f"--forward-mode={self.mode}", "--auto-start", "--nb-cores=1", "-i",
                f"--total-num-mbufs={self.source.buffers}", f"--mbcache={CACHE}",
                f"--mbuf-size={room_of(self.source.mtu)}"]
-        vdevs = ["--vdev", self.source.device, "--vdev", TX]
+        vdevs = ["--vdev", self.source.device, "--vdev", self.tx]
         return ["stdbuf", "-oL", "dpdk-testpmd", *eal, *vdevs, "--", *own]
 
     def run(self):
@@ -205,7 +213,7 @@ class Testpmd:
         return Block(rate, rate, noise)
 
     def between(self, piped):
-        """Packets a second of port 0 between two looks at its counters."""
+        """Packets a second that a port receives, between two looks at its counters."""
         seen = []
         for line in piped.stdout:
             seen.append(line)
@@ -213,7 +221,7 @@ class Testpmd:
                 break
         for pause in (0.3, self.bench.seconds, 0.0):
             time.sleep(pause)
-            piped.stdin.write("show port stats 0\n" if pause else "quit\n")
+            piped.stdin.write(f"show port stats {self.counted}\n" if pause else "quit\n")
             piped.stdin.flush()
         rest, _ = piped.communicate(timeout=START)
         rates = re.findall(r"Rx-pps:\s+(\d+)", rest)
