@@ -1,11 +1,15 @@
-//! Stamps what `punctual --version` says: the git revision and the DPDK it was built against.
+//! Stamps what `punctual --version` says: the git revision and the DPDK it was built against, and how.
 
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    let dpdk = std::env::var("DEP_DPDK_VERSION").unwrap_or_else(|_| "none".into());
+    let said = |name| std::env::var(name).ok();
+    let dpdk = match (said("DEP_DPDK_VERSION"), said("DEP_DPDK_LINKING")) {
+        (Some(version), Some(linking)) => format!("{version}, {linking}"),
+        _ => "none".into(),
+    };
     let revision = revision().unwrap_or_else(|| "unknown".into());
     let version = std::env::var("CARGO_PKG_VERSION").expect("cargo sets it");
     println!("cargo::rustc-env=PUNCTUAL_VERSION={version} ({revision}, DPDK {dpdk})");

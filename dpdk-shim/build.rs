@@ -1,7 +1,10 @@
 //! Finds DPDK, compiles the shim, makes the bindings.
 
+mod linking;
+
 use std::env;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The shim, one file per subject.
@@ -82,19 +85,27 @@ const CONSTANTS: &[&str] = &[
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=linking.rs");
     println!("cargo::rerun-if-changed=wrapper.h");
     println!("cargo::rerun-if-changed=layout.h");
+    let linked_in = env::var_os("CARGO_FEATURE_STATIC").is_some();
     let library = pkg_config::Config::new()
         .atleast_version("22.11")
+        .cargo_metadata(!linked_in)
         .probe("libdpdk")
         .unwrap_or_else(|error| stop(&error.to_string()));
-    // A driver, so not among pkg-config's libraries; it makes ports of rings within the process.
-    println!("cargo::rustc-link-lib=rte_net_ring");
     // Dependents read it as DEP_DPDK_VERSION.
     println!("cargo::metadata=VERSION={}", library.version);
 
-    let flags = compiler_flags();
+    let flags = pkg_config(&["--cflags"]);
+    // In front of what it needs: the linker goes by the order.
     compile_shim(&flags);
+    let constants = match linked_in {
+        false => linking::shared(),
+        true => linking::linked_in(&pkg_config(&["--static", "--libs"]))
+            .unwrap_or_else(|why| stop(&format!("{why}; build without the feature `static`"))),
+    };
+    write_out("linking.rs", &constants);
     generate_bindings(&flags);
 }
 
@@ -108,13 +119,14 @@ fn stop(why: &str) -> ! {
     std::process::exit(1);
 }
 
-/// The flags of the installed DPDK, whole: its `-march` and `-include` decide the layout and the
-/// inline code, and the `pkg_config` crate keeps only paths and macros.
-fn compiler_flags() -> Vec<String> {
+/// What pkg-config says of the installed DPDK, whole: its `-march` and `-include` decide the layout and
+/// the inline code, its `-l:` name archives, and the `pkg_config` crate keeps neither.
+fn pkg_config(arguments: &[&str]) -> Vec<String> {
     println!("cargo::rerun-if-env-changed=PKG_CONFIG");
     let program = env::var("PKG_CONFIG").unwrap_or_else(|_| "pkg-config".into());
     let output = Command::new(program)
-        .args(["--cflags", "libdpdk"])
+        .args(arguments)
+        .arg("libdpdk")
         .output()
         .unwrap_or_else(|error| stop(&error.to_string()));
     String::from_utf8_lossy(&output.stdout).split_whitespace().map(str::to_owned).collect()
@@ -158,6 +170,11 @@ fn generate_bindings(flags: &[String]) {
     let bindings = builder
         .generate()
         .unwrap_or_else(|error| stop(&format!("bindgen: {error} (is libclang installed?)")));
+    write_out("bindings.rs", &bindings.to_string());
+}
+
+/// Writes a file for the crate to include.
+fn write_out(name: &str, text: &str) {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    bindings.write_to_file(Path::new(&out).join("bindings.rs")).expect("OUT_DIR can be written");
+    fs::write(out.join(name), text).expect("OUT_DIR can be written");
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold before a commit: format, lints, documentation, tests, each with DPDK and
-# without, and instruction counts. Every step runs, whatever the one before it said; the end says
-# what failed, and what was skipped.
+# without, what depends on how it is linked both ways, and instruction counts. Every step runs,
+# whatever the one before it said; the end says what failed, and what was skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,6 +39,9 @@ step "documentation" env RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings" cargo doc 
 : >"$log"
 step "tests, without DPDK" cargo test -p punctual --no-default-features --no-fail-fast
 step "tests" cargo test --workspace --no-fail-fast
+# What depends on how DPDK is linked. The feature changes two crates, so that only these are built again.
+step "tests, DPDK linked in" cargo test --features static --no-fail-fast \
+    --test linking --test cli --test run_pcap --test bad_input
 step "instruction counts" scripts/instructions.sh
 
 if ((${#skipped[@]} > 0)); then

@@ -24,7 +24,14 @@ fn the_version_names_revision_and_dpdk() {
     let version = text.strip_prefix("punctual 0.1.0 (").unwrap_or_default();
     let version = version.strip_suffix(")\n").unwrap_or_default();
     let (revision, dpdk) = version.split_once(", DPDK ").unwrap_or_default();
-    assert!(!revision.is_empty() && !dpdk.is_empty(), "{text}");
+    assert!(!revision.is_empty(), "{text}");
+    let said = dpdk.split_once(", ").map_or(dpdk, |(_, linking)| linking);
+    let linking = match (cfg!(feature = "static"), cfg!(feature = "dpdk")) {
+        (true, _) => "static",
+        (false, true) => "shared",
+        (false, false) => "none",
+    };
+    assert_eq!(said, linking, "{text}");
 }
 
 #[test]

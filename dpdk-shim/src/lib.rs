@@ -8,3 +8,5 @@ mod mbuf;
 
 pub use bindings::*;
 pub use mbuf::rte_mbuf;
+
+include!(concat!(env!("OUT_DIR"), "/linking.rs"));

@@ -1,11 +1,11 @@
 //! Devices as the configuration writes them, and their way into EAL.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
-use super::kernel;
 use super::{DpdkError, Errno, PortConfig, log};
+use super::{drivers, kernel};
 use crate::config::KernelDriver;
 
 /// Virtual drivers of use to a relay and their libraries (librte_net_*); the order is that of the
@@ -113,7 +113,7 @@ impl<'a> Device<'a> {
         }
         let mark = log::mark();
         let refused = |errno: Errno| {
-            if !installed(self.driver().1) {
+            if !drivers::installed(self.driver().1) {
                 return self.unknown_driver();
             }
             let log = log::since(mark);
@@ -177,31 +177,22 @@ impl<'a> Device<'a> {
     }
 
     fn unknown_driver(&self) -> DpdkError {
-        let package = format!("librte-net-{}", self.driver().1.replace('_', "-"));
-        let present = VIRTUAL.iter().filter(|(_, library)| installed(library));
+        let present = VIRTUAL.iter().filter(|(_, library)| drivers::installed(library));
         let present: Vec<&str> = present.map(|(driver, _)| *driver).collect();
         DpdkError::UnknownDriver {
             port: self.port.into(),
             device: self.name.into(),
-            package: format!("the package {package}* (`apt-cache search {package}`)"),
-            installed: if present.is_empty() { "none".into() } else { present.join(", ") },
+            remedy: drivers::remedy(self.driver().1),
+            present: if present.is_empty() { "none".into() } else { present.join(", ") },
         }
     }
 }
 
-/// The package that a virtual device's driver is missing for; `None` where EAL can load it.
-pub fn driver_package(device: &str) -> Option<String> {
+/// What to do about a virtual device whose driver there is not; `None` where there is.
+pub fn missing_driver(device: &str) -> Option<String> {
     let device = Device::parse("", device).ok()?;
     let (_, library) = device.driver();
-    let package = format!("librte-net-{}", library.replace('_', "-"));
-    (!installed(library)).then(|| format!("the package {package}*"))
-}
-
-/// Whether EAL's drivers' directory has this library.
-fn installed(library: &str) -> bool {
-    let directory = CStr::from_bytes_with_nul(dpdk_sys::RTE_EAL_PMD_PATH).unwrap_or_default();
-    let directory = directory.to_string_lossy();
-    Path::new(&*directory).join(format!("librte_net_{library}.so")).exists()
+    (!drivers::installed(library)).then(|| drivers::remedy(library))
 }
 
 /// Takes a virtual device off its bus, after its port was closed: else its name stays taken, and

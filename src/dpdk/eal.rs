@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::device::Device;
 use super::mbuf;
 use super::name_lock::NameLock;
-use super::{DpdkError, Errno, log};
+use super::{DpdkError, Errno, drivers, log};
 use crate::config::EalMemory;
 
 /// What EAL is started with.
@@ -169,6 +169,9 @@ fn check(config: &EalConfig) -> Result<(), DpdkError> {
         let name = config.name.clone();
         return Err(DpdkError::InvalidName { name });
     }
+    if let Some(argument) = drivers::module(&config.extra) {
+        return Err(DpdkError::DriverModule { argument, why: drivers::only_linked_in() });
+    }
     let (wanted, max) = (1 + config.worker_cpus.len(), dpdk_sys::RTE_MAX_LCORE as usize);
     if wanted > max {
         return Err(DpdkError::TooManyLcores { wanted, max });
@@ -248,6 +251,9 @@ fn arguments(config: &EalConfig) -> Vec<String> {
 /// Lets DPDK's capture tools attach, which are processes that share EAL's memory. Until one does
 /// this costs nothing.
 fn admit_dumpcap(memory: EalMemory) -> Result<(), String> {
+    if let Some(why) = drivers::why_no_dumpcap() {
+        return Err(why);
+    }
     let why = match memory {
         EalMemory::Hugepages => {
             // SAFETY: EAL has started, and this happens once.

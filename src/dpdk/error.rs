@@ -157,20 +157,28 @@ pub enum DpdkError {
         source: io::Error,
     },
 
+    /// A driver is to be loaded, and none can be.
+    #[error("[eal] extra: `{argument}`: {why}")]
+    DriverModule {
+        /// The argument.
+        argument: String,
+        /// Why not, and what there is.
+        why: String,
+    },
+
     /// No driver has this name.
     #[error(
-        "port `{port}`: no driver for `{device}`: install {package}, or use one that is \
-         installed: {installed}"
+        "port `{port}`: no driver for `{device}`: {remedy}, or use a driver that there is: {present}"
     )]
     UnknownDriver {
         /// The port.
         port: String,
         /// The device's name.
         device: String,
-        /// The Debian package that would have it.
-        package: String,
-        /// Virtual drivers that EAL can load.
-        installed: String,
+        /// Where it would be had.
+        remedy: String,
+        /// Virtual drivers that there are.
+        present: String,
     },
 
     /// A PCI device that DPDK did not take.

@@ -11,6 +11,7 @@
 mod error;
 mod log;
 mod name_lock;
+mod drivers;
 mod eal;
 mod device;
 mod lcore;
@@ -27,7 +28,7 @@ mod telemetry;
 pub mod ring;
 
 pub use clock::TscClock;
-pub use device::driver_package;
+pub use device::missing_driver;
 pub use eal::{Eal, EalConfig, allowed_cpus};
 pub use error::{DpdkError, Errno};
 pub use lcore::{Worker, WorkerPanicked, launch, lcore_id};

@@ -128,12 +128,12 @@ fn device(port: &Port, receives: bool, place: (&Topology, &[Place])) -> Vec<Find
     }
 }
 
-/// Whether EAL can load the driver of a virtual device.
+/// Whether there is the driver of a virtual device.
 fn library(port: &Port, device: &str) -> Vec<Finding> {
-    match dpdk::driver_package(device) {
+    match dpdk::missing_driver(device) {
         None => vec![],
-        Some(package) => {
-            vec![Missing(format!("port {}: no driver for {device}: install {package}", port.name))]
+        Some(remedy) => {
+            vec![Missing(format!("port {}: no driver for {device}: {remedy}", port.name))]
         }
     }
 }

@@ -105,7 +105,7 @@ fn a_device_that_no_driver_takes() {
     let instance = Instance::new();
     let run = ["run", "config.toml", "--stop-after", "100ms"];
     for (source, parts) in [
-        ("net_nosuch0", ["`feed`", "net_nosuch0", "librte-net-nosuch"]),
+        ("net_nosuch0", ["`feed`", "net_nosuch0", "a driver that there is: net_pcap"]),
         ("0000:ff:1f.7", ["`feed`", "0000:ff:1f.7", "dpdk-devbind.py"]),
         ("net_pcap0,colour=blue", ["`feed`", "colour", "correct its arguments"]),
     ] {

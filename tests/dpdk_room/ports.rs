@@ -23,7 +23,7 @@ pub fn errors_name_the_thing() {
         text
     };
     let text = fails("net_nosuch0");
-    assert!(text.contains("librte-net-nosuch") && text.contains("net_pcap"), "{text}");
+    assert!(text.contains("`net_nosuch0`") && text.contains("net_pcap"), "{text}");
     let text = fails("net_pcap0,rx_pcap=/nowhere/at/all.pcap");
     assert!(
         text.contains("rx_pcap=/nowhere/at/all.pcap") && text.contains("No such file"),
