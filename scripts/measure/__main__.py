@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from . import cases, host, memif, profile, ratios, sizes, stages, table, workers
+from . import cases, host, linking, memif, profile, ratios, sizes, stages, table, workers
 from .programs import HERE, Bench
 
 
@@ -36,6 +36,8 @@ def read_arguments():
                         help="our stages beside rte_hash, rte_meter, rte_sched and a heap, in one process: --case stages")
     parser.add_argument("--rounds", type=int, help="rounds of each case (default: 10, quick 2)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each block (default: 0.5)")
+    parser.add_argument("--shared", action="store_true",
+                        help="build with DPDK as shared libraries, not linked in")
     parser.add_argument("--noisy", action="store_true",
                         help="keep disturbed blocks: to see that it works, not to measure")
     arguments = parser.parse_args()
@@ -44,6 +46,8 @@ def read_arguments():
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(NAMES)}")
     if arguments.stages:
         arguments.case = [*(arguments.case or ()), "stages"]
+    if arguments.shared and linking.of(arguments.punctual) != "shared":
+        parser.error(f"--shared, but DPDK is linked into {arguments.punctual}")
     arguments.rounds = arguments.rounds or (2 if arguments.quick else 10)
     return arguments
 
@@ -73,7 +77,7 @@ def main():
     bench = Bench(arguments.punctual, f"{arguments.tools}/floor", f"{arguments.tools}/load",
                   arguments.seconds, huge, management, worker)
     names = list(PROFILE) if arguments.profile else arguments.case or ((*cases.QUICK, *GOALS) if arguments.quick else NAMES)
-    facts, goals, results = host.facts(huge), [], {}
+    facts, goals, results = host.facts(huge) | {"linking": linking.of(arguments.punctual)}, [], {}
     for name in names:
         results[name] = measure(bench, name, arguments, goals)
     if goals:

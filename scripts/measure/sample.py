@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from . import captures, host, programs
+from . import captures, host, linking, programs
 from .programs import HERE, PREFIX, START, TX, Block
 
 SOURCE = pathlib.Path("usr/share/dpdk/examples/ipv4_multicast/main.c")
@@ -32,17 +32,18 @@ def find_source():
     return unpacked if unpacked.exists() else None
 
 
-def build():
-    """The sample's binary, or None where its source is not to be had."""
+def build(punctual):
+    """The sample's binary, with DPDK as Punctual has it, or None where its source is not to be had."""
     binary, source = HERE / "ipv4_multicast", find_source()
     if source is None:
         host.say("no source of DPDK's multicast sample: it is left out")
         return None
-    flags = [shlex.split(host.run(["pkg-config", kind, "libdpdk"]).stdout) for kind in ("--cflags", "--libs")]
+    flags = shlex.split(host.run(["pkg-config", "--cflags", "libdpdk"]).stdout)
+    words = linking.words(linking.of(punctual))
     # net_null takes chains but does not say so, and the sample would end at its configuration.
     text, changed = re.subn("RTE_ETH_TX_OFFLOAD_MULTI_SEGS", "0", source.read_text())
     (HERE / "ipv4_multicast.c").write_text(text)
-    built = host.run(["cc", "-O3", *flags[0], HERE / "ipv4_multicast.c", "-o", binary, *flags[1]])
+    built = host.run(["cc", "-O3", *flags, HERE / "ipv4_multicast.c", "-o", binary, *words])
     if changed != 1 or built.returncode != 0:
         host.say_and_exit(f"DPDK's multicast sample was not built ({changed} lines changed):\n{built.stderr}", 70)
     return binary
@@ -59,7 +60,7 @@ class Sample:
     def __init__(self, bench, label, size, copies):
         self.bench, self.label, self.copies = bench, label, copies
         self.capture = captures.one_group(HERE, size, 256, GROUPS[copies])
-        self.binary = build()
+        self.binary = build(bench.punctual)
 
     def run(self):
         # Its output ports come first, as its table of groups counts them.

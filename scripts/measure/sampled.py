@@ -1,7 +1,8 @@
 """Nanoseconds of each stage, a packet and a copy, from samples of the worker's clock by `perf`.
 
 A sample belongs to the innermost stage whose code it is in, inlined or not: a checksum that fan-out computes is
-fan-out's. Drivers are libraries of their own."""
+fan-out's. Drivers are libraries of their own, or, linked in, the code whose source nobody knows: DPDK's archives
+have no line numbers."""
 
 import collections
 import json
@@ -43,7 +44,7 @@ def stage(files):
         for name in files:
             if found := re.search(f"(?:^|/){kind}", name):
                 return found[1]
-    return "the rest"
+    return "DPDK" if all(name.startswith("??") for name in files) else "the rest"
 
 
 def stages(binary, addresses):

@@ -6,24 +6,25 @@ import os
 import pathlib
 import subprocess
 
-from . import host, ratios, table
+from . import host, linking, ratios, table
 
 HEADS = ("size", "drawn", "ours, ns", "rival, ns", "ours / rival", "A/A")
 
 
-def binary():
-    """RIVALS, or built as the relay is."""
+def binary(punctual):
+    """RIVALS, or built as the relay is, with DPDK as it has it."""
     if "RIVALS" in os.environ:
         return os.environ["RIVALS"]
     host.say("the rivals are built")
-    built = subprocess.run(["cargo", "build", "--release", "-p", "rivals"], check=False)
+    features = ["--features", "static"] if linking.of(punctual) == "static" else []
+    built = subprocess.run(["cargo", "build", "--release", "-p", "rivals", *features], check=False)
     if built.returncode != 0:
         host.say_and_exit("the rivals were not built", 70)
     return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release/rivals"
 
 
 def run(bench, rounds):
-    command = [binary(), "--cpu", bench.worker, "--rounds", rounds]
+    command = [binary(bench.punctual), "--cpu", bench.worker, "--rounds", rounds]
     ran = host.run(list(map(str, command)))
     if ran.returncode != 0:
         host.say_and_exit(f"rivals: {ran.returncode}\n{ran.stderr}", 70)
