@@ -23,6 +23,7 @@ needed=(
     "smcroute         the rival of scripts/bench-networks.sh"
     "ethtool          checksum offload of interfaces: the tests"
     "iputils-ping     ping: the tests"
+    "strace           has the kernel refuse: the tests"
     "valgrind         counts instructions: scripts/instructions.sh"
     "tcpdump          reads what the demo sent, and what the tests say of groups"
 )

@@ -182,6 +182,10 @@ impl Room {
                 packet.for_each_segment(|bytes| {
                     let bytes = &bytes[skip.min(bytes.len())..];
                     skip = 0;
+                    // Of a copy in a bundle the header's segment is all headers.
+                    if bytes.is_empty() {
+                        return;
+                    }
                     if let Some(piece) = self.pieces.get_mut(used) {
                         *piece = piece_of(bytes);
                     }

@@ -3,8 +3,9 @@
 //!
 //! - What the kernel could not hand to a full socket is counted by the socket; the drivers leave
 //!   that out. Their sockets are found among this process's own.
-//! - A packet socket hears what its own host sends by that interface, too; a card would not. An
-//!   option keeps it out.
+//! - A packet socket hears what its own host sends by that interface, too; a card would not. A
+//!   filter keeps it out, for the option that says so is deaf where sockets share their frames
+//!   (`PACKET_FANOUT`), as the driver has it even for one queue.
 //! - Drivers set an interface promiscuous and leave it so. A packet socket of ours asks for what is
 //!   needed instead, and the kernel takes that back with the socket, however the process ends.
 
@@ -211,9 +212,18 @@ fn dropped_xdp(socket: &OwnedFd) -> Option<u64> {
     Some(stats.rx_dropped + stats.rx_ring_full)
 }
 
-/// Keeps frames from a packet socket that its own host sends (Linux 4.20).
+/// Keeps frames from a packet socket that its own host sends.
 fn ignore_outgoing(socket: &OwnedFd) -> io::Result<()> {
-    set(socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1_i32)
+    let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
+    let step = |code, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, kind),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::PACKET_OUTGOING.into()),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+    ];
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
 /// A packet socket without a protocol: it hears nothing.

@@ -1,10 +1,11 @@
 //! What an adaptive worker does between turns that bring little: it gives its CPU to others.
 //!
-//! Where each of its receive queues has a file, frames come through the kernel. A send costs a system
-//! call for each port and burst there, so the worker lets frames gather for a nap before it looks
-//! again, and while none come it sleeps until a file is readable. A nap is a tenth of the shortest
-//! budget at most, and far shorter than what the kernel's ring takes to fill. Elsewhere a look costs
-//! little, and a card's ring may fill within a nap: the worker looks on for a while first.
+//! Where each of its receive queues has a file, frames come through the kernel, and the worker sleeps
+//! until a file is readable. A send costs a system call for each port and burst there, so where frames
+//! have come several at a time it lets them gather for a nap more before it looks; one that comes alone
+//! is relayed at once. A nap is a tenth of the shortest budget at most, and far shorter than what the
+//! kernel's ring takes to fill. Elsewhere a look costs little, and a card's ring may fill within a nap:
+//! the worker looks on for a while first.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use arrayvec::ArrayVec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::set_current_timer_slack;
 
-use crate::packet::{BURST, Clock, RxPort};
+use crate::packet::{BURST, Clock, RxPort, Ticks};
 use crate::plan::Plan;
 use crate::stages::Rx;
 
@@ -41,12 +42,16 @@ pub(super) struct Idle {
     next: usize,
     /// Queues that have been polled since it slept, or since a burst was full.
     polled: usize,
-    /// Whether a packet has moved since it slept.
-    moved: bool,
+    /// Packets received since it slept.
+    received: usize,
     /// Whether a file was readable when it slept last.
     woken: bool,
-    /// How long a nap is, and by which plan.
-    nap: Duration,
+    /// Whether that was within a nap of its last look.
+    soon: bool,
+    /// Whether frames come several at a time, as far as it has seen.
+    several: bool,
+    /// How long a nap is, in ticks too, and by which plan.
+    nap: (Duration, Ticks),
     generation: Option<u64>,
 }
 
@@ -58,6 +63,19 @@ enum Sleep {
     Nap,
     /// Until a file is readable.
     Wait,
+    /// The same, and a nap more.
+    Gather,
+}
+
+/// What a turn brought.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// Packets that moved.
+    pub moved: usize,
+    /// Packets that were received.
+    pub received: usize,
+    /// Whether nothing waits and nobody but the queues brings anything.
+    pub alone: bool,
 }
 
 impl Idle {
@@ -72,58 +90,53 @@ impl Idle {
             empty_turns: 0,
             next: 0,
             polled: 0,
-            moved: false,
+            received: 0,
             woken: false,
-            nap: NAP_MAX,
+            soon: false,
+            several: false,
+            nap: (NAP_MAX, 0),
             generation: None,
         }
     }
 
-    /// Sleeps behind a turn that moved so many packets, where that is right. `alone` says that
-    /// nothing waits and that nobody but the queues brings anything.
+    /// Sleeps behind a turn, where that is right.
     #[inline]
-    pub(super) fn rest<R: RxPort, C: Clock>(
-        &mut self,
-        moved: usize,
-        alone: bool,
-        plan: &Plan,
-        rx: &Rx<R, C>,
-    ) {
+    pub(super) fn rest<R: RxPort, C: Clock>(&mut self, turn: Turn, plan: &Plan, rx: &mut Rx<R, C>) {
         if !self.adaptive {
             return;
         }
-        // Received and served: a full burst, and there may be more.
-        if moved >= 2 * BURST {
+        self.received += turn.received;
+        if turn.received >= BURST {
             return self.go_on(rx.place().0);
         }
-        self.sleep(moved, alone, plan, rx);
+        self.sleep(turn, plan, rx);
     }
 
-    /// There may be more at once.
+    /// A full burst: there may be more at once.
     fn go_on(&mut self, next: usize) {
-        (self.empty_turns, self.polled, self.moved, self.next) = (0, 0, true, next);
+        (self.empty_turns, self.polled, self.next) = (0, 0, next);
     }
 
-    fn sleep<R: RxPort, C: Clock>(
-        &mut self,
-        moved: usize,
-        alone: bool,
-        plan: &Plan,
-        rx: &Rx<R, C>,
-    ) {
+    fn sleep<R: RxPort, C: Clock>(&mut self, turn: Turn, plan: &Plan, rx: &mut Rx<R, C>) {
         let mut files = ArrayVec::<PollFd<'_>, FILES_MAX>::new();
         let mut put = |file| files.try_push(PollFd::from_borrowed_fd(file, PollFlags::IN)).is_ok();
-        let brought = alone && rx.files().all(|file| file.is_some_and(&mut put));
-        match self.decide(moved, brought && !files.is_empty(), rx.place()) {
-            Sleep::Not => {}
-            Sleep::Nap => {
-                if self.generation != Some(plan.generation) {
-                    (self.nap, self.generation) = (nap(plan), Some(plan.generation));
-                }
-                std::thread::sleep(self.nap);
-            }
+        let brought = turn.alone && rx.files().all(|file| file.is_some_and(&mut put));
+        let sleep = self.decide(turn.moved, brought && !files.is_empty(), rx.place());
+        if sleep == Sleep::Not {
+            return;
+        }
+        if self.generation != Some(plan.generation) {
+            (self.nap, self.generation) = (nap(plan), Some(plan.generation));
+        }
+        if matches!(sleep, Sleep::Wait | Sleep::Gather) {
             // An error is like a file that is readable in vain.
-            Sleep::Wait => self.woken = poll(&mut files, Some(&WAIT)) != Ok(0),
+            self.woken = poll(&mut files, Some(&WAIT)) != Ok(0);
+            drop(files);
+            let looked = rx.now();
+            self.soon = self.woken && rx.read_clock() - looked < self.nap.1;
+        }
+        if sleep == Sleep::Nap || (sleep == Sleep::Gather && self.woken) {
+            std::thread::sleep(self.nap.0);
         }
     }
 
@@ -137,25 +150,25 @@ impl Idle {
         // A turn that ends where it began has been round.
         self.polled += (next + queues - self.next - 1) % queues + 1;
         self.next = next;
-        self.moved |= moved > 0;
         if self.polled < queues {
             return Sleep::Not;
         }
         self.polled = 0;
-        if std::mem::take(&mut self.moved) | std::mem::take(&mut self.woken) {
-            Sleep::Nap
-        } else {
-            Sleep::Wait
+        let received = std::mem::take(&mut self.received);
+        if std::mem::take(&mut self.woken) {
+            self.several = received != 1 || self.soon;
         }
+        if self.several { Sleep::Gather } else { Sleep::Wait }
     }
 }
 
-/// How long a nap is by this plan.
-fn nap(plan: &Plan) -> Duration {
+/// How long a nap is by this plan, and in ticks.
+fn nap(plan: &Plan) -> (Duration, Ticks) {
     let shortest = plan.rules.iter().map(|rule| rule.budget).min().unwrap_or(u64::MAX);
-    let nanos =
-        u128::from(shortest / NAP_SHARE) * 1_000_000_000 / u128::from(plan.ticks_per_second.max(1));
-    NAP_MAX.min(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    let longest = plan.ticks_per_second / (1_000_000 / NAP_MAX.as_micros() as u64);
+    let ticks = longest.min(shortest / NAP_SHARE);
+    let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(plan.ticks_per_second.max(1));
+    (Duration::from_nanos(nanos as u64), ticks)
 }
 
 #[cfg(test)]
@@ -163,60 +176,87 @@ mod tests {
     use super::*;
 
     const QUEUES: usize = 3;
-    /// A full burst, received and served.
-    const FULL: usize = 2 * BURST;
 
-    /// How it sleeps behind turns that move so many and poll so many queues.
-    fn sleeps(idle: &mut Idle, brought: bool, turns: &[(usize, usize)]) -> Vec<Sleep> {
-        let turn = |&(moved, polls): &(usize, usize)| {
+    /// How it sleeps behind turns that receive so many and poll so many queues; each sleep ends with
+    /// a frame after a `pause` longer than a nap, or before.
+    fn sleeps(idle: &mut Idle, brought: bool, pause: bool, turns: &[(usize, usize)]) -> Vec<Sleep> {
+        let turn = |&(received, polls): &(usize, usize)| {
             let next = (idle.next + polls) % QUEUES;
-            if moved >= FULL {
+            idle.received += received;
+            if received >= BURST {
                 idle.go_on(next);
                 return Sleep::Not;
             }
-            idle.decide(moved, brought, (next, QUEUES))
+            let sleep = idle.decide(received, brought, (next, QUEUES));
+            if matches!(sleep, Sleep::Wait | Sleep::Gather) {
+                (idle.woken, idle.soon) = (true, !pause);
+            }
+            sleep
         };
         turns.iter().map(turn).collect()
     }
 
     #[test]
-    fn frames_gather_when_all_queues_have_been_looked_at() {
+    fn it_sleeps_when_all_queues_have_been_looked_at() {
         let mut idle = Idle::new(false);
         // Two of three queues brought something: the third is looked at first.
-        let turns = [(2, 1), (2, 1), (2, 1), (2, 3)];
-        let slept = sleeps(&mut idle, true, &turns);
-        assert_eq!(slept, [Sleep::Not, Sleep::Not, Sleep::Nap, Sleep::Nap]);
+        let slept = sleeps(&mut idle, true, true, &[(1, 1), (0, 1), (0, 1), (1, 3)]);
+        assert_eq!(slept, [Sleep::Not, Sleep::Not, Sleep::Wait, Sleep::Wait]);
     }
 
     #[test]
     fn behind_a_full_burst_it_looks_at_once() {
         let mut idle = Idle::new(false);
-        let turns = [(2, 2), (FULL, 1), (2, 1), (2, 1), (2, 1)];
-        let slept = sleeps(&mut idle, true, &turns);
-        assert_eq!(slept, [Sleep::Not, Sleep::Not, Sleep::Not, Sleep::Not, Sleep::Nap]);
+        let turns = [(1, 2), (BURST, 1), (1, 1), (1, 1), (1, 1)];
+        let slept = sleeps(&mut idle, true, true, &turns);
+        assert_eq!(slept, [Sleep::Not, Sleep::Not, Sleep::Not, Sleep::Not, Sleep::Wait]);
     }
 
     #[test]
-    fn it_waits_for_a_frame_when_nothing_came_for_a_nap() {
+    fn frames_gather_where_several_have_come() {
         let mut idle = Idle::new(false);
-        let slept = sleeps(&mut idle, true, &[(2, 3), (0, 3), (0, 3)]);
-        assert_eq!(slept, [Sleep::Nap, Sleep::Wait, Sleep::Wait]);
+        // A burst whose first was relayed at once and whose rest was there behind it; then bursts.
+        let slept = sleeps(&mut idle, true, true, &[(0, 3), (9, 3), (40, 3), (9, 3), (9, 3)]);
+        assert_eq!(slept[..2], [Sleep::Wait, Sleep::Gather]);
+        assert_eq!(slept[2..], [Sleep::Not, Sleep::Gather, Sleep::Gather]);
     }
 
     #[test]
-    fn woken_in_vain_it_naps_before_it_waits_again() {
+    fn frames_gather_where_one_follows_soon_upon_the_other() {
         let mut idle = Idle::new(false);
-        assert_eq!(sleeps(&mut idle, true, &[(0, 3)]), [Sleep::Wait]);
-        idle.woken = true;
-        assert_eq!(sleeps(&mut idle, true, &[(0, 3), (0, 3)]), [Sleep::Nap, Sleep::Wait]);
+        let slept = sleeps(&mut idle, true, false, &[(0, 3), (1, 3), (1, 3)]);
+        assert_eq!(slept, [Sleep::Wait, Sleep::Gather, Sleep::Gather]);
+    }
+
+    #[test]
+    fn a_frame_that_comes_alone_does_not_wait_for_others() {
+        let mut idle = Idle::new(false);
+        let slept = sleeps(&mut idle, true, true, &[(0, 3), (9, 3), (1, 3), (1, 3)]);
+        assert_eq!(slept, [Sleep::Wait, Sleep::Gather, Sleep::Wait, Sleep::Wait]);
+    }
+
+    #[test]
+    fn what_it_knows_outlasts_a_pause() {
+        let mut idle = Idle::new(false);
+        assert_eq!(sleeps(&mut idle, true, true, &[(0, 3), (9, 3)])[1], Sleep::Gather);
+        // It slept its time and no file was readable.
+        idle.woken = false;
+        assert_eq!(sleeps(&mut idle, true, true, &[(0, 3)]), [Sleep::Gather]);
+    }
+
+    #[test]
+    fn woken_in_vain_it_naps_behind_its_next_sleep() {
+        let mut idle = Idle::new(false);
+        let slept = sleeps(&mut idle, true, true, &[(0, 3), (0, 3)]);
+        assert_eq!(slept, [Sleep::Wait, Sleep::Gather]);
     }
 
     #[test]
     fn without_files_it_looks_on_for_a_thousand_turns() {
         let mut idle = Idle::new(false);
         let empty = vec![(0, 3); IDLE_TURNS as usize];
-        assert!(sleeps(&mut idle, false, &empty).iter().all(|sleep| *sleep == Sleep::Not));
+        assert!(sleeps(&mut idle, false, true, &empty).iter().all(|sleep| *sleep == Sleep::Not));
         let turns = [(0, 3), (1, 1), (0, 3)];
-        assert_eq!(sleeps(&mut idle, false, &turns), [Sleep::Nap, Sleep::Not, Sleep::Not]);
+        assert_eq!(sleeps(&mut idle, false, true, &turns), [Sleep::Nap, Sleep::Not, Sleep::Not]);
     }
 }

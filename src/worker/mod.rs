@@ -29,7 +29,7 @@ use crate::stages::{
 };
 
 use egress::{EgressPorts, Exit};
-use idle::Idle;
+use idle::{Idle, Turn};
 
 /// What a worker is made of besides its plan.
 pub struct Parts<D: Driver> {
@@ -74,6 +74,8 @@ pub struct Worker<D: Driver> {
     tally: Tally,
     /// Whether ports are still polled.
     receiving: bool,
+    /// Packets that the last turn received, its own and handed over.
+    received: usize,
     /// Packets that the last turn took through fan-out.
     served: usize,
     /// Header buffers that a burst may need.
@@ -140,6 +142,7 @@ impl<D: Driver> Worker<D> {
             added: None,
             tally: Tally::new(counters),
             receiving: true,
+            received: 0,
             served: 0,
             ended: 0,
             captures: 0,
@@ -289,6 +292,7 @@ impl<D: Driver> Worker<D> {
         }
         moved += egress.flush(&fanout.breakers, plan, rx, tally);
         edf.note(rx.now() - served_from);
+        self.received = received;
         self.publish(moved)
     }
 
@@ -299,7 +303,8 @@ impl<D: Driver> Worker<D> {
             let ledger = &self.tally.ledger;
             let waits = ledger.waiting_before + ledger.waiting_after > 0;
             let alone = !waits && self.egress.handoff.is_none();
-            idle.rest(moved, alone, &self.plan, &self.rx);
+            let turn = Turn { moved, received: self.received, alone };
+            idle.rest(turn, &self.plan, &mut self.rx);
         }
     }
 

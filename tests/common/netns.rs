@@ -138,6 +138,14 @@ impl Space {
         written.unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
+    /// Three pings, one behind the other, each of which must be answered. One by itself waits as long
+    /// as it is told; of several the later ones wait twice as long as the first ones took.
+    pub fn ping(&self, arguments: &[&str]) {
+        for _ in 0..3 {
+            self.run("ping", &[&["-c", "1", "-W", "20"], arguments].concat());
+        }
+    }
+
     /// A veth pair from here into another namespace, both ends up.
     pub fn veth(&self, name: &str, other: &Space, peer: &str) {
         let (process, file) = (std::process::id(), other.namespace.as_raw_fd());

@@ -76,8 +76,7 @@ fn a_port_comes(driver: &str) {
     }
     far.sender(FAR).send_to(b"back", (JOINED, 5000)).expect("it is sent");
     until("what comes in by it", || number(&named(&relay.show("rules"), "back")["packets"]) == 1);
-    let said = far.run("ping", &["-c", "3", "-i", "0.05", "-W", "5", &OURS.to_string()]);
-    assert!(said.contains(" 0% packet loss"), "{said}");
+    far.ping(&[&OURS.to_string()]);
 
     // Its link is watched as the others' are.
     for (state, breaker) in [("down", "open"), ("up", "closed")] {

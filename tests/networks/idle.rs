@@ -13,9 +13,9 @@ const COUNT: u32 = 100;
 /// How long it is between two of them.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Turns for each millisecond at most; with naps alone there would be nine or ten.
-const TURNS_MAX: u64 = 4;
-/// Turns for a frame at most: it is found, all queues are looked at, and once more behind a nap.
-const TURNS_FRAME: u64 = 8;
+const TURNS_MAX: u64 = 2;
+/// Turns for a frame at most: it is found, and all queues are looked at.
+const TURNS_FRAME: u64 = 4;
 
 fn a_worker_sleeps(driver: &str) {
     let net = Net::new();

@@ -55,6 +55,7 @@ fn main() -> std::process::ExitCode {
         bundles::every_datagram_arrives_over_af_packet,
         bundles::every_datagram_arrives_over_af_xdp,
         bundles::a_checksum_stays_what_it_is,
+        bundles::a_kernel_that_refuses_bundles_gets_each_by_itself,
         fragments::over_af_xdp,
         probe::a_probe_says_what_is_wrong_and_disturbs_nobody,
         idle::a_worker_sleeps_over_af_packet,

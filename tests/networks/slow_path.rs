@@ -52,8 +52,7 @@ fn is_found_and_pinged(workers: usize) {
     let (mut relay, kernel) = beside_the_kernel(&net, workers);
     let ours = OURS.to_string();
     for (size, address) in [("0", &*ours), ("1472", &ours), ("0", "fd00::1"), ("1452", "fd00::1")] {
-        let said = kernel.run("ping", &["-c", "3", "-i", "0.05", "-W", "5", "-s", size, address]);
-        assert!(said.contains(" 0% packet loss"), "{said}");
+        kernel.ping(&["-s", size, address]);
         let neighbour = kernel.ip(&format!("neighbour show {address} dev near"));
         assert!(neighbour.contains("lladdr"), "{neighbour}");
     }

@@ -51,8 +51,7 @@ pub fn the_kernel_sends_and_receives_by_taps() {
         let from = Ipv4Addr::new(10, 1, 0, 1);
         assert_eq!(receive(&receiver), Some((text.to_vec(), from.into())));
     }
-    let said = space.run("ping", &["-c", "3", "-i", "0.05", "-W", "5", "-I", "tout", "10.1.0.1"]);
-    assert!(said.contains(" 0% packet loss"), "{said}");
+    space.ping(&["-I", "tout", "10.1.0.1"]);
     let report = relay.stop();
     assert_eq!(number(&report["ledger"]["sent"]), COUNT);
     assert_eq!(named(&report["ports"], "in")["driver"], "net_tap");
