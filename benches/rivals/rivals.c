@@ -10,11 +10,14 @@
 #include <rte_errno.h>
 #include <rte_hash.h>
 #include <rte_hash_crc.h>
+#include <rte_ip.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_meter.h>
+#include <rte_net.h>
 #include <rte_sched.h>
+#include <rte_udp.h>
 
 #define BURST 32
 /* Empty answers of a scheduler in a row, after which it is taken to have stopped. */
@@ -23,6 +26,72 @@
 struct answer {
     uint64_t count, sum;
 };
+
+/* --- rte_mempool: buffers of the pool that `one` is of. ---------------------------------------- */
+
+/* So many are taken and given back, a burst at a time. */
+struct answer rivals_pool_cycle(const struct rte_mbuf *one, uint64_t packets)
+{
+    struct rte_mempool *pool = one->pool;
+    struct answer answer = { 0, 0 };
+
+    for (uint64_t at = 0; at < packets; at += BURST) {
+        struct rte_mbuf *burst[BURST];
+
+        if (unlikely(rte_pktmbuf_alloc_bulk(pool, burst, BURST) != 0))
+            return answer;
+        answer.count += BURST;
+        rte_pktmbuf_free_bulk(burst, BURST);
+    }
+    return answer;
+}
+
+/* --- rte_net: DPDK's own parser, and what it leaves to be checked. ------------------------------ */
+
+/* Bytes in front of the UDP header of a datagram that is whole, or 0. */
+static inline uint32_t udp_of(const struct rte_mbuf *packet)
+{
+    struct rte_net_hdr_lens lens;
+    uint32_t type = rte_net_get_ptype(packet, &lens, RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK);
+    uint32_t left = packet->pkt_len - lens.l2_len, at = (uint32_t)lens.l2_len + lens.l3_len;
+    const char *ip = rte_pktmbuf_mtod_offset(packet, const char *, lens.l2_len);
+    const struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(packet, const struct rte_udp_hdr *, at);
+    uint32_t length, datagram;
+
+    if (unlikely((type & RTE_PTYPE_L4_MASK) != RTE_PTYPE_L4_UDP))
+        return 0;
+    if (RTE_ETH_IS_IPV4_HDR(type)) {
+        const struct rte_ipv4_hdr *header = (const struct rte_ipv4_hdr *)ip;
+
+        length = rte_be_to_cpu_16(header->total_length);
+        if (unlikely(header->time_to_live == 0 || rte_ipv4_cksum(header) != 0))
+            return 0;
+    } else {
+        const struct rte_ipv6_hdr *header = (const struct rte_ipv6_hdr *)ip;
+
+        length = (uint32_t)sizeof(*header) + rte_be_to_cpu_16(header->payload_len);
+        if (unlikely(header->hop_limits == 0))
+            return 0;
+    }
+    datagram = (uint32_t)lens.l3_len + rte_be_to_cpu_16(udp->dgram_len);
+    if (unlikely(length > left || datagram > length))
+        return 0;
+    return at;
+}
+
+/* Datagrams among `count` packets, and the sum of where their UDP headers are. */
+struct answer rivals_parse(struct rte_mbuf *const *packets, uint64_t count)
+{
+    struct answer answer = { 0, 0 };
+
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t at = udp_of(packets[i]);
+
+        answer.count += at != 0;
+        answer.sum += at;
+    }
+    return answer;
+}
 
 /* --- rte_hash: keys of 8 or 32 bytes, a word of data each. ------------------------------------- */
 

@@ -33,7 +33,7 @@ def read_arguments():
     parser.add_argument("--profile", action="store_true",
                         help="instructions by source file (callgrind), nanoseconds by stage (perf), and nothing else")
     parser.add_argument("--stages", action="store_true",
-                        help="our stages beside rte_hash, rte_meter, rte_sched and a heap, in one process: --case stages")
+                        help="our stages beside rte_net, rte_hash, rte_meter, rte_sched and a heap, in one process: --case stages")
     parser.add_argument("--rounds", type=int, help="rounds of each case (default: 10, quick 2)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each block (default: 0.5)")
     parser.add_argument("--shared", action="store_true",
@@ -83,8 +83,9 @@ def main():
     if goals:
         table.print_goals(goals)
     print(f"\n{', '.join(f'{key} {value}' for key, value in facts.items())}")
-    print(f"{arguments.rounds} rounds of two blocks of {arguments.seconds} s each; thrown out:"
-          f" {ratios.Count.thrown_out}; disturbed and kept: {ratios.Count.kept_disturbed}"
+    if names != ["stages"]:
+        print(f"{arguments.rounds} rounds of two blocks of {arguments.seconds} s each")
+    print(f"thrown out: {ratios.Count.thrown_out}; disturbed and kept: {ratios.Count.kept_disturbed}"
           + (" - measure on an idle host" if ratios.Count.kept_disturbed else ""))
     kept = {"schema": 2, "host": facts, "command": ["scripts/bench.sh", *sys.argv[1:]],
             "rounds": arguments.rounds, "seconds": arguments.seconds,

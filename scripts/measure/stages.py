@@ -8,6 +8,7 @@ import subprocess
 
 from . import host, linking, ratios, table
 
+MILLISECONDS = 30  # of a block
 HEADS = ("size", "drawn", "ours, ns", "rival, ns", "ours / rival", "A/A")
 
 
@@ -24,7 +25,8 @@ def binary(punctual):
 
 
 def run(bench, rounds):
-    command = [binary(bench.punctual), "--cpu", bench.worker, "--rounds", rounds]
+    command = [binary(bench.punctual), "--cpu", bench.worker, "--rounds", rounds,
+               "--milliseconds", MILLISECONDS]
     ran = host.run(list(map(str, command)))
     if ran.returncode != 0:
         host.say_and_exit(f"rivals: {ran.returncode}\n{ran.stderr}", 70)
@@ -60,4 +62,5 @@ def measure(bench, rounds, _goals):
     ratios.Count.thrown_out += sum(row["thrown_out"] for row in rows)
     ratios.Count.kept_disturbed += sum(row["kept_disturbed"] for row in rows)
     print_rows(rows)
+    print(f"\nstages: {rounds * 2} rounds of four blocks of {MILLISECONDS} ms each")
     return rows

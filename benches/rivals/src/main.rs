@@ -9,10 +9,12 @@
 
 #[path = "../../cases/mod.rs"]
 mod cases;
+mod buffers;
 mod draw;
 mod duel;
 mod edf;
 mod egress;
+mod parse;
 mod plan;
 mod police;
 mod rows;
@@ -121,6 +123,14 @@ fn contests<'a>(eal: &'a Eal, arguments: &Arguments) -> Vec<Build<'a>> {
         let zipf = upto(sizes).into_iter().skip(1).step_by(2).map(|size| (size, Draw::Zipf));
         uniform.chain(zipf).collect()
     };
+    if wanted("buffers") {
+        all.push(Box::new(|| Box::new(buffers::Buffers::new(eal))));
+    }
+    if wanted("parse") {
+        for tagged in [false, true] {
+            all.push(Box::new(move || Box::new(parse::Parse::new(eal, tagged))));
+        }
+    }
     if wanted("classify: rows") {
         for (rows, draw) in drawn(&[1_024, 10_240, 102_400, 1_048_576]) {
             all.push(Box::new(move || Box::new(rows::Rows::new(eal, rows, draw))));

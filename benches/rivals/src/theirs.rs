@@ -30,6 +30,8 @@ pub struct Offered {
 }
 
 unsafe extern "C" {
+    fn rivals_pool_cycle(one: *const rte_mbuf, packets: u64) -> Answer;
+    fn rivals_parse(packets: *const *mut rte_mbuf, count: u64) -> Answer;
     fn rivals_hash_create(name: *const c_char, places: u32, key_length: u32) -> *mut Opaque;
     fn rivals_hash_add(hash: *mut Opaque, key: *const c_void, data: u64) -> c_int;
     fn rivals_hash_free(hash: *mut Opaque);
@@ -53,6 +55,20 @@ unsafe extern "C" {
     fn rivals_sched_take(port: *mut Opaque, pipe: *mut u32) -> *mut rte_mbuf;
     fn rivals_sched_cycle(port: *mut Opaque, packets: u64) -> Answer;
     fn rivals_sched_free(port: *mut Opaque);
+}
+
+/// Takes so many buffers, whole bursts of them, from the pool that `one` is of, and gives each burst back
+/// at once; `one`, and how many they were.
+pub fn cycle_of_pool(one: Mbuf, packets: u64) -> (Mbuf, Answer) {
+    let raw = one.into_raw();
+    // SAFETY: `raw` is a live mbuf, which is only asked for its pool, and then taken back.
+    unsafe { (Mbuf::from_raw(raw), rivals_pool_cycle(raw.as_ptr(), packets)) }
+}
+
+/// Parses packets with `rte_net_get_ptype`; UDP datagrams, and the sum of their UDP headers' places.
+pub fn parse(packets: &[Mbuf]) -> Answer {
+    // SAFETY: a handle is a pointer to a live mbuf, of which C only reads.
+    unsafe { rivals_parse(packets.as_ptr().cast(), packets.len() as u64) }
 }
 
 /// Keys that lie behind one another in memory, without a gap.
