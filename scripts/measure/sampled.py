@@ -44,7 +44,7 @@ def stage(files):
         for name in files:
             if found := re.search(f"(?:^|/){kind}", name):
                 return found[1]
-    return "DPDK" if all(name.startswith("??") for name in files) else "the rest"
+    return "DPDK" if all(re.search(r":[?0]$", name) for name in files) else "the rest"
 
 
 def stages(binary, addresses):

@@ -4,6 +4,8 @@
 use std::ffi::CStr;
 use std::path::Path;
 
+use super::DpdkError;
+
 /// What to do where a driver is wanted that is not linked in.
 const LINKED: &str = "DPDK is linked into this program and loads no drivers besides: use a build \
                       without the feature `static`";
@@ -32,18 +34,19 @@ pub(super) fn remedy(library: &str) -> String {
     format!("install the package {package}* (`apt-cache search {package}`)")
 }
 
-/// The argument of EAL that would load a driver, where none can be loaded: `-d FILE`.
-pub(super) fn module(extra: &[String]) -> Option<String> {
+/// Whether EAL's arguments would load a driver where none can be: `-d FILE`.
+///
+/// # Errors
+/// The argument, and which network drivers are linked in.
+pub fn check_modules(extra: &[String]) -> Result<(), DpdkError> {
     let mut arguments = extra.iter().skip_while(|argument| !argument.starts_with("-d"));
-    let found = arguments.next().filter(|_| are_linked_in())?;
+    let (Some(linked_in), Some(found)) = (dpdk_sys::LINKED_IN, arguments.next()) else {
+        return Ok(());
+    };
     let file = arguments.next().filter(|_| found == "-d");
-    Some(file.map_or(found.clone(), |file| format!("{found} {file}")))
-}
-
-/// The network drivers that are linked in, and what to do about others.
-pub(super) fn only_linked_in() -> String {
-    let names = dpdk_sys::LINKED_IN.unwrap_or_default().join(", ");
-    format!("{LINKED}; linked in are {names}")
+    let argument = file.map_or(found.clone(), |file| format!("{found} {file}"));
+    let why = format!("{LINKED}; linked in are {}", linked_in.join(", "));
+    Err(DpdkError::DriverModule { argument, why })
 }
 
 /// Why DPDK's capture tools cannot attach to a program that drivers are linked into.

@@ -169,9 +169,7 @@ fn check(config: &EalConfig) -> Result<(), DpdkError> {
         let name = config.name.clone();
         return Err(DpdkError::InvalidName { name });
     }
-    if let Some(argument) = drivers::module(&config.extra) {
-        return Err(DpdkError::DriverModule { argument, why: drivers::only_linked_in() });
-    }
+    drivers::check_modules(&config.extra)?;
     let (wanted, max) = (1 + config.worker_cpus.len(), dpdk_sys::RTE_MAX_LCORE as usize);
     if wanted > max {
         return Err(DpdkError::TooManyLcores { wanted, max });

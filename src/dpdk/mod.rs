@@ -29,6 +29,7 @@ pub mod ring;
 
 pub use clock::TscClock;
 pub use device::missing_driver;
+pub use drivers::check_modules;
 pub use eal::{Eal, EalConfig, allowed_cpus};
 pub use error::{DpdkError, Errno};
 pub use lcore::{Worker, WorkerPanicked, launch, lcore_id};

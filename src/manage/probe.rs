@@ -33,6 +33,8 @@ pub fn probe(config: &Config, plan: &Plan) -> Vec<Finding> {
     let topology = Topology::of_host();
     let places = placement::places(&topology, &chosen);
     found.extend(lcores(&chosen, &allowed, &places));
+    let modules = dpdk::check_modules(&config.eal.extra);
+    found.extend(modules.err().map(|error| Missing(error.to_string())));
     for (slot, port) in config.ports.iter().enumerate() {
         let receives = config.rules.iter().any(|rule| rule.input.ports.contains(&slot));
         found.extend(device(port, receives, (&topology, &places)));
