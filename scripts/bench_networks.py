@@ -11,6 +11,7 @@ measures idle time; all other kinds it only samples. Delivered is what the desks
 """
 
 import argparse
+import math
 import os
 import pathlib
 import signal
@@ -200,40 +201,50 @@ def measure(rival, rate, arguments, here):
 def compare(rate, arguments, here):
     """All rivals at one rate, in rounds; prints the medians, also of the rounds' ratios."""
     rivals = arguments.rivals.split()
-    rates = {rival: [] for rival in rivals}
+    rates = {rival: [None] * arguments.rounds for rival in rivals}
     losses = {rival: [] for rival in rivals}
-    at_work = 0
     for number in range(arguments.rounds):
-        at_work = max(at_work, others())
+        at_work = others()
         drop("relay", "in")
         alone = measure("nothing", rate, arguments, here)[2]
         pass_on("relay", "in")
+        at_work, alone_at_work = others(), at_work
+        is_quiet = max(alone_at_work, at_work) <= OTHERS_MAX
         # There and back, so that a host that grows slower or faster favours nobody.
         for rival in rivals if number % 2 == 0 else reversed(rivals):
             sent, delivered, taken = measure(rival, rate, arguments, here)
-            rates[rival].append(delivered / max(taken - alone, 1 / TICKS))
+            before, at_work = at_work, others()
             losses[rival].append(1 - delivered / (sent * arguments.fanout))
-            print(f"round {number + 1}: {rival}: {sent:,} sent, {delivered:,} copies, {taken - alone:.2f} s",
-                  file=sys.stderr)
-    at_work = max(at_work, others())
-    middle = {rival: statistics.median(rates[rival]) for rival in rivals}
+            disturbed = not is_quiet or max(before, at_work) > OTHERS_MAX
+            if not disturbed:
+                rates[rival][number] = delivered / max(taken - alone, 1 / TICKS)
+            print(f"round {number + 1}: {rival}: {sent:,} sent, {delivered:,} copies, {taken - alone:.2f} s, "
+                  f"others {max(before, at_work):.2f}{', disturbed' if disturbed else ''}", file=sys.stderr)
     print(f"\n1 -> {arguments.fanout}, {rate:,} datagrams of 200 bytes a second, "
           f"{arguments.rounds} rounds of {arguments.seconds} s; copies a second per busy core")
     for rival in rivals:
+        quiet = [rate for rate in rates[rival] if rate is not None]
         loss = statistics.median(losses[rival])
         note = f", lost {loss:.1%}" if loss > LOSS_MAX else ""
-        print(f"  {rival:16} {middle[rival]:12,.0f}{note}")
+        note += f", {arguments.rounds - len(quiet)} thrown out" if len(quiet) < arguments.rounds else ""
+        print(f"  {rival:16} {statistics.median(quiet) if quiet else math.nan:12,.0f}{note}")
     for one, other, wanted in GOALS:
-        if one in middle and other in middle:
-            ratios = [a / b for a, b in zip(rates[one], rates[other])]
-            ratio = statistics.median(ratios)
-            verdict = "reached" if ratio >= wanted else "missed"
-            if at_work > OTHERS_MAX:
-                verdict = "not judged"
-            print(f"  {one} is {ratio:.2f} of {other} ({min(ratios):.2f} to {max(ratios):.2f}; "
-                  f"wanted: {wanted}): {verdict}")
-    if at_work > OTHERS_MAX:
-        print(f"  the host was at work besides: {at_work:.2f} CPUs, {OTHERS_MAX} are allowed; run it again")
+        if one in rates and other in rates:
+            judge(one, other, wanted, rates)
+    print(f"  thrown out: what was measured while the host was at work besides, by more than {OTHERS_MAX} CPUs before or "
+          "behind it")
+
+
+def judge(one, other, wanted, rates):
+    """Prints what one is of the other, by the rounds in which neither was disturbed."""
+    pairs = list(zip(rates[one], rates[other]))
+    ratios = [a / b for a, b in pairs if a is not None and b is not None]
+    if 2 * len(ratios) <= len(pairs):
+        return print(f"  {one} of {other}: {len(ratios)} of {len(pairs)} rounds were quiet: not judged, run it again")
+    ratio = statistics.median(ratios)
+    verdict = "reached" if ratio >= wanted else "missed"
+    print(f"  {one} is {ratio:.2f} of {other} ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} rounds; "
+          f"wanted: {wanted}): {verdict}")
 
 
 def main():
