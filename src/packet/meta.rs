@@ -35,8 +35,8 @@ pub struct Meta {
 
 const _: () = assert!(size_of::<Meta>() == 64, "the private area is one cache line");
 
-/// Destination, UDP port and VLAN of an IPv4 packet, in that order from the high bits down. It is
-/// never 0, for no packet goes to 0.0.0.0.
+/// Destination, VLAN and UDP port of an IPv4 packet: eight bytes as they lie in memory, the numbers
+/// with their high bytes first. It is never 0, for no packet goes to 0.0.0.0.
 pub type NarrowKey = u64;
 
 /// Where the headers of a parsed frame are, and what was read on the way.

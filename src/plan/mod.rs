@@ -10,7 +10,7 @@ mod slots;
 pub(crate) use build::LINK_HEADERS;
 pub use build::{PlanError, PortFacts};
 pub use roles::{Roles, WORKERS_MAX, home_of_source};
-pub use rows::{Candidate, Given, Match, Miss, OURS, RowTable};
+pub use rows::{Candidate, Given, Match, Miss, OURS, Row, RowTable, UNKNOWN};
 pub use slots::{Capacity, OutputIdentity, Slots};
 
 use std::mem::offset_of;
@@ -18,9 +18,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::config::{BalanceBy, Class, FlowKind, Late, Neighbour, RxChecksum, RxMode};
-use crate::packet::Ticks;
+use crate::packet::{FRAME_OVERHEAD, Ticks};
 use crate::sched::{BucketRate, Contender, MemberSettings};
 use crate::wire::{Origin, OwnMacs, Template};
+
+/// Bytes of an Ethernet header without tags.
+const ETHERNET_HEADER: u32 = 14;
 
 /// Everything a worker's turn goes by.
 #[derive(Clone, Debug)]
@@ -195,8 +198,8 @@ pub struct BalancePlan {
 pub struct PlainOutputs {
     /// The longest IP packet that each of their ports sends, in bytes.
     pub mtu: u32,
-    /// Whether one of them decrements the TTL.
-    pub decrements: bool,
+    /// The least TTL that a packet may have: 2 where one of them decrements it.
+    pub least_ttl: u8,
     /// The only one, where there are no others.
     pub only: Option<OnlyOutput>,
 }
@@ -230,18 +233,14 @@ impl PlainOutputs {
     /// it is not too long for any port.
     #[inline(always)]
     pub fn suit(&self, origin: &Origin, first: &OutputPlan) -> bool {
-        self.suit_length(origin, first.template.ip_len(origin))
+        origin.ttl() >= self.least_ttl && first.template.ip_len(origin) <= self.mtu as usize
     }
 
-    /// [`Self::suit`] where packet and copies are IPv4 without tags, whose header takes 20 bytes.
+    /// [`Self::suit`] of a plain packet ([`plain_head`](crate::wire::plain_head)) that counts for so
+    /// many `bytes` ([`Meta::bytes`](crate::packet::Meta)), for plain copies, which are as long.
     #[inline(always)]
-    pub fn suit_plain(&self, origin: &Origin) -> bool {
-        self.suit_length(origin, 20 + origin.udp_len())
-    }
-
-    #[inline(always)]
-    fn suit_length(&self, origin: &Origin, ip_len: usize) -> bool {
-        (!self.decrements || origin.ttl() > 1) && ip_len <= self.mtu as usize
+    pub fn suit_plain(&self, origin: &Origin, bytes: u32) -> bool {
+        origin.ttl() >= self.least_ttl && bytes <= self.mtu + ETHERNET_HEADER + FRAME_OVERHEAD
     }
 }
 

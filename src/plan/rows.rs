@@ -14,7 +14,7 @@ use foldhash::{HashMap, HashMapExt};
 use crate::config::VlanMatch;
 use crate::packet::NarrowKey;
 use crate::wire::Key;
-use places::{EMPTY, NarrowRow, Places, WideRow};
+use places::{EMPTY, NarrowRow, Places, Search, WideRow};
 
 /// The UDP port of a row for any port; no datagram that matters is sent to port 0.
 const ANY_UDP_PORT: u16 = 0;
@@ -24,6 +24,8 @@ const ANY_VLAN: u16 = u16::MAX;
 const NEAR: usize = 128 << 10;
 /// The rule of what stands behind the last candidate of a list.
 const END: u32 = u32::MAX;
+/// The list of no row, and of no place without one.
+pub const UNKNOWN: u32 = EMPTY - 1;
 /// What is matched where a packet has the source address that copies of ours have: no rule's slot.
 pub const OURS: u32 = u32::MAX - 1;
 
@@ -105,27 +107,38 @@ pub struct Match {
     pub row: u32,
 }
 
-/// What a list of candidates gave to a packet, for the next one: the rows of an input share a list.
+/// What a list of candidates gives to a packet, and to the next ones of its input port that have the
+/// list: the rows of an input share one.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
-    /// The list; none where it depends on the source what it gives.
-    candidates: u32,
-    port: u8,
-    rule: u32,
-}
-
-impl Given {
-    /// Nothing as yet.
-    pub const NONE: Self = Self { candidates: EMPTY, port: 0, rule: END };
+    /// The list; [`UNKNOWN`] where it depends on the source what it gives.
+    pub list: u32,
+    /// Slot of the rule, or [`OURS`].
+    pub rule: u32,
 }
 
 /// What a row says.
-#[derive(Clone, Copy)]
-struct Row {
-    /// First of its candidates.
-    candidates: u32,
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its list: the first of its candidates.
+    pub list: u32,
     /// Its row flow, where a rule with `flow = "row"` matches it.
-    number: u32,
+    pub number: u32,
+}
+
+/// The rows that nearly all packets are found in.
+#[derive(Clone, Copy, Debug)]
+pub struct AtOnce<'a>(Search<'a, NarrowRow>);
+
+impl AtOnce<'_> {
+    /// The row of a key in a word, or one without a list; that also for a key of 0.
+    #[inline(always)]
+    pub fn row(&self, key: NarrowKey) -> Row {
+        match self.0.find(key) {
+            Some(row) => Row { list: row.candidates, number: row.number },
+            None => Row { list: EMPTY, number: 0 },
+        }
+    }
 }
 
 /// Candidates that lie side by side in the table: those that one input gives all its rows.
@@ -264,13 +277,22 @@ impl RowTable {
     }
 
     /// Asks for the rows in which these keys are looked for first, where the table does not fit a
-    /// near cache: what is far away comes for a whole burst at once, not packet by packet.
-    pub fn warm(&self, keys: impl Iterator<Item = Key>) {
+    /// near cache: what is far away comes for a whole burst at once, not packet by packet. A key is
+    /// read only where it is not in a word.
+    pub fn warm(&self, keys: impl Iterator<Item = (NarrowKey, impl Fn() -> Key)>) {
         if self.far {
-            keys.for_each(|key| match key.narrow() {
-                Some(key) => self.narrow.ask_for(key),
-                None => self.wide.ask_for(key),
+            keys.for_each(|(narrow, key)| match narrow {
+                0 => self.ask_for(&key()),
+                narrow => self.narrow.ask_for(narrow),
             });
+        }
+    }
+
+    #[cold]
+    fn ask_for(&self, key: &Key) {
+        match key.narrow() {
+            Some(key) => self.narrow.ask_for(key),
+            None => self.wide.ask_for(*key),
         }
     }
 
@@ -283,32 +305,19 @@ impl RowTable {
         self.candidate(row, source, port).map(|(_, found)| found)
     }
 
-    /// [`Self::find`] for nearly all packets, those with a key in a word, where all keys in use are
-    /// exact; else none. The source is asked for where it matters. The `last` packet's list is often
-    /// this one's, too.
+    /// What [`Self::find`] searches for nearly all packets, those with a key in a word, where all keys
+    /// in use are exact; nothing where they are not.
     #[inline(always)]
-    pub fn find_narrow(
-        &self,
-        key: NarrowKey,
-        source: impl Fn() -> u128,
-        port: u8,
-        last: &mut Given,
-    ) -> Option<Match> {
-        if !self.exact {
-            return None;
-        }
-        let row = self.narrow.find(key)?;
-        if (row.candidates != last.candidates) | (port != last.port) {
-            *last = self.give(row.candidates, source, port)?;
-        }
-        Some(Match { rule: last.rule, row: row.number })
+    pub fn at_once(&self) -> AtOnce<'_> {
+        AtOnce(if self.exact { self.narrow.search() } else { Search::NOTHING })
     }
 
-    /// What a list gives.
+    /// What the list of a row gives to a packet of this source that came in by `port`; none also where
+    /// there is no row. The source is asked for where it matters.
     #[inline(always)]
-    fn give(&self, candidates: u32, source: impl Fn() -> u128, port: u8) -> Option<Given> {
-        let mut listed = candidates;
-        for candidate in &self.candidates[candidates as usize..] {
+    pub fn give(&self, row: Row, source: impl Fn() -> u128, port: u8) -> Option<Given> {
+        let mut list = row.list;
+        for candidate in self.candidates.get(row.list as usize..)? {
             if candidate.rule == END {
                 break;
             }
@@ -317,10 +326,10 @@ impl RowTable {
             }
             if candidate.source_mask != 0 {
                 // Another source may get something else.
-                listed = EMPTY;
+                list = UNKNOWN;
             }
             if candidate.is_from(&source) {
-                return Some(Given { candidates: listed, port, rule: candidate.rule });
+                return Some(Given { list, rule: candidate.rule });
             }
         }
         None
@@ -352,7 +361,7 @@ impl RowTable {
     /// The first candidate of a row that applies, and its rank.
     fn candidate(&self, row: Row, source: u128, port: u8) -> Result<(u64, Match), Miss> {
         let mut miss = Miss::NoRule;
-        let list = self.candidates[row.candidates as usize..].iter();
+        let list = self.candidates[row.list as usize..].iter();
         for candidate in list.take_while(|candidate| candidate.rule != END) {
             if !candidate.has(port) {
                 continue;
@@ -371,12 +380,14 @@ impl RowTable {
         match key.narrow() {
             Some(key) => self
                 .narrow
+                .search()
                 .find(key)
-                .map(|&NarrowRow { candidates, number, .. }| Row { candidates, number }),
+                .map(|&NarrowRow { candidates, number, .. }| Row { list: candidates, number }),
             None => self
                 .wide
+                .search()
                 .find(*key)
-                .map(|&WideRow { candidates, number, .. }| Row { candidates, number }),
+                .map(|&WideRow { candidates, number, .. }| Row { list: candidates, number }),
         }
     }
 }

@@ -12,14 +12,16 @@
 
 use crate::config::FlowKind;
 use crate::ledger::Missed;
-use crate::packet::{Burst, DropReason, Meta, Packet, Ticks, keep};
-use crate::plan::{Given, Match, OURS, Plan};
+use crate::packet::{Burst, DropReason, Headers, Meta, Packet, Ticks, keep};
+use crate::plan::{Given, Match, OURS, Plan, Row, UNKNOWN};
 use crate::wire::{self, Key};
 
 use super::{Flows, IngressDrr, Tally};
 
 /// What a packet has for a rule on its way out of the burst; as [`OURS`] behind all slots.
 const NO_RULE: u32 = u32::MAX;
+/// The rule of a run that has not begun: what no packet has.
+const NO_RUN: u32 = OURS - 1;
 
 /// The stage; its table is the plan's.
 #[derive(Debug, Default)]
@@ -36,45 +38,34 @@ impl Classify {
         now: Ticks,
         tally: &mut Tally,
     ) {
+        plan.rows.warm(burst.iter().map(|packet| (packet.meta().key, || Key::of(packet))));
+        let rows = plan.rows.at_once();
         let mut run = Run::NONE;
-        let mut by_source = false;
-        plan.rows.warm(burst.iter().map(Key::of));
-        let (mut last, mut turned_away) = (Given::NONE, 0);
+        let mut seen = Seen::default();
         for packet in burst.iter_mut() {
-            let found = match find(packet, plan, &mut last) {
-                Some(found) => found,
-                None => search(packet, plan, now, tally),
-            };
-            if found.rule >= OURS {
-                turn_away(packet, found, plan, tally);
-                turned_away += 1;
-                continue;
-            }
-            if found.rule != run.rule {
-                let next = Run::of(found.rule, plan);
-                by_source |= next.flow == FlowKind::Source;
-                std::mem::replace(&mut run, next).count(now, tally);
+            let Meta { key, headers: Headers { port, .. }, .. } = *packet.meta();
+            let mut row = rows.row(key);
+            if (row.list, port) != (run.list, run.port) {
+                match run.turn_to(packet, row, &mut seen, plan, now, tally) {
+                    Some(number) => row.number = number,
+                    None => continue,
+                }
             }
             let meta = packet.meta_mut();
-            meta.rule = found.rule;
-            meta.flow = match run.flow {
-                FlowKind::Rule | FlowKind::Source => found.rule,
-                FlowKind::Row => plan.flows.rules + found.row,
-            };
+            meta.rule = run.rule;
+            meta.flow = run.flow + (row.number & run.row);
             run.packets += 1;
             run.bytes += u64::from(meta.bytes);
         }
         run.count(now, tally);
-        if turned_away > 0 {
+        if seen.turned_away {
             keep(burst, |packet| packet.meta().rule != NO_RULE);
         }
-        if by_source {
+        if seen.by_source {
             find_sources(burst, plan, flows, ingress, now, tally);
         }
     }
-}
 
-impl Classify {
     /// Finds the flows of sources that are kept here, where another worker has classified the
     /// burst.
     pub fn adopt<P: Packet>(
@@ -94,32 +85,46 @@ impl Classify {
     }
 }
 
-/// The rule of a packet, where it is found at once.
-#[inline(always)]
-fn find<P: Packet>(packet: &P, plan: &Plan, last: &mut Given) -> Option<Match> {
-    let Meta { headers, key, .. } = packet.meta();
-    plan.rows.find_narrow(*key, || wire::source(packet.head(), headers), headers.port, last)
+/// What was met in a burst that is to be looked at once more.
+#[derive(Debug, Default)]
+struct Seen {
+    /// A rule that has a flow for each source.
+    by_source: bool,
+    /// A packet that no rule takes.
+    turned_away: bool,
 }
 
 /// Marks a packet that no rule takes, and counts it where it is a copy of ours.
 #[cold]
 #[inline(never)]
-fn turn_away<P: Packet>(packet: &mut P, found: Match, plan: &Plan, tally: &mut Tally) {
-    if found.rule == OURS {
+fn turn_away<P: Packet>(packet: &mut P, rule: u32, plan: &Plan, tally: &mut Tally) {
+    if rule == OURS {
         tally.drop_unmatched(DropReason::OwnSource, packet, plan);
     }
     packet.meta_mut().rule = NO_RULE;
 }
 
-/// The rule of any packet; [`NO_RULE`] where it has none and is counted so.
-#[inline(never)]
-fn search<P: Packet>(packet: &P, plan: &Plan, now: Ticks, tally: &mut Tally) -> Match {
+/// The rule and the number of the row of a packet that may have been found in `row`; [`NO_RULE`] where
+/// it has none and is counted so.
+#[inline(always)]
+fn search<P: Packet>(
+    packet: &P,
+    row: Row,
+    plan: &Plan,
+    now: Ticks,
+    tally: &mut Tally,
+) -> (Given, u32) {
     let Meta { headers, .. } = packet.meta();
-    let (key, source, port) = (Key::of(packet), wire::source(packet.head(), headers), headers.port);
-    plan.rows.find(&key, source, port).unwrap_or_else(|miss| {
+    let source = || wire::source(packet.head(), headers);
+    if let Some(given) = plan.rows.give(row, source, headers.port) {
+        return (given, row.number);
+    }
+    let (key, source, port) = (Key::of(packet), source(), headers.port);
+    let Match { rule, row } = plan.rows.find(&key, source, port).unwrap_or_else(|miss| {
         tally.drop_missed(&Missed { port, key, source, miss }, now, packet, plan);
         Match { rule: NO_RULE, row: 0 }
-    })
+    });
+    (Given { list: UNKNOWN, rule }, row)
 }
 
 /// Finds the flows of packets whose rules have one for each source, and of those that find none
@@ -162,17 +167,54 @@ fn find_sources<P: Packet>(
 #[derive(Debug)]
 struct Run {
     rule: u32,
-    flow: FlowKind,
+    /// The list that gives this rule to whatever has it, and came in by `port`.
+    list: u32,
+    port: u8,
+    /// The flow of its packets, or of row 0.
+    flow: u32,
+    /// The bits of a row's number that say its flow: all or none.
+    row: u32,
     packets: u64,
     bytes: u64,
 }
 
 impl Run {
     /// None of any rule.
-    const NONE: Self = Self { rule: NO_RULE, flow: FlowKind::Rule, packets: 0, bytes: 0 };
+    const NONE: Self =
+        Self { rule: NO_RUN, list: UNKNOWN, port: 0, flow: 0, row: 0, packets: 0, bytes: 0 };
 
     fn of(rule: u32, plan: &Plan) -> Self {
-        Self { rule, flow: plan.rules[rule as usize].flow, ..Self::NONE }
+        let (flow, row) = match plan.rules[rule as usize].flow {
+            FlowKind::Rule | FlowKind::Source => (rule, 0),
+            FlowKind::Row => (plan.flows.rules, u32::MAX),
+        };
+        Self { rule, flow, row, ..Self::NONE }
+    }
+
+    /// Goes on to the rule of `packet`, which may have been found in `row`. Returns the number of its
+    /// row, or none where no rule takes it.
+    #[inline(never)]
+    fn turn_to<P: Packet>(
+        &mut self,
+        packet: &mut P,
+        row: Row,
+        seen: &mut Seen,
+        plan: &Plan,
+        now: Ticks,
+        tally: &mut Tally,
+    ) -> Option<u32> {
+        let (Given { list, rule }, number) = search(packet, row, plan, now, tally);
+        if rule >= OURS {
+            turn_away(packet, rule, plan, tally);
+            seen.turned_away = true;
+            return None;
+        }
+        if rule != self.rule {
+            seen.by_source |= plan.rules[rule as usize].flow == FlowKind::Source;
+            std::mem::replace(self, Self::of(rule, plan)).count(now, tally);
+        }
+        (self.list, self.port) = (list, packet.meta().headers.port);
+        Some(number)
     }
 
     /// Counts what arrived `now`.

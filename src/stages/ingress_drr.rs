@@ -86,16 +86,22 @@ impl<P: Packet> IngressDrr<P> {
             return false;
         }
         let rule = &plan.rules[rule as usize];
-        if burst.iter().all(|packet| packet.meta().flow == flow) {
-            // Nearly all bursts: rule and flow are looked up once.
-            let passes = u64::from(rule.fan_out()) * burst.len() as u64 <= plan.edf_window;
-            if passes {
-                let last = &mut flows.state(flow).last_deadline;
-                burst.iter_mut().for_each(|packet| stamp(packet.meta_mut(), rule.budget, last));
-            }
-            return passes;
+        let mut last = flows.state(flow).last_deadline;
+        let is_one = burst.iter_mut().all(|packet| {
+            let meta = packet.meta_mut();
+            stamp(meta, rule.budget, &mut last);
+            meta.flow == flow
+        });
+        if !is_one {
+            // These deadlines count for nothing; others come in their place.
+            return complete && passes_together(burst, plan, flows);
         }
-        complete && passes_together(burst, plan, flows)
+        // Nearly all bursts: rule and flow are looked up once.
+        let passes = u64::from(rule.fan_out()) * burst.len() as u64 <= plan.edf_window;
+        if passes {
+            flows.state(flow).last_deadline = last;
+        }
+        passes
     }
 
     /// Takes out the packet whose turn it is; one that is not `charged` for takes nothing of its

@@ -217,18 +217,17 @@ impl<T: TxPort> Tx<T> {
     /// Notes copies that are to be staged.
     #[inline(always)]
     fn note(runs: &mut ArrayVec<Run, BURST>, copies: &[T::Packet]) {
-        let Some(first) = copies.first() else {
-            return;
-        };
-        let mut run = runs.pop().unwrap_or_else(|| Run::of(first.meta()));
-        for copy in copies {
-            let copy = copy.meta();
-            if !run.has(copy) {
-                runs.push(std::mem::replace(&mut run, Run::of(copy)));
+        let mut rest = copies;
+        while let Some(first) = rest.first() {
+            let mut run = Run::of(first.meta());
+            match runs.last_mut() {
+                Some(last) if last.has(first.meta()) => rest = last.extend(rest),
+                _ => {
+                    rest = run.extend(rest);
+                    runs.push(run);
+                }
             }
-            run.extend(copy);
         }
-        runs.push(run);
     }
 
     /// Counts the first `accepted` copies of those that were staged as sent at `now`; the others

@@ -67,10 +67,9 @@ impl Sum {
     /// As [`Self::fold`], in the processor's byte order.
     #[inline(always)]
     const fn folded(self) -> u16 {
-        let (low, carry) = (self.0 as u32).overflowing_add((self.0 >> 32) as u32);
-        let sum = low + carry as u32;
-        let (low, carry) = (sum as u16).overflowing_add((sum >> 16) as u16);
-        low + carry as u16
+        // Both halves of a word hold the sum of the halves, but only the upper one the carry, too.
+        let sum = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
+        (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
     }
 
     /// Whether it is the sum of a header with a good checksum: 0 in one's complement, where not all
@@ -91,9 +90,9 @@ impl Sum {
     /// The checksum as it lies in a UDP header, where 0 would say that there is none (RFC 768).
     #[inline(always)]
     pub const fn udp_checksum(self) -> [u8; 2] {
-        match self.folded() {
-            u16::MAX => [0xff; 2],
-            sum => (!sum).to_ne_bytes(),
+        match !self.folded() {
+            0 => [0xff; 2],
+            checksum => checksum.to_ne_bytes(),
         }
     }
 

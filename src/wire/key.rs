@@ -49,16 +49,18 @@ impl Key {
     /// The key that `narrow` is.
     #[inline(always)]
     pub fn from_narrow(narrow: NarrowKey) -> Self {
-        let destination = MAPPED | u128::from(narrow >> 32);
-        Self { destination, udp_port: (narrow >> 16) as u16, vlan: narrow as u16 }
+        let bytes = narrow.to_ne_bytes();
+        let destination = MAPPED | u128::from(be32(&bytes, 0));
+        Self { destination, udp_port: be16(&bytes, 6), vlan: be16(&bytes, 4) }
     }
 
     /// The whole of it in a word, where the destination is an IPv4 one.
     #[inline(always)]
     pub fn narrow(&self) -> Option<NarrowKey> {
-        let rest = NarrowKey::from(self.udp_port) << 16 | NarrowKey::from(self.vlan);
+        let [a, b, c, d] = (self.destination as u32).to_be_bytes();
+        let ([e, f], [g, h]) = (self.vlan.to_be_bytes(), self.udp_port.to_be_bytes());
         let is_v4 = self.destination >> 32 == MAPPED >> 32;
-        is_v4.then_some((self.destination as NarrowKey) << 32 | rest)
+        is_v4.then_some(NarrowKey::from_ne_bytes([a, b, c, d, e, f, g, h]))
     }
 }
 
@@ -80,12 +82,21 @@ pub fn source_port(head: &[u8], headers: &Headers) -> u16 {
 /// Bytes of Ethernet, IPv4 and UDP without tags and options.
 pub const PLAIN_HEADER: usize = 42;
 
-/// The headers of a parsed packet where they are [`Headers::PLAIN`].
+/// The headers of a packet that parse has found to be [`Plain`](super::Plain).
 #[inline(always)]
 pub fn plain_head(packet: &impl Packet) -> Option<&[u8; PLAIN_HEADER]> {
     match packet.meta().key {
         0 => None,
         _ => packet.head().first_chunk(),
+    }
+}
+
+/// [`plain_head`], to be written.
+#[inline(always)]
+pub fn plain_head_mut(packet: &mut impl Packet) -> Option<&mut [u8; PLAIN_HEADER]> {
+    match packet.meta().key {
+        0 => None,
+        _ => packet.head_mut().first_chunk_mut(),
     }
 }
 

@@ -19,7 +19,7 @@ mod bundle;
 pub use bundle::{BUNDLE_HEADERS, Bundle, Part};
 pub use checksum::{SegmentSum, Sum, complete_udp_checksum, ipv4_header_valid};
 pub use fragment::{FRAGMENT_HEADER, Fragment, parse_fragment};
-pub use key::{Key, PLAIN_HEADER, plain_head, source, source_port};
+pub use key::{Key, PLAIN_HEADER, plain_head, plain_head_mut, source, source_port};
 pub use mac::MacAddr;
 pub use origin::Origin;
 pub use parse::{EXTENSIONS, OwnMacs, Verdict, parse, parse_other};

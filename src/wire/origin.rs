@@ -12,8 +12,8 @@ use crate::packet::{Headers, Part};
 /// swaps; numbers that are computed with (ports, lengths, TTL) in the processor's order.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
-    /// IPv4: the plain header of a copy as far as the received one goes into it, without its
-    /// checksum: version to fragment bits; TTL, protocol and source; destination and UDP ports.
+    /// IPv4: the plain header of a copy as far as the received one goes into it: version to fragment
+    /// bits; TTL, protocol, a checksum that means nothing, and source; destination and UDP ports.
     pub(super) v4: [u64; 3],
     /// IPv6: the addresses.
     pub(super) source: u128,
@@ -29,8 +29,8 @@ pub struct Origin {
     pub(super) ports: u32,
     /// The UDP length, header included; of a fragment what it has of IP payload.
     pub(super) udp_len: u16,
-    /// The UDP checksum, as it lies in memory.
-    pub(super) udp_checksum: [u8; 2],
+    /// The UDP length and checksum, as they lie in memory.
+    pub(super) udp_end: [u8; 4],
     payload: u16,
     /// Bytes of VLAN tags: 0, 4 or 8.
     pub(super) tags_len: u8,
@@ -40,12 +40,9 @@ pub struct Origin {
     pub(super) fragment: Option<Fragment>,
 }
 
-/// The bytes of a plain IPv4 header that come from the received one: all but version, lengths,
-/// fragment offset and checksum.
-const KEPT_V4: [u64; 2] = [
-    u64::from_ne_bytes([0, 0xff, 0, 0, 0xff, 0xff, 0x40, 0]),
-    u64::from_ne_bytes([0xff, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff]),
-];
+/// The bytes of an IPv4 header's first word that come from the received one: all but version,
+/// lengths and fragment offset.
+const KEPT_V4: u64 = u64::from_ne_bytes([0, 0xff, 0, 0, 0xff, 0xff, 0x40, 0]);
 
 impl Origin {
     const NONE: Self = Self {
@@ -57,7 +54,7 @@ impl Origin {
         first_word: 0,
         ports: 0,
         udp_len: 0,
-        udp_checksum: [0; 2],
+        udp_end: [0; 4],
         payload: 0,
         tags_len: 0,
         ttl: 0,
@@ -100,18 +97,21 @@ impl Origin {
     #[inline(always)]
     pub fn read_plain(head: &[u8; PLAIN_HEADER]) -> Self {
         let [first, second, third] = [14, 22, 30].map(|at| u64::from_ne_bytes(load(head, at)));
-        let mut origin = Self {
-            udp_sum: Sum::of_word(u16::from_ne_bytes(load(head, 40)).into()),
+        let sum = Sum::of_word(u16::from_ne_bytes(load(head, 40)).into())
+            + Sum::of_word(second & SOURCE_V4)
+            + Sum::of_word(third);
+        Self {
+            // A plain header is that of its copies: nothing in it but what they keep.
+            v4: [first, second, third],
+            udp_sum: !sum,
             ports: u32::from_ne_bytes(load(head, 34)),
             udp_len: be16(head, 38),
-            udp_checksum: load(head, 40),
+            udp_end: load(head, 38),
             payload: PLAIN_HEADER as u16,
+            ttl: head[22],
             version: 4,
             ..Self::NONE
-        };
-        origin.set_v4([first, second, third]);
-        origin.udp_sum = !origin.udp_sum;
-        origin
+        }
     }
 
     /// Whether the received headers are IPv4 without tags; options do not go into a copy.
@@ -134,7 +134,7 @@ impl Origin {
             tags: u64::from_ne_bytes(load(head, 12)) & TAGS[usize::from(tags_len / 4)],
             ports: u32::from_ne_bytes(load(&udp_header, 0)),
             udp_len,
-            udp_checksum: checksum,
+            udp_end: load(&udp_header, 4),
             payload: udp.saturating_add(8),
             tags_len,
             version,
@@ -159,7 +159,7 @@ impl Origin {
         // No overflow: the received IP packet was at least 20 bytes longer than its datagram.
         let [high, low] = self.udp_len.wrapping_add(20).to_be_bytes();
         let own = u64::from_ne_bytes([0x45, 0, high, low, 0, 0, 0, 0]);
-        self.v4 = [first & KEPT_V4[0] | own, second & KEPT_V4[1], third];
+        self.v4 = [first & KEPT_V4 | own, second, third];
         [self.ttl, ..] = second.to_ne_bytes();
         self.udp_sum += Sum::of_word(second & SOURCE_V4) + Sum::of_word(third);
     }

@@ -70,8 +70,9 @@ pub struct Template {
     /// The destination MAC and the source's first two bytes, as they lie in memory; zeros where
     /// the group's bits go.
     macs: u64,
-    /// The rest of the source MAC, as it lies in memory.
-    source_mac: u32,
+    /// The rest of the source MAC, the ethertype and two bytes that others overwrite, as they lie in
+    /// memory.
+    source_mac: u64,
     /// The bits of the destination's last four bytes that the MAC takes (RFC 1112, RFC 2464).
     mac_mask: u32,
     /// IPv4: the header and the UDP ports, in the words of [`Origin`].
@@ -132,6 +133,7 @@ impl Template {
         let (head, tail, mac_mask) = mac(rewrite);
         let [a, b, c, d, e, f] = rewrite.source_mac.0;
         let (udp_port, source_port, port_to_source) = ports(rewrite);
+        let ethertype = ethertype(rewrite.version);
         let ttl = match rewrite.ttl {
             TtlRewrite::Decrement => Field::new(u8::MAX, u8::MAX),
             TtlRewrite::Set(ttl) => Field::new(ttl, 0),
@@ -142,7 +144,7 @@ impl Template {
             moves_ports: port_to_source != 0
                 || matches!(rewrite.udp_port, UdpPortRewrite::Shift(_)),
             macs: u64::from_ne_bytes([head[0], head[1], tail[0], tail[1], tail[2], tail[3], a, b]),
-            source_mac: u32::from_ne_bytes([c, d, e, f]),
+            source_mac: u64::from_ne_bytes([c, d, e, f, ethertype[0], ethertype[1], 0, 0]),
             mac_mask: u32::from_ne_bytes(mac_mask),
             tags: tags(rewrite.vlan),
             tags_len: match rewrite.vlan {
@@ -289,7 +291,7 @@ impl Template {
         let [a, b, c, d, ..] = third.to_ne_bytes();
 
         let ip = LEN - 28;
-        self.write_ethernet(origin, u32::from_ne_bytes([a, b, c, d]), [0x08, 0x00], ip, out);
+        self.write_ethernet(origin, u32::from_ne_bytes([a, b, c, d]), ip, out);
         put(out, ip, first.to_ne_bytes());
         put(out, ip + 8, second.to_ne_bytes());
         put(out, ip + 16, third.to_ne_bytes());
@@ -312,7 +314,7 @@ impl Template {
         let sum = Sum::of_wide(source) + Sum::of_wide(destination) + Sum::of_word(ports.into());
 
         let ip = LEN - 48;
-        self.write_ethernet(origin, tail(destination), [0x86, 0xdd], ip, out);
+        self.write_ethernet(origin, tail(destination), ip, out);
         put(out, ip, first.to_ne_bytes());
         put(out, ip + 4, second.to_be_bytes());
         put(out, ip + 8, source.to_ne_bytes());
@@ -343,21 +345,29 @@ impl Template {
         &self,
         origin: &Origin,
         tail: u32,
-        ethertype: [u8; 2],
         ip: usize,
         out: &mut [u8; LEN],
     ) {
         // Bytes 2 to 5 of 8, in either byte order.
         let group = u64::from(tail & self.mac_mask) << 16;
         put(out, 0, (self.macs | group).to_ne_bytes());
+        // The last two bytes are those of a tag or of the IP header, which come behind this.
         put(out, 8, self.source_mac.to_ne_bytes());
         let tags = (self.tags.constant | origin.tags & self.tags.mask).to_ne_bytes();
         match ip {
-            14 => {}
+            14 => return,
             18 => put(out, 12, [tags[0], tags[1], tags[2], tags[3]]),
             _ => put(out, 12, tags),
         }
-        put(out, ip - 2, ethertype);
+        put(out, ip - 2, ethertype(self.version));
+    }
+}
+
+/// What Ethernet says that it carries.
+const fn ethertype(version: IpVersion) -> [u8; 2] {
+    match version {
+        IpVersion::V4 => [0x08, 0x00],
+        IpVersion::V6 => [0x86, 0xdd],
     }
 }
 
@@ -365,11 +375,11 @@ impl Template {
 #[inline(always)]
 fn write_udp_end<const LEN: usize>(origin: &Origin, sum: Sum, out: &mut [u8; LEN]) {
     // Zero says that the sender has none, and stays (RFC 768).
-    let [a, b] = match origin.udp_checksum {
-        [0, 0] => [0, 0],
+    let [high, low, a, b] = origin.udp_end;
+    let [a, b] = match u16::from_ne_bytes([a, b]) {
+        0 => [0, 0],
         _ => (origin.udp_sum + sum).udp_checksum(),
     };
-    let [high, low] = origin.udp_len.to_be_bytes();
     put(out, LEN - 4, [high, low, a, b]);
 }
 

@@ -7,7 +7,7 @@
 use fastrand::Rng;
 use punctual::dpdk::Eal;
 use punctual::packet::{BURST, NarrowKey};
-use punctual::plan::{Given, Match, Plan};
+use punctual::plan::{Given, Match, Plan, UNKNOWN};
 use punctual::wire::Key;
 
 use crate::draw::{Draw, SEQUENCE, Walk};
@@ -16,9 +16,9 @@ use crate::plan;
 use crate::theirs::Hash;
 
 /// One packet in so many is of no row.
-const UNKNOWN: usize = 16;
+const MISSES: usize = 16;
 /// Behind the UDP ports of all rows.
-const UNKNOWN_PORT: u64 = 6000;
+const UNKNOWN_PORT: u16 = 6000;
 
 /// The contest.
 pub struct Rows<'a> {
@@ -31,10 +31,12 @@ pub struct Rows<'a> {
     theirs: Walk,
 }
 
-/// The nth row's key: destination, UDP port, no VLAN.
-fn key_of(row: usize) -> NarrowKey {
+/// The key of the nth row, or of one with this much added to its UDP port.
+fn key_of(row: usize, more: u16) -> NarrowKey {
     let (group, port) = (row / 4, row % 4);
-    (239 << 24 | group as u64) << 32 | (5000 + port as u64) << 16
+    let destination = u128::from(0xffff_ef00_0000 + group as u64);
+    let key = Key { destination, udp_port: 5000 + port as u16 + more, vlan: 0 };
+    key.narrow().expect("the key of an IPv4 group")
 }
 
 /// What a match is as one word.
@@ -48,16 +50,16 @@ impl<'a> Rows<'a> {
         let plan = plan::of_rows(rows);
         let mut hash = Hash::new::<u64>(eal, "rows", (rows * 2).next_power_of_two())
             .expect("there is memory for rte_hash");
-        for key in (0..rows).map(key_of) {
+        for key in (0..rows).map(|row| key_of(row, 0)) {
             let found = plan.rows.find(&Key::from_narrow(key), 0, 0).expect("the row is there");
             assert!(hash.add(key, word_of(found)), "there is room for it");
         }
         let mut random = Rng::with_seed(1);
         let drawn = draw.sequence(rows, SEQUENCE, &mut random);
-        let unknown = (UNKNOWN_PORT - 5000) << 16;
+        let unknown = UNKNOWN_PORT - 5000;
         let asked = drawn.iter().enumerate().map(|(number, &row)| {
-            let misses = number % UNKNOWN == number / UNKNOWN % UNKNOWN;
-            key_of(row as usize) + if misses { unknown } else { 0 }
+            let misses = number % MISSES == number / MISSES % MISSES;
+            key_of(row as usize, if misses { unknown } else { 0 })
         });
         let (ours, theirs) = Default::default();
         Self { asked: asked.collect(), plan, hash, rows, draw, ours, theirs }
@@ -79,13 +81,19 @@ impl Contest for Rows<'_> {
         let (mut answer, table) = (Answer::default(), &self.plan.rows);
         self.ours.go(packets, self.asked.len(), |part, _| {
             for burst in self.asked[part].chunks_exact(BURST) {
-                table.warm(burst.iter().map(|&key| Key::from_narrow(key)));
-                let mut last = Given::NONE;
+                table.warm(burst.iter().map(|&key| (key, move || Key::from_narrow(key))));
+                let (rows, mut last) = (table.at_once(), Given { list: UNKNOWN, rule: 0 });
                 for &key in burst {
-                    if let Some(found) = table.find_narrow(key, || 0, 0, &mut last) {
-                        answer.count += 1;
-                        answer.sum = answer.sum.wrapping_add(word_of(found));
+                    let row = rows.row(key);
+                    if row.list != last.list {
+                        match table.give(row, || 0, 0) {
+                            Some(given) => last = given,
+                            None => continue,
+                        }
                     }
+                    answer.count += 1;
+                    let found = Match { rule: last.rule, row: row.number };
+                    answer.sum = answer.sum.wrapping_add(word_of(found));
                 }
             }
         });

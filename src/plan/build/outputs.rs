@@ -124,6 +124,7 @@ impl Building<'_> {
         let plain = rule.balance.is_none()
             && rule.input.fragments == Fragments::Drop
             && outputs.iter().all(|o| o.sample <= 1 && chains(o) && knows(o));
+        let decrements = |output: &Output| output.ttl == TtlRewrite::Decrement;
         let only = |output: &Output| OnlyOutput {
             slot: self.fan_out[first as usize],
             port: output.port as u8,
@@ -131,7 +132,7 @@ impl Building<'_> {
         };
         plain.then(|| PlainOutputs {
             mtu: outputs.iter().map(|output| self.ports[output.port].mtu).min().unwrap_or(0),
-            decrements: outputs.iter().any(|output| output.ttl == TtlRewrite::Decrement),
+            least_ttl: if outputs.iter().any(decrements) { 2 } else { 0 },
             only: if let [output] = &outputs[..] { Some(only(output)) } else { None },
         })
     }

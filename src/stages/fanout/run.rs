@@ -13,7 +13,7 @@ use crate::wire::{self, Origin, PLAIN_HEADER};
 
 /// What the copies of a packet are made of.
 struct Original<P: Packet> {
-    /// Its metadata; of a plain origin with the bytes of a plain copy.
+    /// Its metadata, in no queue; of a plain origin with the bytes of a plain copy.
     meta: Meta,
     origin: Origin,
     payload: P::Payload,
@@ -44,14 +44,17 @@ impl<P: Packet> Original<P> {
                 return false;
             };
             output.template.write_plain(origin, room);
-            *copy.meta_mut() = Meta { link: None, output: slot, ..*meta };
+            // Whole, then what differs: its parts took more stores.
+            let its = copy.meta_mut();
+            *its = *meta;
+            its.output = slot;
             return true;
         }
         let done = rewrite(copy, 0, output, origin);
         if done {
             payload.chain_to(copy);
             let bytes = copy.frame_len() as u32 + FRAME_OVERHEAD;
-            *copy.meta_mut() = Meta { link: None, output: slot, bytes, ..*meta };
+            *copy.meta_mut() = Meta { output: slot, bytes, ..*meta };
         }
         done
     }
@@ -111,12 +114,12 @@ impl<O: PacketPool> Fanout<O> {
         let first = &plan.outputs[first as usize];
         let mut originals = ArrayVec::<_, BURST>::new();
         for packet in run {
-            let meta = *packet.meta();
+            let meta = Meta { link: None, ..*packet.meta() };
             let long = meta.bytes - FRAME_OVERHEAD >= plan.copy_below;
             // Each way pushes for itself, so that nothing is put together twice.
             if let Some(head) = wire::plain_head(&packet).filter(|_| long) {
                 let origin = Origin::read_plain(head);
-                if plain.suit_plain(&origin) {
+                if plain.suit_plain(&origin, meta.bytes) {
                     let payload = packet.into_payload(PLAIN_HEADER, outputs.len());
                     originals.push(Original { meta, origin, payload });
                     continue;
@@ -187,13 +190,13 @@ fn rewrite_run<P: Packet>(
     let by_words = output.template.is_plain();
     let mut done = 0;
     for packet in packets {
-        let fits = packet.meta().rule == rule && (only.chained || packet.segments() == 1);
-        let rewritten = match wire::plain_head(packet) {
-            Some(head) if fits && by_words => {
-                let origin = Origin::read_plain(head);
-                plain.suit_plain(&origin) && rewrite_plain(packet, output, &origin)
-            }
-            _ => fits && rewrite_any(packet, plain, output),
+        let Meta { rule: its, bytes, .. } = *packet.meta();
+        if its != rule || !(only.chained || packet.segments() == 1) {
+            break;
+        }
+        let rewritten = match wire::plain_head_mut(packet) {
+            Some(head) if by_words => rewrite_plain(head, bytes, plain, output),
+            _ => rewrite_any(packet, plain, output),
         };
         if !rewritten {
             break;
@@ -214,15 +217,20 @@ fn rewrite_any<P: Packet>(packet: &mut P, plain: PlainOutputs, output: &OutputPl
     done
 }
 
-/// [`rewrite`] where packet and copy are IPv4 without tags.
+/// [`rewrite_any`] where packet and copy are plain: one header takes the other's place.
 #[inline(always)]
-fn rewrite_plain<P: Packet>(packet: &mut P, output: &OutputPlan, origin: &Origin) -> bool {
-    let room = packet.replace_front(PLAIN_HEADER, PLAIN_HEADER);
-    let Some(room) = room.and_then(|room| room.first_chunk_mut()) else {
-        return false;
-    };
-    output.template.write_plain(origin, room);
-    true
+fn rewrite_plain(
+    head: &mut [u8; PLAIN_HEADER],
+    bytes: u32,
+    plain: PlainOutputs,
+    output: &OutputPlan,
+) -> bool {
+    let origin = Origin::read_plain(head);
+    let fits = plain.suit_plain(&origin, bytes);
+    if fits {
+        output.template.write_plain(&origin, head);
+    }
+    fits
 }
 
 /// Counts packets of a rule that come to fan-out.

@@ -1,7 +1,7 @@
 //! What tx keeps of copies that it has handed to a port.
 
 use crate::ledger::{Counters, Residence};
-use crate::packet::{FRAME_OVERHEAD, Meta, Ticks};
+use crate::packet::{FRAME_OVERHEAD, Meta, Packet, Ticks};
 
 /// What must be known of copies once the port has them: those of one output, one behind the other,
 /// that arrived together and are due together. Egress DRR serves outputs in runs, so that runs are
@@ -30,11 +30,18 @@ impl Run {
         (self.output, self.arrival, self.deadline) == (copy.output, copy.arrival, copy.deadline)
     }
 
-    /// Adds a copy that is of the run.
+    /// Adds the copies in front that are of the run; returns the others.
     #[inline(always)]
-    pub(super) fn extend(&mut self, copy: &Meta) {
-        self.copies += 1;
-        self.bytes += copy.bytes;
+    pub(super) fn extend<'a, P: Packet>(&mut self, copies: &'a [P]) -> &'a [P] {
+        let run = *self;
+        let one = |copy: &&P| run.has(copy.meta());
+        let (count, bytes) = copies
+            .iter()
+            .take_while(one)
+            .fold((0, 0), |(count, bytes), copy| (count + 1, bytes + copy.meta().bytes));
+        self.copies += count as u32;
+        self.bytes += bytes;
+        &copies[count..]
     }
 
     /// Counts its copies as sent at `now`.
