@@ -385,8 +385,8 @@ pub static LIMITS: Section = Section {
             "sources",
             Kind::Integer(1, 1 << 24),
             Preset::Is("65536"),
-            "flows that rules with `flow = \"source\"` share, of which a power of two is used; twice \
-             the senders are enough for nearly all of them",
+            "flows that rules with `flow = \"source\"` share; the power of two at or below is used, and \
+             nearly all senders find one where that is twice their number",
         ),
         key("groups", Kind::Integer(1, 65_536), Preset::Is("4096"), "groups joined on all ports"),
         key(
