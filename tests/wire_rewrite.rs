@@ -11,7 +11,8 @@ use proptest::option;
 use proptest::prelude::*;
 use punctual::config::{SourcePortRewrite, TtlRewrite, UdpPortRewrite, VlanRewrite};
 use punctual::wire::{
-    IpVersion, MAX_HEADER, MacAddr, Origin, OwnMacs, Rewrite, Template, Verdict, parse,
+    IpVersion, MAX_HEADER, MacAddr, Origin, OwnMacs, PLAIN_HEADER, Rewrite, Template, Verdict,
+    parse, parse_plain,
 };
 
 const PORT_MAC: MacAddr = MacAddr([0x02, 0xaa, 0xbb, 0xcc, 0xdd, 0xee]);
@@ -146,6 +147,15 @@ fn copy(bytes: &[u8], rewrite: &Rewrite) -> Result<Vec<u8>, TestCaseError> {
     template.write(&origin, &mut header);
     prop_assert_eq!(&header[header_len..], [0xa5; 8]);
     header.truncate(header_len);
+    // The way of plain frames is another, and comes to the same.
+    if let Some(head) = bytes.first_chunk()
+        && template.is_plain()
+        && parse_plain(bytes, bytes.len(), &OwnMacs::default()).is_some()
+    {
+        let mut plain = [0xa5; PLAIN_HEADER];
+        template.write_plain(&Origin::read_plain(head), &mut plain);
+        prop_assert_eq!(&plain[..], &header[..]);
+    }
     let tags = header_len + payload.len() - 14 - template.ip_len(&origin);
     prop_assert!(matches!(tags, 0 | 4 | 8), "ip_len leaves {tags} bytes of tags");
     Ok([&header, payload].concat())

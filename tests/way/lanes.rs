@@ -138,21 +138,20 @@ proptest! {
     }
 }
 
-/// The deadlines of packets of two rows that arrived at different times, as another worker's may; in
-/// order, and whether the burst was asked before whether it passes.
-fn deadlines(is_asked: bool) -> Vec<Ticks> {
+/// The deadlines of packets to these UDP ports, of two rows, that arrived at different times, as
+/// another worker's may; in order. `is_asked`: whether the burst was asked before whether it passes.
+fn deadlines(arrivals: &[(u16, Ticks)], is_asked: bool) -> Vec<Ticks> {
     let plan = Site::new(RULES).plan;
     let mut tally = Tally::new(Arc::new(Counters::for_plan(&plan)));
     let (mut flows, mut ingress) = (Flows::new(&plan), IngressDrr::new(&plan));
-    let packet = |(udp_port, _): (u16, Ticks)| {
+    let packet = |&(udp_port, _): &(u16, Ticks)| {
         HeapFrame::new(&[&v4().with(|f| f.udp_port = udp_port).bytes()])
     };
-    let arrivals = [(5002, 1_000), (5003, 1_000), (5002, 5_000)];
-    let mut burst: Burst<_> = arrivals.into_iter().map(packet).collect();
+    let mut burst: Burst<_> = arrivals.iter().map(packet).collect();
     Parse::default().inspect(&mut burst, &plan, &mut tally);
     Classify.inspect(&mut burst, &plan, &mut flows, &ingress, 1, &mut tally);
     for (packet, (_, arrival)) in burst.iter_mut().zip(arrivals) {
-        packet.meta_mut().arrival = arrival;
+        packet.meta_mut().arrival = *arrival;
     }
     if is_asked {
         assert!(!ingress.passes(&mut burst, true, &Edf::new(&plan), &plan, &mut flows));
@@ -167,7 +166,11 @@ fn deadlines(is_asked: bool) -> Vec<Ticks> {
 
 #[test]
 fn a_burst_that_does_not_pass_is_due_as_if_nobody_had_asked() {
-    let alone = deadlines(false);
-    assert_eq!(alone[2] - alone[0], 4_000, "each from its own arrival");
-    assert_eq!(deadlines(true), alone);
+    for arrivals in
+        [&[(5002, 1_000), (5003, 1_000), (5002, 5_000)][..], &[(5002, 1_000), (5003, 5_000)]]
+    {
+        let alone = deadlines(arrivals, false);
+        assert_eq!(alone[alone.len() - 1] - alone[0], 4_000, "each from its own arrival");
+        assert_eq!(deadlines(arrivals, true), alone);
+    }
 }
