@@ -6,6 +6,8 @@
 //! keeps its deficit and gets no new quantum. O(1) a packet where every quantum is at least the
 //! largest packet. The same code serves ingress (members are flows) and egress (outputs).
 
+use prefetch_index::prefetch_index;
+
 use crate::config::{Class, QueueBound};
 use crate::packet::{BURST, Packet};
 
@@ -135,10 +137,10 @@ impl<P: Packet> Drr<P> {
         self.members[member as usize].packets as usize
     }
 
-    /// Loads what is known of these members: what is far away comes for all of them at once.
+    /// Asks the cache for what is known of these members: what is far away comes for all of them at
+    /// once.
     pub fn warm(&self, members: impl Iterator<Item = u32>) {
-        let loaded = |sum, member: u32| sum ^ self.members[member as usize].packets;
-        std::hint::black_box(members.fold(0, loaded));
+        members.for_each(|member| prefetch_index(&*self.members, member as usize));
     }
 
     /// Whether a packet of so many bytes fits behind the others of `member`.

@@ -128,7 +128,7 @@ fn search<P: Packet>(
 }
 
 /// Finds the flows of packets whose rules have one for each source, and of those that find none
-/// their rule's. There may be a million, none of them near: each table is loaded for the whole
+/// their rule's. There may be a million, none of them near: each table is asked for, for the whole
 /// burst before it is used.
 #[inline(never)]
 fn find_sources<P: Packet>(

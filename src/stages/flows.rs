@@ -3,6 +3,11 @@
 //! Sources live in a bounded table of sets of eight. A source keeps its slot while it is heard
 //! of; a slot is given to another source once it has been silent for [`SILENT_SECONDS`] and
 //! nothing of it waits. Where all eight are busy the caller uses the rule's overflow flow.
+//!
+//! Each source has a mark of one byte; those of a set are one word. So nearly all look-ups read a
+//! word, and then the one source that is meant, however many the set has.
+
+use prefetch_index::prefetch_index;
 
 use crate::packet::Ticks;
 use crate::plan::{Plan, home_of_source};
@@ -36,10 +41,40 @@ impl Source {
     const FREE: Self = Self { address: 0, last_heard: 0, rule: Self::NONE };
 }
 
+/// The marks of a set's sources, a byte each; 0 for none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks(u64);
+
+impl Marks {
+    /// A 1 in each byte.
+    const ONES: u64 = u64::MAX / 0xff;
+
+    /// The slots that have this mark; perhaps others, but none that has it is left out.
+    #[inline(always)]
+    fn with(self, mark: u8) -> impl Iterator<Item = usize> {
+        // The high bit of each byte that is 0, and of some behind one ("Hacker's Delight", section 6-1).
+        let differ = self.0 ^ Self::ONES * u64::from(mark);
+        let mut zeros = differ.wrapping_sub(Self::ONES) & !differ & Self::ONES << 7;
+        std::iter::from_fn(move || {
+            let way = (zeros != 0).then(|| zeros.trailing_zeros() as usize / 8);
+            zeros &= zeros.wrapping_sub(1);
+            way
+        })
+    }
+
+    fn set(&mut self, way: usize, mark: u8) {
+        let mut marks = self.0.to_le_bytes();
+        marks[way] = mark;
+        self.0 = u64::from_le_bytes(marks);
+    }
+}
+
 /// All flows of one worker.
 #[derive(Debug)]
 pub struct Flows {
     states: Box<[FlowState]>,
+    /// By set.
+    marks: Box<[Marks]>,
     sources: Box<[Source]>,
     first_source: u32,
     silent: Ticks,
@@ -60,6 +95,7 @@ impl Flows {
         let sets = sets.map_or(0, |bits| 1 << bits);
         Self {
             states: vec![FlowState::default(); plan.flows.total()].into(),
+            marks: vec![Marks::default(); sets].into(),
             sources: vec![Source::FREE; sets * WAYS].into(),
             first_source: plan.flows.first_source(),
             silent: SILENT_SECONDS * plan.ticks_per_second,
@@ -77,22 +113,23 @@ impl Flows {
         self.states[flow as usize] = FlowState::default();
     }
 
-    /// Loads the sets of these sources, by rule id and address: what is far away comes for all of
+    /// Asks the cache for these sources, by rule id and address: what is far away comes for all of
     /// them at once.
-    pub fn warm(&self, sources: impl Iterator<Item = (u64, u128)>) {
-        let loaded = sources.fold(0, |sum, (rule, address)| {
-            let first = self.set_of(rule, address);
-            let set = self.sources.get(first..first + WAYS).unwrap_or_default();
-            // Two to a cache line.
-            set.iter().step_by(2).fold(sum, |sum, source| sum ^ source.rule)
-        });
-        std::hint::black_box(loaded);
+    pub fn warm(&self, sources: impl Iterator<Item = (u64, u128)> + Clone) {
+        for (rule, address) in sources.clone() {
+            prefetch_index(&*self.marks, self.place(rule, address).0);
+        }
+        for (rule, address) in sources {
+            let (set, mark) = self.place(rule, address);
+            if let Some(way) = self.marks.get(set).and_then(|marks| marks.with(mark).next()) {
+                prefetch_index(&*self.sources, set * WAYS + way);
+            }
+        }
     }
 
-    /// Loads the states of these flows, as [`Self::warm`].
+    /// Asks for the states of these flows, as [`Self::warm`].
     pub fn warm_states(&self, flows: impl Iterator<Item = u32>) {
-        let loaded = |sum, flow: u32| sum ^ self.states[flow as usize].last_deadline;
-        std::hint::black_box(flows.fold(0, loaded));
+        flows.for_each(|flow| prefetch_index(&*self.states, flow as usize));
     }
 
     /// Whether the flow of `address` under the rule with id `rule` is kept by this worker.
@@ -110,32 +147,46 @@ impl Flows {
         now: Ticks,
         idle: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        let first = self.set_of(rule, address);
-        let set = self.sources.get_mut(first..first + WAYS)?;
-        let known = set.iter().position(|s| s.rule == rule && s.address == address);
-        let way = known.or_else(|| {
-            let flow = |way: usize| self.first_source + (first + way) as u32;
-            let silent = |s: &Source| now.saturating_sub(s.last_heard) > self.silent;
-            let way = set
-                .iter()
-                .enumerate()
-                .position(|(way, s)| s.rule == Source::NONE || (silent(s) && idle(flow(way))))?;
-            self.states[flow(way) as usize] = FlowState::default();
-            Some(way)
-        })?;
-        set[way] = Source { address, last_heard: now, rule };
-        Some(self.first_source + (first + way) as u32)
+        let (set, mark) = self.place(rule, address);
+        let is_it = |&way: &usize| {
+            let source = &self.sources[set * WAYS + way];
+            source.address == address && source.rule == rule
+        };
+        let known = self.marks.get(set)?.with(mark).find(is_it);
+        let way = match known {
+            Some(way) => way,
+            None => self.make_room(set, now, idle)?,
+        };
+        if known.is_none() {
+            self.marks[set].set(way, mark);
+        }
+        self.sources[set * WAYS + way] = Source { address, last_heard: now, rule };
+        Some(self.first_source + (set * WAYS + way) as u32)
     }
 
-    /// The first slot of the set that `address` under `rule` belongs to.
-    fn set_of(&self, rule: u64, address: u128) -> usize {
+    /// A slot of a set that is free, or whose source has been silent for long; its state is new.
+    #[inline(never)]
+    fn make_room(&mut self, set: usize, now: Ticks, idle: impl Fn(u32) -> bool) -> Option<usize> {
+        let flow = |way: usize| self.first_source + (set * WAYS + way) as u32;
+        let silent = |source: &Source| now.saturating_sub(source.last_heard) > self.silent;
+        let way = self.sources[set * WAYS..][..WAYS]
+            .iter()
+            .enumerate()
+            .position(|(way, s)| s.rule == Source::NONE || (silent(s) && idle(flow(way))))?;
+        self.states[flow(way) as usize] = FlowState::default();
+        Some(way)
+    }
+
+    /// The set that `address` under `rule` belongs to, and its mark there.
+    #[inline(always)]
+    fn place(&self, rule: u64, address: u128) -> (usize, u8) {
         let [low, high] = [address as u64, (address >> 64) as u64];
         let word = low ^ high.rotate_left(29) ^ rule.rotate_left(40);
         let product = u128::from(word) * 0x9e37_79b9_7f4a_7c15;
         // Both halves: bits from the middle of one gather the hosts of a network in few sets.
         let mixed = product as u64 ^ (product >> 64) as u64;
-        let sets = self.sources.len() / WAYS;
-        if sets == 0 { 0 } else { (mixed as usize & (sets - 1)) * WAYS }
+        let set = mixed as usize & self.marks.len().wrapping_sub(1);
+        (set, ((mixed >> 56) as u8).max(1))
     }
 }
 
@@ -146,6 +197,7 @@ mod tests {
     fn room_for(sources: usize) -> Flows {
         Flows {
             states: vec![FlowState::default(); sources].into(),
+            marks: vec![Marks::default(); sources / WAYS].into(),
             sources: vec![Source::FREE; sources].into(),
             first_source: 0,
             silent: Ticks::MAX,
@@ -165,6 +217,38 @@ mod tests {
             // By chance alone 0.2 % would be.
             let without = without.count();
             assert!(without < hosts as usize / 100, "{apart} apart: {without} of {hosts}");
+        }
+    }
+
+    /// With and without marks in common: all marks are, eight in a set.
+    #[test]
+    fn each_source_has_a_flow_of_its_own_and_keeps_it() {
+        let mut flows = room_for(1 << 16);
+        let mut flow_of =
+            |rule, host: u128| flows.of_source(rule, 0xffff_0a00_0000 + host, 1, |_| true);
+        let asked = || (0..30_000).map(|i| (u64::from(i % 3 == 0), u128::from(i as u32 / 2)));
+        let first: Vec<_> = asked().map(|(rule, host)| flow_of(rule, host)).collect();
+        let again: Vec<_> = asked().map(|(rule, host)| flow_of(rule, host)).collect();
+        assert_eq!(first, again);
+        let mut own = std::collections::HashMap::new();
+        for (source, flow) in asked().zip(first) {
+            if let Some(flow) = flow {
+                assert_eq!(*own.entry(flow).or_insert(source), source, "flow {flow}");
+            }
+        }
+        assert!(own.len() > 20_000);
+    }
+
+    #[test]
+    fn marks_are_found_wherever_they_are() {
+        let mut marks = Marks::default();
+        assert_eq!(marks.with(1).next(), None);
+        let all = [7, 1, 255, 7, 128, 2, 1, 9];
+        all.into_iter().enumerate().for_each(|(way, mark)| marks.set(way, mark));
+        for mark in 1..=u8::MAX {
+            let found: Vec<_> = marks.with(mark).collect();
+            let has = |way: usize| all[way] == mark;
+            assert!((0..8).all(|way| !has(way) || found.contains(&way)), "{mark}: {found:?}");
         }
     }
 }

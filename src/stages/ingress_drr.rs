@@ -116,7 +116,7 @@ impl<P: Packet> IngressDrr<P> {
         self.drr.refund(meta.flow, meta.bytes);
     }
 
-    /// Loads the queues of these flows, which will be asked for next.
+    /// Asks the cache for the queues of these flows, which come next.
     pub fn warm(&self, flows: impl Iterator<Item = u32>) {
         self.drr.warm(flows);
     }
