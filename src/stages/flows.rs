@@ -53,8 +53,8 @@ impl Marks {
     #[inline(always)]
     fn with(self, mark: u8) -> impl Iterator<Item = usize> {
         // The high bit of each byte that is 0, and of some behind one ("Hacker's Delight", section 6-1).
-        let differ = self.0 ^ Self::ONES * u64::from(mark);
-        let mut zeros = differ.wrapping_sub(Self::ONES) & !differ & Self::ONES << 7;
+        let differ = self.0 ^ (Self::ONES * u64::from(mark));
+        let mut zeros = differ.wrapping_sub(Self::ONES) & !differ & (Self::ONES << 7);
         std::iter::from_fn(move || {
             let way = (zeros != 0).then(|| zeros.trailing_zeros() as usize / 8);
             zeros &= zeros.wrapping_sub(1);
