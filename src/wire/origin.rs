@@ -187,12 +187,6 @@ impl Origin {
         self.ttl
     }
 
-    /// Bytes of the UDP datagram, header included; of a fragment what it has of IP payload.
-    #[inline(always)]
-    pub fn udp_len(&self) -> usize {
-        self.udp_len.into()
-    }
-
     /// 4 or 6.
     #[inline(always)]
     pub fn version(&self) -> u8 {
