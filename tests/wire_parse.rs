@@ -3,7 +3,7 @@
 mod frames;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use frames::any;
+use frames::{any, v4};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use punctual::packet::{Headers, Part};
@@ -28,6 +28,24 @@ fn good(frame: &[u8]) -> Result<(Headers, usize), TestCaseError> {
         Verdict::Udp { headers, frame_len } => Ok((headers, frame_len)),
         verdict => Err(TestCaseError::fail(format!("{verdict:?}"))),
     }
+}
+
+/// Lengths that agree, but are too short for a UDP header or too long for an IP packet.
+#[test]
+fn lengths_at_their_edges_are_judged_alike() {
+    for udp_len in [0, 7, 8, 65_515, 65_516, u16::MAX] {
+        let frame = v4().with(|f| {
+            (f.udp_len, f.ip_len) = (Some(udp_len), Some(udp_len.wrapping_add(20)));
+            f.payload = vec![0; 65_600];
+        });
+        let is_good = matches!(judge(&frame.bytes()), Verdict::Udp { .. });
+        assert_eq!(is_good, (8..=65_515).contains(&udp_len), "{udp_len}");
+    }
+}
+
+#[test]
+fn a_ttl_of_0_is_judged_alike() {
+    judge(&v4().with(|f| f.ttl = 0).bytes());
 }
 
 /// An address as the key has it.

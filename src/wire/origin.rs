@@ -18,8 +18,8 @@ pub struct Origin {
     /// IPv6: the addresses.
     pub(super) source: u128,
     pub(super) destination: u128,
-    /// The negative of all that a copy replaces in the UDP checksum's sum, and of the checksum
-    /// itself: `~HC + ~m` of RFC 1624, equation 3. Each copy adds its new values alone.
+    /// The UDP checksum and all that a copy replaces in its sum: `HC - ~m` of RFC 1624, equation 4.
+    /// Each copy takes its new values alone.
     pub(super) udp_sum: Sum,
     /// The VLAN tags (TPID and TCI each), zero behind them.
     pub(super) tags: u64,
@@ -29,8 +29,10 @@ pub struct Origin {
     pub(super) ports: u32,
     /// The UDP length, header included; of a fragment what it has of IP payload.
     pub(super) udp_len: u16,
-    /// The UDP length and checksum, as they lie in memory.
-    pub(super) udp_end: [u8; 4],
+    /// The UDP length, as it lies in memory.
+    pub(super) udp_length: [u8; 2],
+    /// The UDP checksum, as it lies in memory.
+    pub(super) udp_checksum: u16,
     payload: u16,
     /// Bytes of VLAN tags: 0, 4 or 8.
     pub(super) tags_len: u8,
@@ -54,7 +56,8 @@ impl Origin {
         first_word: 0,
         ports: 0,
         udp_len: 0,
-        udp_end: [0; 4],
+        udp_length: [0; 2],
+        udp_checksum: 0,
         payload: 0,
         tags_len: 0,
         ttl: 0,
@@ -97,16 +100,17 @@ impl Origin {
     #[inline(always)]
     pub fn read_plain(head: &[u8; PLAIN_HEADER]) -> Self {
         let [first, second, third] = [14, 22, 30].map(|at| u64::from_ne_bytes(load(head, at)));
-        let sum = Sum::of_word(u16::from_ne_bytes(load(head, 40)).into())
-            + Sum::of_word(second & SOURCE_V4)
-            + Sum::of_word(third);
+        let udp_checksum = u16::from_ne_bytes(load(head, 40));
         Self {
             // A plain header is that of its copies: nothing in it but what they keep.
             v4: [first, second, third],
-            udp_sum: !sum,
+            udp_sum: Sum::of_word(udp_checksum.into())
+                + Sum::of_word(second & SOURCE_V4)
+                + Sum::of_word(third),
             ports: u32::from_ne_bytes(load(head, 34)),
             udp_len: be16(head, 38),
-            udp_end: load(head, 38),
+            udp_length: load(head, 38),
+            udp_checksum,
             payload: PLAIN_HEADER as u16,
             ttl: head[22],
             version: 4,
@@ -125,16 +129,17 @@ impl Origin {
     fn read_at(head: &[u8], ip: u8, version: u8, udp: u16) -> Self {
         let at = usize::from(ip);
         let udp_header: [u8; 8] = load(head, udp.into());
-        let checksum: [u8; 2] = load(&udp_header, 6);
+        let udp_checksum = u16::from_ne_bytes(load(&udp_header, 6));
         let udp_len = be16(&udp_header, 4);
         let tags_len = ip.saturating_sub(14).min(8);
         let mut origin = Self {
-            udp_sum: Sum::of_word(u16::from_ne_bytes(checksum).into()),
+            udp_sum: Sum::of_word(udp_checksum.into()),
             // Ethernet's first 12 bytes are the MACs; the next 8 are tags as far as there are any.
             tags: u64::from_ne_bytes(load(head, 12)) & TAGS[usize::from(tags_len / 4)],
             ports: u32::from_ne_bytes(load(&udp_header, 0)),
             udp_len,
-            udp_end: load(&udp_header, 4),
+            udp_length: load(&udp_header, 4),
+            udp_checksum,
             payload: udp.saturating_add(8),
             tags_len,
             version,
@@ -149,7 +154,6 @@ impl Origin {
         } else {
             origin.read_v6(&load(head, at));
         }
-        origin.udp_sum = !origin.udp_sum;
         origin
     }
 

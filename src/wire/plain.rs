@@ -23,8 +23,10 @@ pub struct Plain {
 /// Ethertype; version and header length.
 const IPV4: u16 = u16::from_le_bytes([0x08, 0x00]);
 const NO_OPTIONS: u8 = 0x45;
-/// What may be set in a whole datagram: that it is not to be cut up.
-const DONT_FRAGMENT: u16 = u16::from_le_bytes([0x40, 0]);
+/// Of flags, fragment offset, TTL and protocol the bits that tell a whole datagram: not the TTL, nor
+/// whether it may be cut up. What they are in UDP's.
+const WHOLE: u32 = u32::from_le_bytes([0xbf, 0xff, 0, 0xff]);
+const WHOLE_UDP: u32 = u32::from_le_bytes([0, 0, 0, UDP]);
 /// The destination and the UDP port, without the source port between them, where a key has a VLAN.
 const KEY: NarrowKey = NarrowKey::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0xff, 0xff]);
 /// The MAC of an IPv4 group (RFC 1112, section 6.4) begins so, and then has these bits of the
@@ -42,13 +44,16 @@ pub fn parse_plain(head: &[u8], frame_len: usize, own: &OwnMacs) -> Option<Plain
     if quarter(12) != IPV4 || head[14] != NO_OPTIONS {
         return None;
     }
-    let (flags, ttl) = (quarter(20), head[22]);
-    if flags & !DONT_FRAGMENT != 0 || ttl == 0 || head[23] != UDP {
+    if half(20) & WHOLE != WHOLE_UDP || head[22] == 0 {
         return None;
     }
-    let udp_len = usize::from(be16(head, 38));
-    let (total_len, end) = (usize::from(be16(head, 16)), 34 + udp_len);
-    if total_len != 20 + udp_len || udp_len < 8 || end > frame_len {
+    let udp_len = be16(head, 38);
+    let end = 34 + usize::from(udp_len);
+    // Of a longer datagram the IP packet's length would not go into its field.
+    if !(8..=u16::MAX - 20).contains(&udp_len)
+        || load(head, 16) != (udp_len + 20).to_be_bytes()
+        || end > frame_len
+    {
         return None;
     }
     let sum = Sum::of_word(word(14)) + Sum::of_word(word(22)) + Sum::of_word(half(30).into());

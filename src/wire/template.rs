@@ -6,7 +6,7 @@
 //! header, IPv4 without options, IPv6 without extension headers.
 //!
 //! The payload is never read: the UDP checksum follows from the received one (RFC 1624,
-//! equation 3), whose old fields [`Origin`] has already taken out. So a wrong checksum stays
+//! equation 4), whose old fields [`Origin`] has already taken out. So a wrong checksum stays
 //! wrong, and the receiver, not the relay, is the judge of the payload.
 
 use std::net::IpAddr;
@@ -375,12 +375,11 @@ const fn ethertype(version: IpVersion) -> [u8; 2] {
 #[inline(always)]
 fn write_udp_end<const LEN: usize>(origin: &Origin, sum: Sum, out: &mut [u8; LEN]) {
     // Zero says that the sender has none, and stays (RFC 768).
-    let [high, low, a, b] = origin.udp_end;
-    let [a, b] = match u16::from_ne_bytes([a, b]) {
-        0 => [0, 0],
-        _ => (origin.udp_sum + sum).udp_checksum(),
-    };
-    put(out, LEN - 4, [high, low, a, b]);
+    // What it becomes is not 0, for a sum of what is not 0 is not.
+    let checksum = if origin.udp_checksum == 0 { [0; 2] } else { (origin.udp_sum + !sum).fold() };
+    // By itself: in its own place a length stays, and that store goes.
+    put(out, LEN - 4, origin.udp_length);
+    put(out, LEN - 2, checksum);
 }
 
 /// Stores `bytes` at `at`; with constants, one store without a check.
