@@ -7,7 +7,7 @@
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use dpdk_sys::rte_mbuf;
 
@@ -166,6 +166,25 @@ impl Iterator for Chain {
 pub(super) unsafe fn owners(segment: *mut rte_mbuf) -> u16 {
     // SAFETY: the field is aligned and DPDK treats it as an atomic.
     unsafe { AtomicU16::from_ptr(&raw mut (*segment).refcnt).load(Ordering::Relaxed) }
+}
+
+/// The owners and the segments of [`counts`].
+pub(super) const COUNTS: u64 = u64::from_ne_bytes([0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0]);
+/// One of each in [`counts`].
+pub(super) const ONE_EACH: u64 = {
+    let [a, b] = 1_u16.to_ne_bytes();
+    u64::from_ne_bytes([0, 0, a, b, a, b, 0, 0])
+};
+
+/// [`owners`] and the number of segments by one load: the word from `data_off` to `port`.
+///
+/// # Safety
+/// The segment is live.
+#[inline(always)]
+pub(super) unsafe fn counts(segment: *mut rte_mbuf) -> u64 {
+    // SAFETY: the four fields fill a word that is aligned as one (dpdk-sys asserts their places, and
+    // that of the mbuf); the owners in it may count meanwhile.
+    unsafe { AtomicU64::from_ptr((&raw mut (*segment).data_off).cast()).load(Ordering::Relaxed) }
 }
 
 /// Where a segment's data starts.

@@ -9,7 +9,7 @@ use arrayvec::ArrayVec;
 use dpdk_sys::{SHIM_MBUF_EXTERNAL, SHIM_MBUF_INDIRECT, rte_mbuf, rte_mempool};
 
 use super::bundler::Bundler;
-use super::mbuf::owners;
+use super::mbuf::{COUNTS, ONE_EACH, counts, owners};
 use super::mempool::is_ours;
 use super::port::Open;
 use super::{Mbuf, Port};
@@ -67,16 +67,19 @@ impl DpdkRx {
     /// from the queue's pool, with one owner. Of the others [`Self::accepts`] knows more.
     #[inline(always)]
     fn accepts_all(&self, packets: &[*mut rte_mbuf]) -> bool {
-        let ours = self.pool.as_ptr() as u64;
-        let odd = packets.iter().fold(0, |odd, &packet| {
+        let ours = self.pool.as_ptr() as usize;
+        let (mut odd_counts, mut flags, mut odd_pools) = (0, 0, 0);
+        for &packet in packets {
             // SAFETY: as in `accepts`.
             unsafe {
-                let flags = (*packet).ol_flags & (SHIM_MBUF_INDIRECT | SHIM_MBUF_EXTERNAL);
-                let counts = (owners(packet) ^ 1) | ((*packet).nb_segs ^ 1);
-                odd | flags | u64::from(counts) | ((*packet).pool as u64 ^ ours)
+                odd_counts |= counts(packet) ^ ONE_EACH;
+                flags |= (*packet).ol_flags;
+                odd_pools |= (*packet).pool as usize ^ ours;
             }
-        });
-        odd == 0
+        }
+        odd_counts & COUNTS == 0
+            && flags & (SHIM_MBUF_INDIRECT | SHIM_MBUF_EXTERNAL) == 0
+            && odd_pools == 0
     }
 
     /// Whether every segment is direct, from a pool of ours, with one owner. Nothing in front of
