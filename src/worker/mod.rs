@@ -264,9 +264,13 @@ impl<D: Driver> Worker<D> {
             // been read empty has nothing more to come.
             let complete = plan.lossless || received - before < BURST;
             if ingress_drr.passes(&mut burst, complete, edf, plan, flows) {
-                self.served = burst.len();
+                self.served += burst.len();
                 fanout.replicate(&mut burst, plan, &mut Exit { egress, clock: rx }, tally);
-                break;
+                // Behind a full burst there may be another.
+                if received - before < BURST || !has_time(self.served, tally, enough) {
+                    break;
+                }
+                continue;
             }
             ingress_drr.enqueue(&mut burst, plan, flows, tally);
         }
@@ -286,10 +290,7 @@ impl<D: Driver> Worker<D> {
             rx.read_clock();
         }
         let mut moved = handed + received + self.served;
-        if let Some(originate) = originate.as_mut().filter(|originate| !originate.is_idle()) {
-            let send = |slot: usize, frames: &mut Burst<_>| egress.originate(slot, frames, tally);
-            moved += originate.flush(tally, send);
-        }
+        moved += send_own(originate, egress, tally);
         moved += egress.flush(&fanout.breakers, plan, rx, tally);
         edf.note(rx.now() - served_from);
         self.received = received;
@@ -419,6 +420,27 @@ impl<D: Driver> Worker<D> {
         self.egress.discard(plan, tally);
         self.publish(1);
     }
+}
+
+/// Whether another burst like those before is no more than a turn may serve, which has served so many
+/// packets, and for which so many copies are `enough`.
+#[inline(always)]
+fn has_time(served: usize, tally: &Tally, enough: u64) -> bool {
+    let left = enough.saturating_sub(tally.ledger.copies);
+    served + BURST <= TURN_PACKETS && 2 * left >= TURN_COPIES
+}
+
+/// Sends the frames of our own that wait; returns how many.
+#[inline(always)]
+fn send_own<D: Driver>(
+    originate: &mut Option<Originate<D::Pool>>,
+    egress: &mut EgressPorts<D>,
+    tally: &Tally,
+) -> usize {
+    let Some(originate) = originate.as_mut().filter(|originate| !originate.is_idle()) else {
+        return 0;
+    };
+    originate.flush(tally, |slot, frames| egress.originate(slot, frames, tally))
 }
 
 /// Header buffers that a burst may need; a pool that has fewer is asked for all it has.
