@@ -92,7 +92,8 @@ fn names() -> Vec<String> {
             .flat_map(move |way| SIZES.map(|size| format!("{way}{}-{size}", scheduler.name)))
     });
     let turns = FAN_OUTS.map(|fan_out| format!("turn-{fan_out}"));
-    schedulers.chain(turns).chain([format!("turn-read-{READ}")]).collect()
+    let others = [format!("turn-read-{READ}"), "turn-ours-1".to_owned()];
+    schedulers.chain(turns).chain(others).collect()
 }
 
 fn build(name: &str) -> Option<Box<dyn Case>> {
@@ -103,6 +104,9 @@ fn build(name: &str) -> Option<Box<dyn Case>> {
     }
     if way == "turn-read" {
         return Some(Box::new(turn::Turn::read(size)));
+    }
+    if way == "turn-ours" {
+        return Some(Box::new(turn::Turn::from_ours(size)));
     }
     if way == "reload" {
         return Some(Box::new(reload::Reload::new(size)));

@@ -51,6 +51,9 @@ const FRAME: [u8; 60] = [
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, // payload
 ];
 
+/// The address of the port out, where it has one.
+const OURS: &str = "10.9.2.1";
+
 /// Packets of each pool: so many that memory is never short.
 const PACKETS: usize = 10_000;
 
@@ -100,10 +103,25 @@ impl Turn {
 
     /// Turns between which everything is read.
     pub fn read(fan_out: usize) -> Self {
-        let outputs: String = (0..fan_out)
-            .map(|i| format!("{{ port = \"out\", destination = \"239.{}.1.0/24\" }},\n", 101 + i))
-            .collect();
-        let text = format!("{CONFIG}{outputs}]\n");
+        Self::built(CONFIG, fan_out, "")
+    }
+
+    /// Turns that nobody looks at, of copies sent from an address of ours: what comes in from there is
+    /// a loop, so that each packet's source matters.
+    pub fn from_ours(fan_out: usize) -> Self {
+        let device = "device = \"net_null1\"\n";
+        let config = CONFIG.replace(device, &format!("{device}address = [\"{OURS}/24\"]\n"));
+        Self { view: None, ..Self::built(&config, fan_out, &format!(", source = \"{OURS}\"")) }
+    }
+
+    /// Turns of a site of `config`, each output with `more` keys.
+    fn built(config: &str, fan_out: usize, more: &str) -> Self {
+        let output = |i| {
+            let group = format!("239.{}.1.0/24", 101 + i);
+            format!("{{ port = \"out\", destination = \"{group}\"{more} }},\n")
+        };
+        let outputs: String = (0..fan_out).map(output).collect();
+        let text = format!("{config}{outputs}]\n");
         let config = match config::load_bytes(Path::new("turn.toml"), text.into(), &|_| None) {
             Ok(loaded) => loaded.config,
             Err(errors) => panic!("{errors}"),

@@ -10,7 +10,7 @@ mod slots;
 pub(crate) use build::LINK_HEADERS;
 pub use build::{PlanError, PortFacts};
 pub use roles::{Roles, WORKERS_MAX, home_of_source};
-pub use rows::{Candidate, Given, Match, Miss, OURS, Row, RowTable, UNKNOWN};
+pub use rows::{AtOnce, Candidate, Given, Match, Miss, OURS, Row, RowTable};
 pub use slots::{Capacity, OutputIdentity, Slots};
 
 use std::mem::offset_of;

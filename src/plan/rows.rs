@@ -24,8 +24,6 @@ const ANY_VLAN: u16 = u16::MAX;
 const NEAR: usize = 128 << 10;
 /// The rule of what stands behind the last candidate of a list.
 const END: u32 = u32::MAX;
-/// The list of no row, and of no place without one.
-pub const UNKNOWN: u32 = EMPTY - 1;
 /// What is matched where a packet has the source address that copies of ours have: no rule's slot.
 pub const OURS: u32 = u32::MAX - 1;
 
@@ -111,10 +109,10 @@ pub struct Match {
 /// list: the rows of an input share one.
 #[derive(Clone, Copy, Debug)]
 pub struct Given {
-    /// The list; [`UNKNOWN`] where it depends on the source what it gives.
-    pub list: u32,
     /// Slot of the rule, or [`OURS`].
     pub rule: u32,
+    /// Whether another source may get something else.
+    pub by_source: bool,
 }
 
 /// What a row says.
@@ -276,21 +274,19 @@ impl RowTable {
         (self.narrow.bytes() + self.wide.bytes() + size_of_val(&*self.candidates)) as u64
     }
 
-    /// Asks for the rows in which these keys are looked for first, where the table does not fit a
-    /// near cache: what is far away comes for a whole burst at once, not packet by packet. A key is
-    /// read only where it is not in a word.
-    pub fn warm(&self, keys: impl Iterator<Item = (NarrowKey, impl Fn() -> Key)>) {
+    /// Asks for the row in which the key of a packet is looked for first, where the table does not fit a
+    /// near cache: so early that what is far away comes while the burst is parsed.
+    #[inline(always)]
+    pub fn warm(&self, key: NarrowKey) {
         if self.far {
-            keys.for_each(|(narrow, key)| match narrow {
-                0 => self.ask_for(&key()),
-                narrow => self.narrow.ask_for(narrow),
-            });
+            self.narrow.ask_for(key);
         }
     }
 
-    #[cold]
-    fn ask_for(&self, key: &Key) {
+    /// [`Self::warm`] for a key that need not be in a word.
+    pub fn warm_any(&self, key: &Key) {
         match key.narrow() {
+            _ if !self.far => {}
             Some(key) => self.narrow.ask_for(key),
             None => self.wide.ask_for(*key),
         }
@@ -312,11 +308,19 @@ impl RowTable {
         AtOnce(if self.exact { self.narrow.search() } else { Search::NOTHING })
     }
 
+    /// The rule that the list of a row gives to whatever came in by `port`, where the first candidate is
+    /// such a rule.
+    #[inline(always)]
+    pub fn first(&self, row: Row, port: u8) -> Option<u32> {
+        let first = self.candidates.get(row.list as usize)?;
+        (first.has(port) && first.source_mask == 0).then_some(first.rule)
+    }
+
     /// What the list of a row gives to a packet of this source that came in by `port`; none also where
     /// there is no row. The source is asked for where it matters.
     #[inline(always)]
     pub fn give(&self, row: Row, source: impl Fn() -> u128, port: u8) -> Option<Given> {
-        let mut list = row.list;
+        let mut by_source = false;
         for candidate in self.candidates.get(row.list as usize..)? {
             if candidate.rule == END {
                 break;
@@ -324,12 +328,9 @@ impl RowTable {
             if !candidate.has(port) {
                 continue;
             }
-            if candidate.source_mask != 0 {
-                // Another source may get something else.
-                list = UNKNOWN;
-            }
+            by_source |= candidate.source_mask != 0;
             if candidate.is_from(&source) {
-                return Some(Given { list, rule: candidate.rule });
+                return Some(Given { rule: candidate.rule, by_source });
             }
         }
         None

@@ -12,8 +12,8 @@
 
 use crate::config::FlowKind;
 use crate::ledger::Missed;
-use crate::packet::{Burst, DropReason, Headers, Meta, Packet, Ticks, keep};
-use crate::plan::{Given, Match, OURS, Plan, Row, UNKNOWN};
+use crate::packet::{Burst, DropReason, Meta, Packet, Ticks, keep};
+use crate::plan::{AtOnce, Given, Match, OURS, Plan, Row};
 use crate::wire::{self, Key};
 
 use super::{Flows, IngressDrr, Tally};
@@ -38,26 +38,7 @@ impl Classify {
         now: Ticks,
         tally: &mut Tally,
     ) {
-        plan.rows.warm(burst.iter().map(|packet| (packet.meta().key, || Key::of(packet))));
-        let rows = plan.rows.at_once();
-        let mut run = Run::NONE;
-        let mut seen = Seen::default();
-        for packet in burst.iter_mut() {
-            let Meta { key, headers: Headers { port, .. }, .. } = *packet.meta();
-            let mut row = rows.row(key);
-            if (row.list, port) != (run.list, run.port) {
-                match run.turn_to(packet, row, &mut seen, plan, now, tally) {
-                    Some(number) => row.number = number,
-                    None => continue,
-                }
-            }
-            let meta = packet.meta_mut();
-            meta.rule = run.rule;
-            meta.flow = run.flow + (row.number & run.row);
-            run.packets += 1;
-            run.bytes += u64::from(meta.bytes);
-        }
-        run.count(now, tally);
+        let seen = match_rules(burst, plan, now, tally);
         if seen.turned_away {
             keep(burst, |packet| packet.meta().rule != NO_RULE);
         }
@@ -85,6 +66,52 @@ impl Classify {
     }
 }
 
+/// Gives each packet its rule and its row's or its rule's flow; [`NO_RULE`] where it has none.
+#[inline(never)]
+fn match_rules<P: Packet>(
+    burst: &mut Burst<P>,
+    plan: &Plan,
+    now: Ticks,
+    tally: &mut Tally,
+) -> Seen {
+    let rows = plan.rows.at_once();
+    let (mut run, mut seen) = (Run::NONE, Seen::default());
+    let (mut at, mut next) = (0, None);
+    while let Some(packet) = burst.get_mut(at) {
+        at += 1;
+        let Meta { key, headers, .. } = *packet.meta();
+        let row = next.take().unwrap_or_else(|| rows.row(key));
+        let Found { rule, number, holds } = match plan.rows.first(row, headers.port) {
+            Some(rule) => Found { rule, number: row.number, holds: Holds::ForAll },
+            None => search(packet, row, plan, now, tally),
+        };
+        if rule >= OURS {
+            turn_away(packet, rule, plan, tally);
+            seen.turned_away = true;
+            continue;
+        }
+        if rule != run.rule {
+            run.count(now, tally);
+            run = Run::of(rule, plan);
+            seen.by_source |= plan.rules[rule as usize].flow == FlowKind::Source;
+        }
+        run.packets += 1;
+        run.bytes += u64::from(run.take(packet, number));
+        let mut alike = Alike { list: row.list, port: headers.port, source: 0 };
+        let (taken, behind) = match holds {
+            Holds::ForAll => run.extend::<_, false>(&mut burst[at..], rows, alike),
+            Holds::ForSource => {
+                alike.source = wire::source(packet.head(), &headers);
+                run.extend::<_, true>(&mut burst[at..], rows, alike)
+            }
+            Holds::Once => (0, None),
+        };
+        (at, next) = (at + taken, behind);
+    }
+    run.count(now, tally);
+    seen
+}
+
 /// What was met in a burst that is to be looked at once more.
 #[derive(Debug, Default)]
 struct Seen {
@@ -104,27 +131,61 @@ fn turn_away<P: Packet>(packet: &mut P, rule: u32, plan: &Plan, tally: &mut Tall
     packet.meta_mut().rule = NO_RULE;
 }
 
-/// The rule and the number of the row of a packet that may have been found in `row`; [`NO_RULE`] where
-/// it has none and is counted so.
-#[inline(always)]
-fn search<P: Packet>(
-    packet: &P,
-    row: Row,
-    plan: &Plan,
-    now: Ticks,
-    tally: &mut Tally,
-) -> (Given, u32) {
+/// What was found for a packet.
+struct Found {
+    /// [`NO_RULE`] where it has none and is counted so.
+    rule: u32,
+    /// That of its row.
+    number: u32,
+    holds: Holds,
+}
+
+/// For which packets behind it the same rule would be found.
+enum Holds {
+    /// For all that are [`Alike`].
+    ForAll,
+    /// For those of them that have its source.
+    ForSource,
+    /// For it alone, as far as is known.
+    Once,
+}
+
+/// What packets have in common for which the same rule is found at once.
+#[derive(Clone, Copy)]
+struct Alike {
+    /// The list of their rows.
+    list: u32,
+    /// Where they came in.
+    port: u8,
+    /// Where it matters.
+    source: u128,
+}
+
+/// Finds the rule of a packet that may have been found in `row`.
+#[inline(never)]
+fn search<P: Packet>(packet: &P, row: Row, plan: &Plan, now: Ticks, tally: &mut Tally) -> Found {
     let Meta { headers, .. } = packet.meta();
     let source = || wire::source(packet.head(), headers);
-    if let Some(given) = plan.rows.give(row, source, headers.port) {
-        return (given, row.number);
+    match plan.rows.give(row, source, headers.port) {
+        Some(Given { rule, by_source }) => {
+            let holds = if by_source { Holds::ForSource } else { Holds::ForAll };
+            Found { rule, number: row.number, holds }
+        }
+        None => search_further(packet, plan, now, tally),
     }
-    let (key, source, port) = (Key::of(packet), source(), headers.port);
+}
+
+/// [`search`] where no row was found at once, or none whose list has a rule for the packet.
+#[inline(never)]
+fn search_further<P: Packet>(packet: &P, plan: &Plan, now: Ticks, tally: &mut Tally) -> Found {
+    let headers = &packet.meta().headers;
+    let (key, source) = (Key::of(packet), wire::source(packet.head(), headers));
+    let port = headers.port;
     let Match { rule, row } = plan.rows.find(&key, source, port).unwrap_or_else(|miss| {
         tally.drop_missed(&Missed { port, key, source, miss }, now, packet, plan);
         Match { rule: NO_RULE, row: 0 }
     });
-    (Given { list: UNKNOWN, rule }, row)
+    Found { rule, number: row, holds: Holds::Once }
 }
 
 /// Finds the flows of packets whose rules have one for each source, and of those that find none
@@ -167,9 +228,6 @@ fn find_sources<P: Packet>(
 #[derive(Debug)]
 struct Run {
     rule: u32,
-    /// The list that gives this rule to whatever has it, and came in by `port`.
-    list: u32,
-    port: u8,
     /// The flow of its packets, or of row 0.
     flow: u32,
     /// The bits of a row's number that say its flow: all or none.
@@ -180,8 +238,7 @@ struct Run {
 
 impl Run {
     /// None of any rule.
-    const NONE: Self =
-        Self { rule: NO_RUN, list: UNKNOWN, port: 0, flow: 0, row: 0, packets: 0, bytes: 0 };
+    const NONE: Self = Self { rule: NO_RUN, flow: 0, row: 0, packets: 0, bytes: 0 };
 
     fn of(rule: u32, plan: &Plan) -> Self {
         let (flow, row) = match plan.rules[rule as usize].flow {
@@ -191,34 +248,46 @@ impl Run {
         Self { rule, flow, row, ..Self::NONE }
     }
 
-    /// Goes on to the rule of `packet`, which may have been found in `row`. Returns the number of its
-    /// row, or none where no rule takes it.
-    #[inline(never)]
-    fn turn_to<P: Packet>(
+    /// Gives its rule to a packet, and the flow of the row with this number; returns its bytes.
+    #[inline(always)]
+    fn take(&self, packet: &mut impl Packet, number: u32) -> u32 {
+        let meta = packet.meta_mut();
+        meta.rule = self.rule;
+        meta.flow = self.flow + (number & self.row);
+        meta.bytes
+    }
+
+    /// Takes the packets in front, as long as they are found at once and `alike`, in their source, too,
+    /// where that matters. Returns how many, and the row in which the next one may be found.
+    #[inline(always)]
+    fn extend<P: Packet, const BY_SOURCE: bool>(
         &mut self,
-        packet: &mut P,
-        row: Row,
-        seen: &mut Seen,
-        plan: &Plan,
-        now: Ticks,
-        tally: &mut Tally,
-    ) -> Option<u32> {
-        let (Given { list, rule }, number) = search(packet, row, plan, now, tally);
-        if rule >= OURS {
-            turn_away(packet, rule, plan, tally);
-            seen.turned_away = true;
-            return None;
+        packets: &mut [P],
+        rows: AtOnce<'_>,
+        alike: Alike,
+    ) -> (usize, Option<Row>) {
+        // Its own: what is behind a reference lies in memory.
+        let run = Self { ..*self };
+        let (mut taken, mut bytes, mut next) = (0, 0, None);
+        for packet in packets {
+            let Meta { key, headers, .. } = *packet.meta();
+            let row = rows.row(key);
+            if (row.list, headers.port) != (alike.list, alike.port)
+                || BY_SOURCE && wire::source(packet.head(), &headers) != alike.source
+            {
+                next = Some(row);
+                break;
+            }
+            bytes += run.take(packet, row.number);
+            taken += 1;
         }
-        if rule != self.rule {
-            seen.by_source |= plan.rules[rule as usize].flow == FlowKind::Source;
-            std::mem::replace(self, Self::of(rule, plan)).count(now, tally);
-        }
-        (self.list, self.port) = (list, packet.meta().headers.port);
-        Some(number)
+        self.packets += taken as u64;
+        self.bytes += u64::from(bytes);
+        (taken, next)
     }
 
     /// Counts what arrived `now`.
-    fn count(self, now: Ticks, tally: &Tally) {
+    fn count(&self, now: Ticks, tally: &Tally) {
         if self.packets > 0 {
             let counters = &tally.counters.rules[self.rule as usize];
             counters.packets.add(self.packets);

@@ -2,14 +2,14 @@
 //!
 //! Expects:  frames as received, their first segment holding the headers.
 //! Leaves:   UDP packets, trimmed to their datagram, `headers` and `bytes` set; fragments of one
-//!           where their rule relays them.
+//!           where their rule relays them. Where their rows are far away, these are on their way.
 //! Drops:    `truncated` to `udp_checksum`, as `wire::parse` says; the slow path's are punted, or
 //!           `punt_full`.
 //! Config:   `port.rx_checksum`, `rule.input.fragments`.
 //! Bounds:   O(1) a packet; with `rx_checksum = "complete"` it reads the payload.
 
 use crate::config::RxChecksum;
-use crate::packet::{Burst, DropReason, FRAME_OVERHEAD, Headers, Packet, Part, keep};
+use crate::packet::{Burst, DropReason, FRAME_OVERHEAD, Headers, Meta, Packet, Part, keep};
 use crate::plan::Plan;
 use crate::wire::{self, Key, Plain, SegmentSum, Verdict};
 
@@ -30,18 +30,8 @@ impl Parse {
 
     /// Parses a burst; what stays in it is UDP.
     pub fn inspect<P: Packet>(&mut self, burst: &mut Burst<P>, plan: &Plan, tally: &mut Tally) {
-        let mut others = 0;
-        for packet in burst.iter_mut() {
-            match wire::parse_plain(packet.head(), packet.frame_len(), &plan.own_macs) {
-                Some(Plain { frame_len, key }) => {
-                    found(packet, Headers::PLAIN, frame_len);
-                    packet.meta_mut().key = key;
-                }
-                None => others += 1,
-            }
-        }
-        if others > 0 {
-            keep(burst, |packet| is_parsed(packet) || self.inspect_other(packet, plan, tally));
+        if find_plain(burst, plan) < burst.len() {
+            keep(burst, |packet| is_plain(packet) || self.inspect_other(packet, plan, tally));
         }
         if plan.completes {
             complete(burst, plan);
@@ -49,10 +39,16 @@ impl Parse {
     }
 
     /// Whether a packet that is not plain stays.
+    #[inline(never)]
     fn inspect_other<P: Packet>(&mut self, packet: &mut P, plan: &Plan, tally: &mut Tally) -> bool {
+        // What the buffer's last packet left there is nothing to go by.
+        let Meta { arrival, headers: Headers { port, .. }, .. } = *packet.meta();
+        let headers = Headers { port, ..Headers::default() };
+        *packet.meta_mut() = Meta { arrival, headers, ..Meta::default() };
         match wire::parse_other(packet.head(), packet.frame_len(), &plan.own_macs) {
             Verdict::Udp { headers, frame_len } => {
                 found(packet, headers, frame_len);
+                plan.rows.warm_any(&Key::of(packet));
                 true
             }
             Verdict::Punt => {
@@ -83,6 +79,23 @@ impl Parse {
     }
 }
 
+/// Parses the packets that are plain, and returns how many those are. A call, so that the loop has all
+/// registers.
+#[inline(never)]
+fn find_plain<P: Packet>(packets: &mut [P], plan: &Plan) -> usize {
+    let mut plain = 0;
+    for packet in packets {
+        let found_plain = wire::parse_plain(packet.head(), packet.frame_len(), &plan.own_macs);
+        if let Some(Plain { frame_len, key }) = found_plain {
+            plan.rows.warm(key);
+            found(packet, Headers::PLAIN, frame_len);
+            packet.meta_mut().key = key;
+            plain += 1;
+        }
+    }
+    plain
+}
+
 /// Notes where the headers of a packet are, and cuts off what is behind its datagram.
 #[inline(always)]
 fn found<P: Packet>(packet: &mut P, headers: Headers, frame_len: usize) {
@@ -92,9 +105,9 @@ fn found<P: Packet>(packet: &mut P, headers: Headers, frame_len: usize) {
     meta.bytes = frame_len as u32 + FRAME_OVERHEAD;
 }
 
-/// Whether its headers are found: rx leaves none.
-fn is_parsed(packet: &impl Packet) -> bool {
-    packet.meta().headers.version != 0
+/// Whether it is found to be plain: rx leaves no key.
+fn is_plain(packet: &impl Packet) -> bool {
+    packet.meta().key != 0
 }
 
 /// Whether a fragment goes on: its rule, found by addresses alone, relays them.

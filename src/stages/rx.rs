@@ -1,7 +1,8 @@
 //! Rx - bursts from the ports this worker owns, stamped with their arrival.
 //!
 //! Expects:  ports that never wait.
-//! Leaves:   packets with `arrival` and input port set. By the TSC a burst arrives when it was
+//! Leaves:   packets with `arrival` and input port set, and no key; what else their buffers' last
+//!           packets left there stays. By the TSC a burst arrives when it was
 //!           read; by the capture clock each packet arrives at its own timestamp, the ports'
 //!           packets merged in that order, and a turn sees those of one instant only, so that
 //!           a run repeats exactly, whatever the host does.
@@ -12,7 +13,7 @@
 use std::os::fd::BorrowedFd;
 
 use crate::config::RxMode;
-use crate::packet::{BURST, Burst, Clock, DropReason, Headers, Meta, Packet, RxPort, Ticks};
+use crate::packet::{BURST, Burst, Clock, DropReason, Packet, RxPort, Ticks};
 
 use super::Tally;
 
@@ -173,10 +174,9 @@ fn poll<R: RxPort>(
     }
     let arrival = now();
     let mut bytes = 0;
-    let headers = Headers { port: source.slot, ..Headers::default() };
     for packet in burst.iter_mut() {
-        // Whole: what a buffer's last packet left there is nothing to go by.
-        *packet.meta_mut() = Meta { arrival, headers, ..Meta::default() };
+        let meta = packet.meta_mut();
+        (meta.arrival, meta.headers.port, meta.key) = (arrival, source.slot, 0);
         bytes += packet.frame_len() as u64;
     }
     tally.ledger.received += u64::from(received.frames);

@@ -1,4 +1,5 @@
-//! Classify: what a packet is found to be does not depend on what is in the burst besides it.
+//! Classify: what a packet is found to be does not depend on what is in the burst besides it, and is what
+//! the match table says.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use punctual::packet::{Burst, Packet};
 use punctual::plan::Plan;
 use punctual::stages::{Classify, Flows, IngressDrr, Parse, Tally};
 use punctual::testkit::{HeapFrame, HeapPacket};
+use punctual::wire::{self, Key};
 
 use crate::frames::{Frame, v4, v6};
 use crate::site::Site;
@@ -32,6 +34,14 @@ const RULES: &str = r#"
     [[rule]]
     name = "other-port"
     input = { port = "a", destination = "239.1.1.0/29", udp_port = 5001 }
+    output = [{ port = "b" }]
+    [[rule]]
+    name = "eight-a"
+    input = { port = "a", destination = "239.1.1.8/30", udp_port = 5001 }
+    output = [{ port = "b" }]
+    [[rule]]
+    name = "eight"
+    input = { port = "in", destination = "239.1.1.8/29", udp_port = 5001 }
     output = [{ port = "b" }]
     [[rule]]
     name = "six"
@@ -65,27 +75,40 @@ fn frame() -> impl Strategy<Value = (Frame, u8)> {
     })
 }
 
-/// What is found, in order: rule and flow by the packet's number; and all counters.
+/// The rule of a parsed packet, by the whole search and nothing remembered.
+fn searched(packet: &HeapPacket, plan: &Plan) -> Option<u32> {
+    let headers = packet.meta().headers;
+    let source = wire::source(packet.head(), &headers);
+    plan.rows.find(&Key::of(packet), source, headers.port).ok().map(|found| found.rule)
+}
+
+/// What is found, in order: rule and flow by the packet's number; and all counters. The rules are those
+/// of the whole search.
 fn classify(plan: &Arc<Plan>, bursts: &[&[(Frame, u8)]]) -> (Vec<(u8, u32, u32)>, Vec<u64>) {
     let counters = Arc::new(Counters::for_plan(plan));
     let mut tally = Tally::new(Arc::clone(&counters));
     let (mut flows, ingress) = (Flows::new(plan), IngressDrr::new(plan));
-    let mut found = Vec::new();
+    let (mut found, mut expected) = (Vec::new(), Vec::new());
     let mut number = 0;
     for frames in bursts {
         let mut burst: Burst<HeapPacket> = ArrayVec::new();
         for (frame, port) in *frames {
             let mut packet = HeapFrame::new(&[&frame.bytes()]);
             packet.meta_mut().headers.port = *port;
-            packet.meta_mut().copies = number;
-            number += 1;
             burst.push(packet);
         }
         Parse::default().inspect(&mut burst, plan, &mut tally);
+        for packet in &mut burst {
+            packet.meta_mut().copies = number;
+            number += 1;
+            expected.extend(searched(packet, plan).map(|rule| (number as u8 - 1, rule)));
+        }
         Classify.inspect(&mut burst, plan, &mut flows, &ingress, 1, &mut tally);
         let meta = burst.iter().map(|packet| packet.meta());
         found.extend(meta.map(|meta| (meta.copies as u8, meta.rule, meta.flow)));
     }
+    let rules_found: Vec<_> = found.iter().map(|&(number, rule, _)| (number, rule)).collect();
+    assert_eq!(rules_found, expected);
     let rules = (0..plan.rules.len()).map(|rule| &counters.rules[rule]);
     let mut counts: Vec<_> =
         rules.flat_map(|rule| [rule.packets.get(), rule.bytes.get()]).collect();

@@ -7,7 +7,7 @@
 use fastrand::Rng;
 use punctual::dpdk::Eal;
 use punctual::packet::{BURST, NarrowKey};
-use punctual::plan::{Given, Match, Plan, UNKNOWN};
+use punctual::plan::{Match, Plan};
 use punctual::wire::Key;
 
 use crate::draw::{Draw, SEQUENCE, Walk};
@@ -81,18 +81,15 @@ impl Contest for Rows<'_> {
         let (mut answer, table) = (Answer::default(), &self.plan.rows);
         self.ours.go(packets, self.asked.len(), |part, _| {
             for burst in self.asked[part].chunks_exact(BURST) {
-                table.warm(burst.iter().map(|&key| (key, move || Key::from_narrow(key))));
-                let (rows, mut last) = (table.at_once(), Given { list: UNKNOWN, rule: 0 });
+                burst.iter().for_each(|&key| table.warm(key));
+                let rows = table.at_once();
                 for &key in burst {
                     let row = rows.row(key);
-                    if row.list != last.list {
-                        match table.give(row, || 0, 0) {
-                            Some(given) => last = given,
-                            None => continue,
-                        }
-                    }
+                    let Some(rule) = table.first(row, 0) else {
+                        continue;
+                    };
                     answer.count += 1;
-                    let found = Match { rule: last.rule, row: row.number };
+                    let found = Match { rule, row: row.number };
                     answer.sum = answer.sum.wrapping_add(word_of(found));
                 }
             }
