@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use punctual::packet::{Headers, Part};
 use punctual::wire::{
     Key, MacAddr, Origin, OwnMacs, SegmentSum, Verdict, complete_udp_checksum, parse,
-    parse_fragment, parse_other, source,
+    parse_fragment, parse_other, parse_plain, source,
 };
 
 /// The verdict, which is the same where nothing is taken for plain; for a sender of our own, too.
@@ -41,6 +41,20 @@ fn lengths_at_their_edges_are_judged_alike() {
         let is_good = matches!(judge(&frame.bytes()), Verdict::Udp { .. });
         assert_eq!(is_good, (8..=65_515).contains(&udp_len), "{udp_len}");
     }
+}
+
+/// A port's MAC may end like a sender's, which is no reason to take the long way for all its frames.
+#[test]
+fn a_sender_like_us_is_plain_and_we_are_not() {
+    let frame = v4().bytes();
+    let sender: [u8; 6] = frame[6..12].try_into().expect("a MAC");
+    let is_plain = |own| parse_plain(&frame, frame.len(), &OwnMacs::new([MacAddr(own)])).is_some();
+    for (at, bit) in [(0, 2), (3, 1), (5, 0x40), (5, 0x80)] {
+        let mut own = sender;
+        own[at] ^= bit;
+        assert!(is_plain(own), "{own:x?}");
+    }
+    assert!(!is_plain(sender));
 }
 
 #[test]
