@@ -138,6 +138,10 @@ impl Packet for HeapPacket {
     }
 
     fn head_mut(&mut self) -> &mut [u8] {
+        // Who asks for it writes a header in its place.
+        if let Some(clock) = self.buffer.ticket.as_deref().and_then(|t| t.clock.as_ref()) {
+            clock.copied();
+        }
         let start = self.start;
         &mut self.buffer.bytes[start..]
     }
